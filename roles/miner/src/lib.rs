@@ -1,0 +1,1 @@
+//! A CPU miner that speaks Sv2.
