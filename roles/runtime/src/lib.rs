@@ -1,0 +1,15 @@
+//! What the shell of every Winze process shares: configuration files, key files, logging, the operator's HTTP
+//! port, metrics, the clock and orderly shutdown.
+//!
+//! Nothing here knows a protocol. Start reading at [`config`], then [`keyfile`]; [`ops_http`] is what an operator
+//! sees of a running process.
+
+pub mod clock;
+pub mod config;
+pub mod keyfile;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod ops_http;
+pub mod ready;
+pub mod shutdown;
