@@ -71,7 +71,8 @@ pub enum KeyFileError {
 pub fn read_secret(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError> {
     let path = path.as_ref();
     let text = read_secret_text(path)?;
-    text.parse().map_err(|error| contents(path, "a secret key", error))
+    text.parse()
+        .map_err(|error| contents(path, "a secret key", error))
 }
 
 /// Writes a secret key to a new file with mode 0600.
@@ -90,9 +91,19 @@ pub fn read_secret_text(path: impl AsRef<Path>) -> Result<Zeroizing<String>, Key
     let path = path.as_ref();
     let file = open(path)?;
     // Of the open file, not of the path: what was checked is what is read.
-    let mode = file.metadata().map_err(|source| KeyFileError::Read { path: path.to_owned(), source })?.mode() & 0o7777;
+    let mode = file
+        .metadata()
+        .map_err(|source| KeyFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?
+        .mode()
+        & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let text = read_bounded(path, file)?;
     Ok(Zeroizing::new(text.trim().to_owned()))
@@ -116,7 +127,9 @@ pub fn write_secret_text(path: impl AsRef<Path>, text: &str) -> Result<(), KeyFi
 pub fn read_public(path: impl AsRef<Path>) -> Result<PublicKey, KeyFileError> {
     let path = path.as_ref();
     let text = read_bounded(path, open(path)?)?;
-    text.trim().parse().map_err(|error| contents(path, "a public key", error))
+    text.trim()
+        .parse()
+        .map_err(|error| contents(path, "a public key", error))
 }
 
 /// Writes a public key to a new file.
@@ -141,9 +154,13 @@ pub fn read_certificate(path: impl AsRef<Path>) -> Result<Certificate, KeyFileEr
 ///
 /// # Errors
 /// [`KeyFileError::Write`], also when the file exists.
-pub fn write_certificate(path: impl AsRef<Path>, certificate: &Certificate) -> Result<(), KeyFileError> {
+pub fn write_certificate(
+    path: impl AsRef<Path>,
+    certificate: &Certificate,
+) -> Result<(), KeyFileError> {
     let path = path.as_ref();
-    let text = toml::to_string(certificate).map_err(|error| contents(path, "a certificate", error))?;
+    let text =
+        toml::to_string(certificate).map_err(|error| contents(path, "a certificate", error))?;
     write_new(path, text.as_bytes(), PUBLIC_MODE)
 }
 
@@ -163,11 +180,18 @@ pub fn read_server_identity(
 }
 
 fn contents(path: &Path, expected: &'static str, problem: impl std::fmt::Display) -> KeyFileError {
-    KeyFileError::Contents { path: path.to_owned(), expected, problem: problem.to_string() }
+    KeyFileError::Contents {
+        path: path.to_owned(),
+        expected,
+        problem: problem.to_string(),
+    }
 }
 
 fn open(path: &Path) -> Result<File, KeyFileError> {
-    File::open(path).map_err(|source| KeyFileError::Read { path: path.to_owned(), source })
+    File::open(path).map_err(|source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_bounded(path: &Path, file: File) -> Result<Zeroizing<String>, KeyFileError> {
@@ -175,9 +199,16 @@ fn read_bounded(path: &Path, file: File) -> Result<Zeroizing<String>, KeyFileErr
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX as usize + 1));
     file.take(KEY_FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
-        .map_err(|source| KeyFileError::Read { path: path.to_owned(), source })?;
+        .map_err(|source| KeyFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
     if bytes.len() as u64 > KEY_FILE_BYTES_MAX {
-        return Err(contents(path, "a key file", format_args!("larger than {KEY_FILE_BYTES_MAX} bytes")));
+        return Err(contents(
+            path,
+            "a key file",
+            format_args!("larger than {KEY_FILE_BYTES_MAX} bytes"),
+        ));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
@@ -186,9 +217,20 @@ fn read_bounded(path: &Path, file: File) -> Result<Zeroizing<String>, KeyFileErr
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
-    let failed = |source| KeyFileError::Write { path: path.to_owned(), source };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
+    let failed = |source| KeyFileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder(path));
     written.map_err(|source| {
         // Half a key must not stand in the way of the next attempt; the first error is the one to tell.
         let _ = std::fs::remove_file(path);

@@ -36,7 +36,11 @@ pub fn init(filter: &str) -> Result<(), LoggingError> {
         Ok(text) if !text.trim().is_empty() => (text, FILTER_VARIABLE),
         _ => (filter.to_owned(), "the configuration"),
     };
-    let parsed = EnvFilter::try_new(&filter).map_err(|source| LoggingError::Filter { filter, origin, source })?;
+    let parsed = EnvFilter::try_new(&filter).map_err(|source| LoggingError::Filter {
+        filter,
+        origin,
+        source,
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)

@@ -9,8 +9,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Upper bounds, in seconds, of the buckets of a histogram of waiting times: from a message on loopback to a
 /// request that outlived a restart.
-pub const LATENCY_BUCKETS_S: [f64; 16] =
-    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+pub const LATENCY_BUCKETS_S: [f64; 16] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    120.0,
+];
 
 /// A registry whose metrics all start with `winze_` and the role: `registry("hub")` names them `winze_hub_...`.
 pub fn registry(role: &str) -> Registry {

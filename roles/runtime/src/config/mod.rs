@@ -68,7 +68,11 @@ pub enum ConfigError {
 }
 
 fn in_key(key: &str) -> String {
-    if key.is_empty() { String::new() } else { format!(" (at `{key}`)") }
+    if key.is_empty() {
+        String::new()
+    } else {
+        format!(" (at `{key}`)")
+    }
 }
 
 /// Reads `path` into `T`. Relative [`ConfigPath`]s in it are taken from the folder of `path`.
@@ -86,7 +90,10 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigErro
 ///
 /// # Errors
 /// Those of [`load`], and [`ConfigError::OtherRole`].
-pub fn load_role<T: DeserializeOwned>(path: impl AsRef<Path>, wanted: &str) -> Result<T, ConfigError> {
+pub fn load_role<T: DeserializeOwned>(
+    path: impl AsRef<Path>,
+    wanted: &str,
+) -> Result<T, ConfigError> {
     let document = Document::read(path.as_ref())?;
     match &document.role {
         Some((found, line)) if found != wanted => Err(ConfigError::OtherRole {
@@ -117,20 +124,32 @@ struct Document {
 impl Document {
     fn read(path: &Path) -> Result<Document, ConfigError> {
         let mut text = read_text(path)?;
-        let table = toml::de::DeTable::parse(&text).map_err(|error| parse_error(path, &text, &error))?;
-        let entry = table.get_ref().iter().find(|(key, _)| key.get_ref() == "role");
+        let table =
+            toml::de::DeTable::parse(&text).map_err(|error| parse_error(path, &text, &error))?;
+        let entry = table
+            .get_ref()
+            .iter()
+            .find(|(key, _)| key.get_ref() == "role");
         let mut role = None;
         if let Some((key, value)) = entry
             && let Some(found) = value.get_ref().as_str()
         {
-            role = Some((found.to_owned(), line_of(&text, key.span().start), key.span().start..value.span().end));
+            role = Some((
+                found.to_owned(),
+                line_of(&text, key.span().start),
+                key.span().start..value.span().end,
+            ));
         }
         let role = role.map(|(found, line, span)| {
             // Blanked, not cut, so that the lines and columns of later mistakes stay right.
             text.replace_range(span.clone(), &" ".repeat(span.len()));
             (found, line)
         });
-        Ok(Document { path: path.to_owned(), text, role })
+        Ok(Document {
+            path: path.to_owned(),
+            text,
+            role,
+        })
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
@@ -140,12 +159,19 @@ impl Document {
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let read = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(read)?;
     let mut text = String::new();
-    file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(read)?;
+    file.take(CONFIG_FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(read)?;
     if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
-        return Err(ConfigError::TooLarge { path: path.to_owned() });
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+        });
     }
     Ok(text)
 }
@@ -174,7 +200,10 @@ fn line_of(text: &str, at: usize) -> usize {
 /// The key that the byte at `at` belongs to, with the table above it. It reads lines, not grammar, and is there to
 /// point a person to the place: a value is never shown, because it may be a password.
 fn key_at(text: &str, at: usize) -> String {
-    let line_end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
+    let line_end = text
+        .get(at..)
+        .and_then(|rest| rest.find('\n'))
+        .map_or(text.len(), |length| at + length);
     let mut key = None;
     for line in text.get(..line_end).unwrap_or_default().lines().rev() {
         let line = line.trim();

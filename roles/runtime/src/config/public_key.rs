@@ -51,14 +51,26 @@ impl<'de> Deserialize<'de> for PublicKeySource {
         // As a struct, not an untagged enum: only so does serde tell an outer table which keys were used here, and
         // only so is a key that does not parse reported as what it is.
         match Written::deserialize(deserializer)? {
-            Written { public_key: Some(key), public_key_file: None } => Ok(PublicKeySource::Inline(key)),
-            Written { public_key: None, public_key_file: Some(path) } => Ok(PublicKeySource::File(path)),
-            Written { public_key: Some(_), public_key_file: Some(_) } => {
-                Err(D::Error::custom("both `public_key` and `public_key_file`; keep one"))
-            }
-            Written { public_key: None, public_key_file: None } => {
-                Err(D::Error::custom("missing field `public_key` or `public_key_file`"))
-            }
+            Written {
+                public_key: Some(key),
+                public_key_file: None,
+            } => Ok(PublicKeySource::Inline(key)),
+            Written {
+                public_key: None,
+                public_key_file: Some(path),
+            } => Ok(PublicKeySource::File(path)),
+            Written {
+                public_key: Some(_),
+                public_key_file: Some(_),
+            } => Err(D::Error::custom(
+                "both `public_key` and `public_key_file`; keep one",
+            )),
+            Written {
+                public_key: None,
+                public_key_file: None,
+            } => Err(D::Error::custom(
+                "missing field `public_key` or `public_key_file`",
+            )),
         }
     }
 }

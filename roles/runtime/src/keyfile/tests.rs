@@ -24,7 +24,7 @@ fn an_operator_makes_keys_and_a_server_reads_them() {
     assert_eq!(read_public(at("server.pub")).unwrap(), server.public_key());
     assert_eq!(read_certificate(at("server.cert")).unwrap(), certificate);
     let identity = read_server_identity(at("server.key"), at("server.cert")).unwrap();
-    assert_eq!(identity.certificate, certificate);
+    assert_eq!(identity.certificate(), &certificate);
 
     write_secret(at("other.key"), &authority).unwrap();
     let mismatch = read_server_identity(at("other.key"), at("server.cert"));
@@ -52,7 +52,9 @@ fn a_key_is_never_overwritten() {
     let first = SecretKey::generate(&mut OsRng);
     write_secret(&path, &first).unwrap();
     let second = write_secret(&path, &SecretKey::generate(&mut OsRng));
-    assert!(matches!(second, Err(KeyFileError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists));
+    assert!(
+        matches!(second, Err(KeyFileError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists)
+    );
     assert_eq!(read_secret(&path).unwrap().public_key(), first.public_key());
 }
 
@@ -64,11 +66,17 @@ fn a_mistyped_secret_is_refused_without_being_shown() {
     let last = text.pop().unwrap();
     text.push(if last == 'a' { 'b' } else { 'a' });
     write_secret_text(&path, &text).unwrap();
-    let error = read_secret(&path).err().expect("the checksum is wrong").to_string();
+    let error = read_secret(&path)
+        .err()
+        .expect("the checksum is wrong")
+        .to_string();
     assert!(error.contains("identity.key"), "{error}");
     assert!(!error.contains(&text[..8]), "{error}");
 
     std::fs::remove_file(&path).unwrap();
     write_secret_text(&path, &"1".repeat(KEY_FILE_BYTES_MAX as usize)).unwrap();
-    assert!(matches!(read_secret(&path), Err(KeyFileError::Contents { .. })));
+    assert!(matches!(
+        read_secret(&path),
+        Err(KeyFileError::Contents { .. })
+    ));
 }

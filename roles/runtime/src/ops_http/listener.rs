@@ -27,8 +27,16 @@ impl BoundedListener {
         Self::with_bounds(inner, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MAX)
     }
 
-    pub(super) fn with_bounds(inner: TcpListener, connections_max: usize, idle_max: Duration) -> Self {
-        BoundedListener { inner, slots: Arc::new(Semaphore::new(connections_max)), idle_max }
+    pub(super) fn with_bounds(
+        inner: TcpListener,
+        connections_max: usize,
+        idle_max: Duration,
+    ) -> Self {
+        BoundedListener {
+            inner,
+            slots: Arc::new(Semaphore::new(connections_max)),
+            idle_max,
+        }
     }
 }
 
@@ -43,7 +51,15 @@ impl Listener for BoundedListener {
         };
         // axum's own implementation waits out errors such as a full file table.
         let (stream, address) = Listener::accept(&mut self.inner).await;
-        (BoundedStream { stream, idle_max: self.idle_max, idle: Box::pin(sleep(self.idle_max)), _slot: slot }, address)
+        (
+            BoundedStream {
+                stream,
+                idle_max: self.idle_max,
+                idle: Box::pin(sleep(self.idle_max)),
+                _slot: slot,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -61,7 +77,11 @@ pub(super) struct BoundedStream {
 
 impl BoundedStream {
     /// Restarts the idle timer after progress; while waiting, fails once it has run out.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if result.is_ready() {
             let deadline = Instant::now() + self.idle_max;
             self.idle.as_mut().reset(deadline);
@@ -73,14 +93,22 @@ impl BoundedStream {
 }
 
 impl AsyncRead for BoundedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.watch(cx, result)
     }
 }
 
 impl AsyncWrite for BoundedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, result)
     }

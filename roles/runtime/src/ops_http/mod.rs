@@ -44,13 +44,19 @@ impl OpsState {
         health: impl Fn() -> Health + Send + Sync + 'static,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        OpsState { health: Arc::new(health), metrics: Arc::new(metrics) }
+        OpsState {
+            health: Arc::new(health),
+            metrics: Arc::new(metrics),
+        }
     }
 }
 
 /// `GET /health` and `GET /metrics`. A role with routes of its own merges them: `router(state).merge(own)`.
 pub fn router(state: OpsState) -> Router {
-    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(state)
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(state)
 }
 
 /// Serves `router` on `listener` until `shutdown` resolves, then finishes the requests under way for at most
@@ -87,7 +93,11 @@ pub async fn serve(
 
 async fn health(State(state): State<OpsState>) -> Response {
     let health = (state.health)();
-    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if health.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(health)).into_response()
 }
 

@@ -14,7 +14,10 @@ async fn get(address: std::net::SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     answer
 }
 
@@ -26,7 +29,10 @@ async fn an_operator_sees_a_process_become_ready_and_then_stop() {
     let counter: prometheus_client::metrics::counter::Counter = Default::default();
     registry.register("frames", "Frames", counter.clone());
     let state = OpsState::new(
-        move || Health { ready: seen.load(Ordering::SeqCst), detail: serde_json::json!({"hub": "away"}) },
+        move || Health {
+            ready: seen.load(Ordering::SeqCst),
+            detail: serde_json::json!({"hub": "away"}),
+        },
         move || crate::metrics::text(&registry),
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -38,7 +44,10 @@ async fn an_operator_sees_a_process_become_ready_and_then_stop() {
 
     let answer = get(address, "/health").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    assert!(answer.ends_with(r#"{"ready":false,"detail":{"hub":"away"}}"#), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"ready":false,"detail":{"hub":"away"}}"#),
+        "{answer}"
+    );
     ready.store(true, Ordering::SeqCst);
     assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
     counter.inc_by(7);
@@ -55,7 +64,13 @@ async fn a_silent_client_loses_its_slot_to_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let bounded = listener::BoundedListener::with_bounds(listener, 1, Duration::from_millis(50));
-    let state = OpsState::new(|| Health { ready: true, detail: serde_json::Value::Null }, String::new);
+    let state = OpsState::new(
+        || Health {
+            ready: true,
+            detail: serde_json::Value::Null,
+        },
+        String::new,
+    );
     let server = tokio::spawn(async move { axum::serve(bounded, router(state)).await });
 
     let mut silent = TcpStream::connect(address).await.unwrap();
@@ -63,6 +78,8 @@ async fn a_silent_client_loses_its_slot_to_the_next() {
     assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
     let mut rest = Vec::new();
     // Closed by the server, cleanly or by a reset.
-    let _ = timeout(PATIENCE, silent.read_to_end(&mut rest)).await.expect("the silent client was let go");
+    let _ = timeout(PATIENCE, silent.read_to_end(&mut rest))
+        .await
+        .expect("the silent client was let go");
     server.abort();
 }
