@@ -12,6 +12,7 @@ mod identity;
 mod public_key;
 mod secret_key;
 
+pub(crate) use certificate::SIGNATURE_MESSAGE_BYTES;
 pub use certificate::{CERTIFICATE_VERSION, Certificate, CertificateError, TIME_LEEWAY_S};
 pub use identity::{IdentityError, ServerIdentity};
 pub use public_key::{PublicKey, verify_schnorr};

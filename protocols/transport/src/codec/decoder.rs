@@ -1,0 +1,203 @@
+use std::fmt;
+use std::mem;
+
+use super::{CodecError, HEADER_BLOCK_BYTES};
+use crate::frame::{Frame, HEADER_BYTES, Header};
+use crate::limits::{Limits, READ_BUFFER_BYTES};
+use crate::noise::{BLOCK_PLAINTEXT_BYTES_MAX, CipherError, MAC_BYTES, Opener};
+
+/// Turns a stream of encrypted bytes, cut into whatever pieces, into frames.
+///
+/// Memory: [`READ_BUFFER_BYTES`] of ciphertext where the reader writes into [`Self::buffer_mut`],
+/// and the payload of one unfinished frame. For that payload nothing is taken until its header is
+/// authentic, its length within the limit, and its first block has come and is authentic.
+pub struct FrameDecoder {
+    opener: Opener,
+    limits: Limits,
+    /// Ciphertext: `buffer[start..end]` waits to be decrypted, what is behind `end` is free.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The frame whose header was taken and whose payload is still coming.
+    incoming: Option<Frame>,
+    incoming_bytes: usize,
+    failed: Option<CodecError>,
+}
+
+impl FrameDecoder {
+    /// `limits` bounds what we take.
+    pub fn new(opener: Opener, limits: Limits) -> FrameDecoder {
+        FrameDecoder {
+            opener,
+            limits,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            incoming: None,
+            incoming_bytes: 0,
+            failed: None,
+        }
+    }
+
+    /// The next whole frame, or `None` until more bytes have come.
+    ///
+    /// Call it until it gives `None`: several frames may have come at once. An error is final,
+    /// every further call gives it again.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, CodecError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let outcome = self.decode();
+        if let Err(error) = outcome {
+            self.failed = Some(error);
+            self.incoming = None;
+        }
+        outcome
+    }
+
+    /// Room for the bytes that come next; [`Self::advance`] says how many there were. Never empty
+    /// after [`Self::next_frame`] gave `None`.
+    pub fn buffer_mut(&mut self) -> &mut [u8] {
+        self.compact();
+        if self.buffer.len() < READ_BUFFER_BYTES {
+            self.buffer.resize(READ_BUFFER_BYTES, 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Counts in the first `bytes` of what [`Self::buffer_mut`] gave.
+    pub fn advance(&mut self, bytes: usize) {
+        self.end = self.end.saturating_add(bytes).min(self.buffer.len());
+    }
+
+    /// Takes a copy of all of `bytes`, for callers that have them already. They are held until
+    /// [`Self::next_frame`] gets to them: feeding without calling it is for the caller to bound.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.compact();
+        self.buffer.truncate(self.end);
+        self.buffer.extend_from_slice(bytes);
+        self.end = self.buffer.len();
+    }
+
+    /// Whether bytes of an unfinished frame are held: the stream must not end here.
+    pub fn is_mid_frame(&self) -> bool {
+        self.incoming.is_some() || self.start < self.end
+    }
+
+    /// What is taken from the next header on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    fn decode(&mut self) -> Result<Option<Frame>, CodecError> {
+        if self.incoming.is_none() && !self.decode_header()? {
+            return Ok(None);
+        }
+        while self.missing_bytes() > 0 {
+            if !self.decode_block()? {
+                return Ok(None);
+            }
+        }
+        Ok(self.incoming.take())
+    }
+
+    /// Plaintext bytes that the incoming frame still lacks.
+    fn missing_bytes(&self) -> usize {
+        let present = self.incoming.as_ref().map_or(0, |f| f.payload.len());
+        self.incoming_bytes.saturating_sub(present)
+    }
+
+    /// False when the header is not all there yet.
+    fn decode_header(&mut self) -> Result<bool, CodecError> {
+        let Some(block) = take(
+            &mut self.buffer,
+            &mut self.start,
+            self.end,
+            HEADER_BLOCK_BYTES,
+        ) else {
+            return Ok(false);
+        };
+        let header = match self.opener.open(block) {
+            Ok(plaintext) => plaintext
+                .first_chunk::<HEADER_BYTES>()
+                .map(Header::parse)
+                .ok_or(CodecError::HeaderNotAuthentic)?,
+            Err(CipherError::NotAuthentic) => return Err(CodecError::HeaderNotAuthentic),
+            Err(error) => return Err(CodecError::Cipher(error)),
+        };
+        let payload_bytes = header.payload_bytes as usize;
+        if payload_bytes > self.limits.payload_bytes_max {
+            return Err(CodecError::AnnouncedOverLimit {
+                extension_type: header.extension_type,
+                msg_type: header.msg_type,
+                payload_bytes,
+                payload_bytes_max: self.limits.payload_bytes_max,
+            });
+        }
+        self.incoming_bytes = payload_bytes;
+        self.incoming = Some(Frame {
+            extension_type: header.extension_type,
+            msg_type: header.msg_type,
+            payload: Vec::new(),
+        });
+        Ok(true)
+    }
+
+    /// False when the payload's next block is not all there yet.
+    fn decode_block(&mut self) -> Result<bool, CodecError> {
+        let missing_bytes = self.missing_bytes();
+        let block_bytes = missing_bytes.min(BLOCK_PLAINTEXT_BYTES_MAX) + MAC_BYTES;
+        let Some(frame) = &mut self.incoming else {
+            return Ok(false);
+        };
+        let Some(block) = take(&mut self.buffer, &mut self.start, self.end, block_bytes) else {
+            return Ok(false);
+        };
+        match self.opener.open(block) {
+            Ok(plaintext) => {
+                frame.payload.reserve_exact(missing_bytes);
+                frame.payload.extend_from_slice(plaintext);
+                Ok(true)
+            }
+            Err(CipherError::NotAuthentic) => Err(CodecError::PayloadNotAuthentic {
+                extension_type: frame.extension_type,
+                msg_type: frame.msg_type,
+                offset_bytes: frame.payload.len(),
+            }),
+            Err(error) => Err(CodecError::Cipher(error)),
+        }
+    }
+
+    /// Moves what waits to the front, so that all free room is in one piece behind it.
+    fn compact(&mut self) {
+        let start = mem::take(&mut self.start);
+        if start > 0 {
+            self.buffer.copy_within(start..self.end, 0);
+            self.end -= start;
+        }
+    }
+}
+
+/// The next `bytes` of `buffer[start..end]`, if they are there. A function of the fields that it
+/// needs, so that the others can be used beside what it borrows.
+fn take<'b>(
+    buffer: &'b mut [u8],
+    start: &mut usize,
+    end: usize,
+    bytes: usize,
+) -> Option<&'b mut [u8]> {
+    let block = buffer.get_mut(*start..end)?.get_mut(..bytes)?;
+    *start += bytes;
+    Some(block)
+}
+
+impl fmt::Debug for FrameDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameDecoder")
+            .field("limits", &self.limits)
+            .field("waiting_bytes", &(self.end - self.start))
+            .field("incoming", &self.incoming)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+use thiserror::Error;
+
+use super::MAC_BYTES;
+use super::aead::Aead;
+
+/// A key and the nonce that is next under it: `CipherState` of Sv2 specification 4.4.1, of which
+/// each direction has one.
+///
+/// It is not `Clone`, and each operation takes it by `&mut`, so that no nonce is used twice. At
+/// the first failure it wipes its key and gives that same error from then on. (The specification
+/// lets a receiver go on after a block that is not authentic. Nothing that follows such a block
+/// on a byte stream can be, so this one stops.)
+pub(super) struct Cipher {
+    aead: Result<Aead, CipherError>,
+    nonce_next: u64,
+}
+
+/// The nonce that the Noise framework reserves; a key seals at most this many blocks.
+const NONCE_RESERVED: u64 = u64::MAX;
+
+impl Cipher {
+    pub(super) fn new(key: &[u8; 32]) -> Cipher {
+        Cipher {
+            aead: Ok(Aead::new(key)),
+            nonce_next: 0,
+        }
+    }
+
+    /// Encrypts `text` in place and returns its MAC.
+    pub(super) fn seal(
+        &mut self,
+        associated: &[u8],
+        text: &mut [u8],
+    ) -> Result<[u8; MAC_BYTES], CipherError> {
+        let nonce = self.next_nonce()?;
+        let sealed = match &self.aead {
+            Ok(aead) => aead.seal(nonce, associated, text),
+            Err(error) => return Err(*error),
+        };
+        sealed.map_err(|_| self.fail(CipherError::BlockTooLong))
+    }
+
+    /// Decrypts `block`, which ends with its MAC, in place and returns the plaintext in it.
+    pub(super) fn open<'b>(
+        &mut self,
+        associated: &[u8],
+        block: &'b mut [u8],
+    ) -> Result<&'b [u8], CipherError> {
+        let nonce = self.next_nonce()?;
+        let Some((text, mac)) = block.split_last_chunk_mut::<MAC_BYTES>() else {
+            return Err(self.fail(CipherError::NotAuthentic));
+        };
+        let opened = match &self.aead {
+            Ok(aead) => aead.open(nonce, associated, text, mac),
+            Err(error) => return Err(*error),
+        };
+        match opened {
+            Ok(()) => Ok(text),
+            Err(_) => Err(self.fail(CipherError::NotAuthentic)),
+        }
+    }
+
+    /// Takes a nonce before it is used: whatever happens then, it is not given out again.
+    fn next_nonce(&mut self) -> Result<u64, CipherError> {
+        if let Err(error) = &self.aead {
+            return Err(*error);
+        }
+        if self.nonce_next == NONCE_RESERVED {
+            return Err(self.fail(CipherError::NoncesUsedUp));
+        }
+        let nonce = self.nonce_next;
+        self.nonce_next += 1;
+        Ok(nonce)
+    }
+
+    fn fail(&mut self, error: CipherError) -> CipherError {
+        self.aead = Err(error);
+        error
+    }
+
+    #[cfg(test)]
+    pub(super) fn at_nonce(key: &[u8; 32], nonce_next: u64) -> Cipher {
+        Cipher {
+            nonce_next,
+            ..Cipher::new(key)
+        }
+    }
+}
+
+/// Why a cipher stopped. It refuses every further use with the same error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CipherError {
+    /// Peer: the block was not made with our shared key, or not at this place in the stream.
+    #[error("encrypted block is not authentic")]
+    NotAuthentic,
+    /// Ours: 2^64 - 1 blocks were sealed or opened with this key. A new connection has a new one.
+    #[error("all nonces of this connection's key are used up")]
+    NoncesUsedUp,
+    /// Ours: a block beyond what the AEAD can seal, which is far above
+    /// [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX).
+    #[error("block is too long to encrypt")]
+    BlockTooLong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_block_ends_the_connection_for_the_honest_ones_too() {
+        let mut sender = Cipher::new(&[1; 32]);
+        let mut receiver = Cipher::new(&[1; 32]);
+        let mut block = b"pay".to_vec();
+        let mac = sender.seal(&[], &mut block).unwrap();
+        block.extend_from_slice(&mac);
+
+        let mut forged = block.clone();
+        forged[0] ^= 1;
+        assert_eq!(
+            receiver.open(&[], &mut forged),
+            Err(CipherError::NotAuthentic)
+        );
+        assert_eq!(
+            receiver.open(&[], &mut block),
+            Err(CipherError::NotAuthentic)
+        );
+    }
+
+    #[test]
+    fn the_last_nonce_is_the_last() {
+        let mut sender = Cipher::at_nonce(&[1; 32], u64::MAX - 1);
+        assert!(sender.seal(&[], &mut []).is_ok());
+        for _ in 0..2 {
+            assert_eq!(sender.seal(&[], &mut []), Err(CipherError::NoncesUsedUp));
+        }
+    }
+
+    #[test]
+    fn fewer_bytes_than_a_mac_are_refused() {
+        let mut receiver = Cipher::new(&[1; 32]);
+        assert_eq!(
+            receiver.open(&[], &mut [0; MAC_BYTES - 1]),
+            Err(CipherError::NotAuthentic)
+        );
+    }
+}

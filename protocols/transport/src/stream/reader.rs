@@ -1,0 +1,115 @@
+use std::{fmt, io};
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::codec::{CodecError, FrameDecoder};
+use crate::frame::Frame;
+use crate::limits::Limits;
+use crate::noise::Opener;
+
+/// Reads frames in batches: one read takes what the stream has, up to
+/// [`READ_BUFFER_BYTES`](crate::limits::READ_BUFFER_BYTES), and every whole frame in it is given
+/// at once.
+pub struct FrameReader<R> {
+    stream: R,
+    decoder: FrameDecoder,
+    bytes_received: u64,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// Reads from where the handshake ended.
+    pub fn new(stream: R, opener: Opener, limits: Limits) -> FrameReader<R> {
+        FrameReader {
+            stream,
+            decoder: FrameDecoder::new(opener, limits),
+            bytes_received: 0,
+        }
+    }
+
+    /// Waits until there is at least one frame and appends what there is, in order, to `out`; at
+    /// most `frames_max` (0 counts as 1), the rest waits for the next call. Returns how many, 0
+    /// when the peer has closed the stream between two frames.
+    ///
+    /// Where a read brings good frames and then a bad one, the good ones are given first and the
+    /// error by the next call: what a caller sees does not depend on how the bytes were cut. A
+    /// call appends frames of at most one read, so their payloads sum to no more than
+    /// `READ_BUFFER_BYTES` and one largest payload.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has lost nothing and appended nothing.
+    pub async fn read_batch(
+        &mut self,
+        out: &mut Vec<Frame>,
+        frames_max: usize,
+    ) -> Result<usize, ReadError> {
+        loop {
+            let frames = self.take_decoded(out, frames_max.max(1))?;
+            if frames > 0 {
+                return Ok(frames);
+            }
+            let read_bytes = self.stream.read(self.decoder.buffer_mut()).await?;
+            if read_bytes == 0 {
+                return match self.decoder.is_mid_frame() {
+                    false => Ok(0),
+                    true => Err(ReadError::CutOff),
+                };
+            }
+            self.decoder.advance(read_bytes);
+            self.bytes_received += read_bytes as u64;
+        }
+    }
+
+    /// Encrypted bytes that have come since the handshake, whole frames or not: what tells a slow
+    /// peer from a dead one.
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// What is taken from the next frame on whose header was not decrypted yet. Frames that came
+    /// in the same read but were not given out yet fall under the new limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.decoder.set_limits(limits);
+    }
+
+    fn take_decoded(
+        &mut self,
+        out: &mut Vec<Frame>,
+        frames_max: usize,
+    ) -> Result<usize, CodecError> {
+        let mut frames = 0;
+        while frames < frames_max {
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => out.push(frame),
+                Ok(None) => break,
+                // The decoder keeps the error for the next call.
+                Err(_) if frames > 0 => break,
+                Err(error) => return Err(error),
+            }
+            frames += 1;
+        }
+        Ok(frames)
+    }
+}
+
+impl<R> fmt::Debug for FrameReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameReader")
+            .field("decoder", &self.decoder)
+            .field("bytes_received", &self.bytes_received)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there are no more frames.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The network, or this machine.
+    #[error("read: {0}")]
+    Io(#[from] io::Error),
+    /// The peer sent what is no frame, or none that we take.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The stream ended inside a frame: the peer died, or somebody cut the connection.
+    #[error("the stream ended in the middle of a frame")]
+    CutOff,
+}
