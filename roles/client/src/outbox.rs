@@ -1,0 +1,384 @@
+//! The requester's side of delivery on disk: what was asked and has no answer yet.
+//!
+//! A request is written in the transaction that makes it necessary and leaves the state
+//! [`RequestState::Waiting`] in the transaction that records its answer's effect. All functions
+//! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
+//! their caller.
+
+mod operator;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::store::{Schema, StoreError};
+
+pub use operator::{ParkedRequest, RequestState, parked_page, release, state_of};
+
+/// The outbox's tables.
+pub static OUTBOX_SCHEMA: Schema = Schema {
+    name: "outbox",
+    migrations: &["
+        CREATE TABLE outbox_peer (
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            last_sequence INTEGER NOT NULL,
+            waiting INTEGER NOT NULL,
+            parked INTEGER NOT NULL,
+            PRIMARY KEY (peer, extension)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY,
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+            created_unix_ms INTEGER NOT NULL,
+            last_sent_unix_ms INTEGER,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            ended_unix_ms INTEGER,
+            error TEXT
+        ) STRICT;
+        CREATE UNIQUE INDEX outbox_key ON outbox (peer, extension, key);
+        CREATE INDEX outbox_waiting ON outbox (peer, extension, sequence) WHERE state = 0;
+        CREATE INDEX outbox_answered ON outbox (ended_unix_ms) WHERE state = 1;
+        CREATE INDEX outbox_parked ON outbox (peer, extension, sequence) WHERE state = 2;
+        CREATE TABLE outbox_announcement (
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            serial INTEGER NOT NULL,
+            PRIMARY KEY (peer, extension)
+        ) STRICT, WITHOUT ROWID;
+    "],
+};
+
+pub(crate) const WAITING: u8 = 0;
+pub(crate) const ANSWERED: u8 = 1;
+pub(crate) const PARKED: u8 = 2;
+
+/// A request to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRequest<'a> {
+    /// Who is asked, as `role/name`.
+    pub peer: &'a str,
+    /// The family, without the channel bit.
+    pub extension: u16,
+    /// The idempotency key, 1..=[`KEY_BYTES_MAX`] bytes; unique per peer and extension.
+    pub key: &'a [u8],
+    /// The message that asks.
+    pub msg_type: u8,
+    /// The message without channel id and authenticator, at most [`BODY_BYTES_MAX`] bytes. What
+    /// is sent is always these bytes.
+    pub body: &'a [u8],
+}
+
+/// What [`enqueue`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is written, and will be sent.
+    New,
+    /// The same request was there: waiting, answered or parked.
+    AlreadyThere,
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRequest {
+    /// Its number among those to this peer and extension, rising from 1.
+    pub sequence: u64,
+    /// See [`NewRequest::key`].
+    pub key: Vec<u8>,
+    /// See [`NewRequest::msg_type`].
+    pub msg_type: u8,
+    /// See [`NewRequest::body`].
+    pub body: Vec<u8>,
+    /// When it was enqueued.
+    pub created_unix_ms: u64,
+}
+
+/// How much lies in the outbox for one peer and extension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Requests without an answer.
+    pub waiting: u64,
+    /// Requests that only the operator can bring back.
+    pub parked: u64,
+    /// When the oldest waiting one was enqueued.
+    pub oldest_unix_ms: Option<u64>,
+    /// The highest number given so far; 0 where none was.
+    pub last_sequence: u64,
+}
+
+/// Writes a request down, once: the same key with the same content changes nothing.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the key is there with another message type or body;
+/// [`StoreError::Aborted`] when key or body are over their bounds.
+pub fn enqueue(
+    connection: &Connection,
+    request: &NewRequest<'_>,
+    now_unix_ms: u64,
+) -> Result<Enqueued, StoreError> {
+    if request.key.is_empty() || request.key.len() > KEY_BYTES_MAX {
+        return Err(StoreError::Aborted {
+            reason: format!(
+                "a request's key has {} bytes, 1 to {KEY_BYTES_MAX} are allowed",
+                request.key.len()
+            ),
+        });
+    }
+    if request.body.len() > BODY_BYTES_MAX {
+        return Err(StoreError::Aborted {
+            reason: format!(
+                "a request's body has {} bytes, at most {BODY_BYTES_MAX} are allowed",
+                request.body.len()
+            ),
+        });
+    }
+    let same = connection
+        .prepare_cached(
+            "SELECT msg_type = ?4 AND body = ?5 FROM outbox
+             WHERE peer = ?1 AND extension = ?2 AND key = ?3",
+        )?
+        .query_row(
+            params![
+                request.peer,
+                request.extension,
+                request.key,
+                request.msg_type,
+                request.body
+            ],
+            |row| row.get::<_, bool>(0),
+        )
+        .optional()?;
+    match same {
+        Some(true) => return Ok(Enqueued::AlreadyThere),
+        Some(false) => {
+            return Err(StoreError::Conflict {
+                table: "outbox",
+                peer: request.peer.to_owned(),
+                key_hex: hex::encode(request.key),
+            });
+        }
+        None => {}
+    }
+    let sequence: u64 = connection
+        .prepare_cached(
+            "INSERT INTO outbox_peer (peer, extension, last_sequence, waiting, parked)
+             VALUES (?1, ?2, 1, 1, 0)
+             ON CONFLICT (peer, extension) DO UPDATE
+             SET last_sequence = last_sequence + 1, waiting = waiting + 1
+             RETURNING last_sequence",
+        )?
+        .query_row(params![request.peer, request.extension], |row| row.get(0))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO outbox
+             (peer, extension, sequence, key, msg_type, body, state, created_unix_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
+        )?
+        .execute(params![
+            request.peer,
+            request.extension,
+            sequence,
+            request.key,
+            request.msg_type,
+            request.body,
+            now_unix_ms
+        ])?;
+    Ok(Enqueued::New)
+}
+
+/// Up to `rows_max` waiting requests with numbers above `after_sequence`, the oldest first.
+pub fn waiting_page(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    after_sequence: u64,
+    rows_max: usize,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, key, msg_type, body, created_unix_ms FROM outbox
+         WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence > ?3
+         ORDER BY sequence LIMIT ?4",
+    )?;
+    let rows = statement.query_map(
+        params![peer, extension, after_sequence, rows_max],
+        |row: &Row<'_>| {
+            Ok(StoredRequest {
+                sequence: row.get(0)?,
+                key: row.get(1)?,
+                msg_type: row.get(2)?,
+                body: row.get(3)?,
+                created_unix_ms: row.get(4)?,
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Notes that a request has its answer. False, with nothing changed, where it was not waiting.
+/// To be called in the transaction that records the answer's effect.
+pub fn mark_answered(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+    now_unix_ms: u64,
+) -> Result<bool, StoreError> {
+    end(connection, peer, extension, key, ANSWERED, None, now_unix_ms)
+}
+
+/// Puts a waiting request aside, with the reason for the operator to read: its peer refused it for
+/// good, the hub keeps rejecting it, or it is too old. False where it was not waiting.
+pub fn park(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+    error: &str,
+    now_unix_ms: u64,
+) -> Result<bool, StoreError> {
+    end(
+        connection,
+        peer,
+        extension,
+        key,
+        PARKED,
+        Some(error),
+        now_unix_ms,
+    )
+}
+
+fn end(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+    state: u8,
+    error: Option<&str>,
+    now_unix_ms: u64,
+) -> Result<bool, StoreError> {
+    let changed = connection
+        .prepare_cached(
+            "UPDATE outbox SET state = ?4, ended_unix_ms = ?5, error = ?6
+             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 0",
+        )?
+        .execute(params![peer, extension, key, state, now_unix_ms, error])?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + ?3
+             WHERE peer = ?1 AND extension = ?2",
+        )?
+        .execute(params![peer, extension, state == PARKED])?;
+    Ok(true)
+}
+
+/// What is known of a waiting request's attempts, for the operator: the requester writes it when
+/// a request was sent again or put off, not at each first sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptNote {
+    /// See [`StoredRequest::sequence`].
+    pub sequence: u64,
+    /// How often it was sent in this process's life.
+    pub attempts: u32,
+    /// When it was last sent.
+    pub last_sent_unix_ms: u64,
+    /// Why it was put off, where it was.
+    pub error: Option<String>,
+}
+
+/// Writes a note beside a request that still waits.
+pub fn note_attempt(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    note: &AttemptNote,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET attempts = ?4, last_sent_unix_ms = ?5, error = ?6
+             WHERE peer = ?1 AND extension = ?2 AND sequence = ?3 AND state = 0",
+        )?
+        .execute(params![
+            peer,
+            extension,
+            note.sequence,
+            note.attempts,
+            note.last_sent_unix_ms,
+            note.error
+        ])?;
+    Ok(())
+}
+
+/// How much waits, at the cost of two lookups.
+pub fn backlog(connection: &Connection, peer: &str, extension: u16) -> Result<Backlog, StoreError> {
+    let counted = connection
+        .prepare_cached(
+            "SELECT waiting, parked, last_sequence FROM outbox_peer
+             WHERE peer = ?1 AND extension = ?2",
+        )?
+        .query_row(params![peer, extension], |row| {
+            Ok(Backlog {
+                waiting: row.get(0)?,
+                parked: row.get(1)?,
+                last_sequence: row.get(2)?,
+                oldest_unix_ms: None,
+            })
+        })
+        .optional()?;
+    let Some(mut backlog) = counted else {
+        return Ok(Backlog::default());
+    };
+    backlog.oldest_unix_ms = connection
+        .prepare_cached(
+            "SELECT created_unix_ms FROM outbox
+             WHERE peer = ?1 AND extension = ?2 AND state = 0 ORDER BY sequence LIMIT 1",
+        )?
+        .query_row(params![peer, extension], |row| row.get(0))
+        .optional()?;
+    Ok(backlog)
+}
+
+/// Deletes at most `rows_max` requests that were answered before `before_unix_ms`, of all peers,
+/// and says how many. Once a row is gone its key counts as new: whoever enqueues keeps its own
+/// record of what it has asked for.
+pub fn delete_answered(
+    connection: &Connection,
+    before_unix_ms: u64,
+    rows_max: usize,
+) -> Result<usize, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "DELETE FROM outbox WHERE id IN (
+                SELECT id FROM outbox WHERE state = 1 AND ended_unix_ms < ?1
+                ORDER BY ended_unix_ms LIMIT ?2)",
+        )?
+        .execute(params![before_unix_ms, rows_max])?)
+}
+
+/// Takes note of an announcement's serial number. False where a higher one was seen from this
+/// peer: then the announcement is old and must have no effect.
+pub fn admit_announcement(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    serial: u64,
+) -> Result<bool, StoreError> {
+    let changed = connection
+        .prepare_cached(
+            "INSERT INTO outbox_announcement (peer, extension, serial) VALUES (?1, ?2, ?3)
+             ON CONFLICT (peer, extension) DO UPDATE SET serial = excluded.serial
+             WHERE excluded.serial >= serial",
+        )?
+        .execute(params![peer, extension, serial])?;
+    Ok(changed == 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What the operator asks of an outbox: where a request stands, what is parked, send it again.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{ANSWERED, PARKED, WAITING};
+use crate::store::StoreError;
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// It has no answer yet.
+    Waiting,
+    /// The effect of its answer is recorded.
+    Answered,
+    /// Put aside until the operator releases it.
+    Parked,
+}
+
+/// A request that was put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedRequest {
+    /// See [`StoredRequest::sequence`](super::StoredRequest::sequence).
+    pub sequence: u64,
+    /// See [`NewRequest::key`](super::NewRequest::key).
+    pub key: Vec<u8>,
+    /// When it was parked.
+    pub parked_unix_ms: u64,
+    /// Why.
+    pub error: String,
+}
+
+/// Where the request with this key stands; `None` where there is none (any more).
+pub fn state_of(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+) -> Result<Option<RequestState>, StoreError> {
+    let state = connection
+        .prepare_cached(
+            "SELECT state FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3",
+        )?
+        .query_row(params![peer, extension, key], |row| row.get::<_, u8>(0))
+        .optional()?;
+    match state {
+        None => Ok(None),
+        Some(WAITING) => Ok(Some(RequestState::Waiting)),
+        Some(ANSWERED) => Ok(Some(RequestState::Answered)),
+        Some(PARKED) => Ok(Some(RequestState::Parked)),
+        Some(other) => Err(StoreError::Corrupt {
+            table: "outbox",
+            detail: format!("state {other}"),
+        }),
+    }
+}
+
+/// Up to `rows_max` parked requests with numbers above `after_sequence`, the oldest first.
+pub fn parked_page(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    after_sequence: u64,
+    rows_max: usize,
+) -> Result<Vec<ParkedRequest>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, key, ended_unix_ms, error FROM outbox
+         WHERE peer = ?1 AND extension = ?2 AND state = 2 AND sequence > ?3
+         ORDER BY sequence LIMIT ?4",
+    )?;
+    let rows = statement.query_map(
+        params![peer, extension, after_sequence, rows_max],
+        |row: &Row<'_>| {
+            Ok(ParkedRequest {
+                sequence: row.get(0)?,
+                key: row.get(1)?,
+                parked_unix_ms: row.get(2)?,
+                error: row.get(3)?,
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The operator's word that a parked request is to be sent again. False where it is not parked.
+/// The requester finds it within seconds.
+pub fn release(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+) -> Result<bool, StoreError> {
+    let changed = connection
+        .prepare_cached(
+            "UPDATE outbox SET state = 0, ended_unix_ms = NULL, error = NULL
+             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 2",
+        )?
+        .execute(params![peer, extension, key])?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outbox_peer SET waiting = waiting + 1, parked = parked - 1
+             WHERE peer = ?1 AND extension = ?2",
+        )?
+        .execute(params![peer, extension])?;
+    Ok(true)
+}

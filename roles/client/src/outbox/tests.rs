@@ -1,0 +1,182 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::Store;
+
+const MINT: &str = "mint/main";
+const QUOTES: u16 = 0x4802;
+
+fn request<'a>(key: &'a [u8], body: &'a [u8]) -> NewRequest<'a> {
+    NewRequest {
+        peer: MINT,
+        extension: QUOTES,
+        key,
+        msg_type: 0x80,
+        body,
+    }
+}
+
+fn open(folder: &TempDir) -> Store {
+    Store::open(&folder.path().join("pool.sqlite"), &[OUTBOX_SCHEMA]).unwrap()
+}
+
+async fn with<T: Send + 'static>(
+    store: &Store,
+    f: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+) -> T {
+    store.write(f).await.unwrap()
+}
+
+fn waiting_keys(connection: &Connection) -> Vec<(u64, Vec<u8>)> {
+    waiting_page(connection, MINT, QUOTES, 0, 100)
+        .unwrap()
+        .into_iter()
+        .map(|r| (r.sequence, r.key))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_share_that_is_handed_in_twice_is_one_request() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        assert_eq!(enqueue(c, &request(b"share", b"1"), 10)?, Enqueued::New);
+        assert_eq!(
+            enqueue(c, &request(b"share", b"1"), 11)?,
+            Enqueued::AlreadyThere
+        );
+        // Another family and another peer have keys of their own.
+        let mut elsewhere = request(b"share", b"2");
+        elsewhere.extension = 0x4803;
+        assert_eq!(enqueue(c, &elsewhere, 12)?, Enqueued::New);
+        elsewhere = request(b"share", b"2");
+        elsewhere.peer = "mint/other";
+        assert_eq!(enqueue(c, &elsewhere, 12)?, Enqueued::New);
+        Ok(())
+    })
+    .await;
+    drop(store);
+
+    // The pool was restarted and the miner sends the share again, now for more.
+    let store = open(&folder);
+    let error = store
+        .write(|c| enqueue(c, &request(b"share", b"2"), 13))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    with(&store, |c| {
+        assert_eq!(waiting_keys(c), [(1, b"share".to_vec())]);
+        assert!(mark_answered(c, MINT, QUOTES, b"share", 20)?);
+        assert!(!mark_answered(c, MINT, QUOTES, b"share", 21)?);
+        assert_eq!(
+            enqueue(c, &request(b"share", b"1"), 22)?,
+            Enqueued::AlreadyThere
+        );
+        assert_eq!(backlog(c, MINT, QUOTES)?.waiting, 0);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_backlog_comes_out_in_pages_in_the_order_it_was_made() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..25u8 {
+            enqueue(c, &request(&[n], b"body"), u64::from(n))?;
+        }
+        mark_answered(c, MINT, QUOTES, &[3], 30)?;
+        let mut seen = Vec::new();
+        let mut after = 0;
+        loop {
+            let page = waiting_page(c, MINT, QUOTES, after, 10)?;
+            let Some(last) = page.last() else { break };
+            after = last.sequence;
+            seen.extend(page.into_iter().map(|r| r.key[0]));
+        }
+        let expected: Vec<u8> = (0..25).filter(|n| *n != 3).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(
+            backlog(c, MINT, QUOTES)?,
+            Backlog {
+                waiting: 24,
+                parked: 0,
+                oldest_unix_ms: Some(0),
+                last_sequence: 25
+            }
+        );
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_mint_refused_waits_for_the_operator() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        enqueue(c, &request(b"bad", b"1"), 1)?;
+        assert!(park(c, MINT, QUOTES, b"bad", "unknown-unit", 2)?);
+        assert_eq!(waiting_keys(c), []);
+        let parked = parked_page(c, MINT, QUOTES, 0, 10)?;
+        assert_eq!(parked[0].error, "unknown-unit");
+        assert_eq!(backlog(c, MINT, QUOTES)?.parked, 1);
+        // Neither time nor an answer that comes late brings it back.
+        assert_eq!(delete_answered(c, u64::MAX >> 1, 100)?, 0);
+        assert!(!mark_answered(c, MINT, QUOTES, b"bad", 3)?);
+
+        assert!(release(c, MINT, QUOTES, b"bad")?);
+        assert!(!release(c, MINT, QUOTES, b"bad")?);
+        assert_eq!(waiting_keys(c), [(1, b"bad".to_vec())]);
+        let backlog = backlog(c, MINT, QUOTES)?;
+        assert_eq!((backlog.waiting, backlog.parked), (1, 0));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answered_requests_go_after_their_time_in_bounded_steps() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..10u8 {
+            enqueue(c, &request(&[n], b"body"), 1)?;
+            if n < 8 {
+                mark_answered(c, MINT, QUOTES, &[n], 100 + u64::from(n))?;
+            }
+        }
+        assert_eq!(delete_answered(c, 106, 4)?, 4);
+        assert_eq!(delete_answered(c, 106, 4)?, 2);
+        assert_eq!(delete_answered(c, 106, 4)?, 0);
+        assert_eq!(
+            state_of(c, MINT, QUOTES, &[7])?,
+            Some(RequestState::Answered)
+        );
+        assert_eq!(state_of(c, MINT, QUOTES, &[0])?, None);
+        assert_eq!(waiting_keys(c).len(), 2);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_old_announcement_has_no_effect_also_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        assert!(admit_announcement(c, MINT, QUOTES, 5)?);
+        assert!(admit_announcement(c, MINT, QUOTES, 7)?);
+        Ok(())
+    })
+    .await;
+    drop(store);
+    with(&open(&folder), |c| {
+        assert!(!admit_announcement(c, MINT, QUOTES, 6)?);
+        assert!(admit_announcement(c, MINT, QUOTES, 7)?);
+        assert!(admit_announcement(c, "mint/other", QUOTES, 1)?);
+        Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,76 @@
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::lock::FileLock;
+use super::schema::{Schema, migrate};
+use super::{StoreError, schema};
+use crate::limits::{STORE_BUSY_TIMEOUT_MS, STORE_STATEMENTS_CACHED_MAX, STORE_WAL_BYTES_KEPT_MAX};
+
+pub(super) struct Opened {
+    pub(super) writer: Connection,
+    pub(super) reader: Connection,
+    pub(super) lock: FileLock,
+    pub(super) path: PathBuf,
+}
+
+pub(super) fn open(path: &Path, schemas: &[Schema]) -> Result<Opened, StoreError> {
+    let path = prepare_file(path).map_err(|source| StoreError::File {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })?;
+    let lock = FileLock::take(&path)?;
+
+    let writer = connect(&path)?;
+    // Must answer "wal": on a file system without shared memory SQLite stays with another journal.
+    let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::File {
+            path,
+            source: Arc::new(io::Error::other(format!(
+                "journal mode is {mode}, WAL is needed"
+            ))),
+        });
+    }
+    writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
+    schema::create_table(&writer)?;
+    migrate(&writer, schemas)?;
+
+    let reader = connect(&path)?;
+    reader.pragma_update(None, "query_only", true)?;
+    Ok(Opened {
+        writer,
+        reader,
+        lock,
+        path,
+    })
+}
+
+/// Makes the file where there is none and takes it away from group and others. SQLite gives the
+/// same mode to the log beside it.
+fn prepare_file(path: &Path) -> io::Result<PathBuf> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    path.canonicalize()
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STORE_STATEMENTS_CACHED_MAX);
+    Ok(connection)
+}

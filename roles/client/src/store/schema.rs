@@ -1,0 +1,59 @@
+use rusqlite::{Connection, OptionalExtension};
+
+use super::StoreError;
+
+/// The tables of one part of a program, as the steps that lead to them.
+///
+/// Its version in a file is the number of steps that were run there (table `winze_schema`). A step
+/// that was ever shipped is never changed: a change is one more step.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// Names it in the file; the tables' names should start with it.
+    pub name: &'static str,
+    /// SQL of each step, run once, in order, all missing ones in one transaction.
+    pub migrations: &'static [&'static str],
+}
+
+pub(super) fn create_table(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS winze_schema (
+            name TEXT NOT NULL PRIMARY KEY,
+            version INTEGER NOT NULL
+        ) STRICT",
+    )?;
+    Ok(())
+}
+
+/// Brings each of `schemas` up to date. Nothing at all is changed when one of them is newer in the
+/// file than here, or when a step fails.
+pub(super) fn migrate(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    for schema in schemas {
+        let found = transaction
+            .query_row(
+                "SELECT version FROM winze_schema WHERE name = ?1",
+                [schema.name],
+                |row| row.get::<_, usize>(0),
+            )
+            .optional()?
+            .unwrap_or(0);
+        let known = schema.migrations.len();
+        let Some(missing) = schema.migrations.get(found..) else {
+            return Err(StoreError::NewerSchema {
+                name: schema.name,
+                found,
+                known,
+            });
+        };
+        for step in missing {
+            transaction.execute_batch(step)?;
+        }
+        transaction.execute(
+            "INSERT INTO winze_schema (name, version) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET version = excluded.version",
+            (schema.name, known),
+        )?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
