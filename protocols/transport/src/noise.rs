@@ -96,3 +96,21 @@ fn ecdh(
     bytes.zeroize();
     shared
 }
+
+/// Both ends of a finished handshake with fixed keys, the initiator's first.
+#[cfg(test)]
+pub(crate) fn connected_pair() -> (Session, Session) {
+    use crate::keys::{Certificate, ServerIdentity};
+    use rand_chacha::rand_core::SeedableRng;
+
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+    let authority = SecretKey::generate(&mut rng);
+    let static_key = SecretKey::generate(&mut rng);
+    let certificate = Certificate::sign(&authority, static_key.public_key(), 0, 100, &[0; 32]);
+    let identity = ServerIdentity::new(static_key, certificate).expect("they belong together");
+    let (initiator, act_1) = Initiator::start(Some(authority.public_key()), &mut rng);
+    let (act_2, responder) =
+        Responder::respond(&identity, &act_1, &mut rng).expect("any act 1 is answered");
+    let initiator = initiator.finish(&act_2, 50).expect("nothing was altered");
+    (initiator, responder)
+}

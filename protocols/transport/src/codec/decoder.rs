@@ -201,3 +201,120 @@ impl fmt::Debug for FrameDecoder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::FrameEncoder;
+    use crate::noise::connected_pair;
+
+    const MIB: usize = 1 << 20;
+
+    /// A sender with a limit of its own and a receiver that takes payloads of up to 1 MiB.
+    fn pair(sent_bytes_max: usize) -> (FrameEncoder, FrameDecoder) {
+        let (client, server) = connected_pair();
+        let limits = |payload_bytes_max| Limits { payload_bytes_max };
+        (
+            FrameEncoder::new(client.sealer, limits(sent_bytes_max)),
+            FrameDecoder::new(server.opener, limits(MIB)),
+        )
+    }
+
+    fn frame(payload_bytes: usize) -> Frame {
+        Frame {
+            extension_type: 0x4801,
+            msg_type: 2,
+            payload: vec![7; payload_bytes],
+        }
+    }
+
+    fn payload_capacity(decoder: &FrameDecoder) -> Option<usize> {
+        decoder.incoming.as_ref().map(|f| f.payload.capacity())
+    }
+
+    #[test]
+    fn a_header_over_the_limit_is_refused_before_memory_is_taken() {
+        let (mut sender, mut receiver) = pair(2 * MIB);
+        let mut wire = Vec::new();
+        sender.encode(&frame(MIB + 1), &mut wire).unwrap();
+
+        receiver.feed(&wire[..HEADER_BLOCK_BYTES]);
+        let refused = CodecError::AnnouncedOverLimit {
+            extension_type: 0x4801,
+            msg_type: 2,
+            payload_bytes: MIB + 1,
+            payload_bytes_max: MIB,
+        };
+        assert_eq!(receiver.next_frame(), Err(refused));
+        assert_eq!(payload_capacity(&receiver), None);
+
+        receiver.feed(&wire[HEADER_BLOCK_BYTES..]);
+        assert_eq!(receiver.next_frame(), Err(refused));
+    }
+
+    #[test]
+    fn a_peer_that_announces_much_and_sends_little_takes_no_memory() {
+        let (mut sender, mut receiver) = pair(MIB);
+        let mut wire = Vec::new();
+        sender.encode(&frame(MIB), &mut wire).unwrap();
+        let first_block_end = HEADER_BLOCK_BYTES + BLOCK_PLAINTEXT_BYTES_MAX + MAC_BYTES;
+
+        receiver.feed(&wire[..first_block_end - 1]);
+        assert_eq!(receiver.next_frame(), Ok(None));
+        assert_eq!(payload_capacity(&receiver), Some(0));
+
+        receiver.feed(&wire[first_block_end - 1..]);
+        let received = receiver.next_frame().unwrap().unwrap();
+        assert_eq!(received.payload.capacity(), MIB);
+        assert_eq!(received, frame(MIB));
+    }
+
+    #[test]
+    fn a_limit_that_is_raised_after_authentication_counts_from_the_next_header() {
+        let (mut sender, mut receiver) = pair(2 * MIB);
+        let mut wire = Vec::new();
+        sender.encode(&frame(1), &mut wire).unwrap();
+        receiver.feed(&wire);
+        assert_eq!(receiver.next_frame(), Ok(Some(frame(1))));
+
+        receiver.set_limits(Limits {
+            payload_bytes_max: 2 * MIB,
+        });
+        wire.clear();
+        sender.encode(&frame(2 * MIB), &mut wire).unwrap();
+        receiver.feed(&wire);
+        assert_eq!(receiver.next_frame(), Ok(Some(frame(2 * MIB))));
+    }
+
+    #[test]
+    fn our_own_frame_over_the_limit_harms_nothing() {
+        let (mut sender, mut receiver) = pair(3);
+        let mut wire = Vec::new();
+        assert_eq!(
+            sender.encode(&frame(4), &mut wire),
+            Err(CodecError::FrameOverLimit {
+                payload_bytes: 4,
+                payload_bytes_max: 3
+            })
+        );
+        assert!(wire.is_empty());
+        sender.encode(&frame(3), &mut wire).unwrap();
+        receiver.feed(&wire);
+        assert_eq!(receiver.next_frame(), Ok(Some(frame(3))));
+    }
+
+    #[test]
+    fn room_to_read_into_is_never_empty_while_a_frame_is_awaited() {
+        let (mut sender, mut receiver) = pair(MIB);
+        let mut wire = Vec::new();
+        sender.encode(&frame(200_000), &mut wire).unwrap();
+        let mut frames = 0;
+        for byte in wire {
+            *receiver.buffer_mut().first_mut().unwrap() = byte;
+            receiver.advance(1);
+            frames += usize::from(receiver.next_frame().unwrap().is_some());
+        }
+        assert_eq!(frames, 1);
+        assert_eq!(receiver.buffer.len(), READ_BUFFER_BYTES);
+    }
+}

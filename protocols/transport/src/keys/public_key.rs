@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_mistyped_key_says_what_is_wrong_with_it() {
         let parse = str::parse::<PublicKey>;
-        let swapped = SPECIFIED_TEXT.replace("9bX", "9Xb");
+        let swapped = SPECIFIED_TEXT.replace("h3H", "3hH");
         assert_eq!(parse(&swapped), Err(KeyError::Checksum));
         assert_eq!(parse(&SPECIFIED_TEXT[1..]), Err(KeyError::NotBase58));
         assert_eq!(parse("0OIl"), Err(KeyError::NotBase58));

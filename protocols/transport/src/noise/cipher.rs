@@ -73,7 +73,8 @@ impl Cipher {
         Ok(nonce)
     }
 
-    fn fail(&mut self, error: CipherError) -> CipherError {
+    /// Wipes the key; `error` is the answer from now on.
+    pub(super) fn fail(&mut self, error: CipherError) -> CipherError {
         self.aead = Err(error);
         error
     }
@@ -96,8 +97,8 @@ pub enum CipherError {
     /// Ours: 2^64 - 1 blocks were sealed or opened with this key. A new connection has a new one.
     #[error("all nonces of this connection's key are used up")]
     NoncesUsedUp,
-    /// Ours: a block beyond what the AEAD can seal, which is far above
-    /// [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX).
+    /// Ours: more plaintext than
+    /// [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX) for one block.
     #[error("block is too long to encrypt")]
     BlockTooLong,
 }

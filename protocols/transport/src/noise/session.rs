@@ -3,7 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::cipher::{Cipher, CipherError};
-use super::{ACT_1_BYTES, ACT_2_BYTES};
+use super::{ACT_1_BYTES, ACT_2_BYTES, BLOCK_PLAINTEXT_BYTES_MAX};
 use crate::keys::Certificate;
 
 /// What a finished handshake leaves: a cipher for each direction, and what both sides can name
@@ -67,15 +67,14 @@ impl Sealer {
 
     /// Appends `plaintext`, encrypted, and its [`MAC_BYTES`](super::MAC_BYTES) to `out`.
     /// `plaintext` is at most [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX)
-    /// long. After an error `out` is as it was and the sealer refuses further use.
+    /// long, more is [`CipherError::BlockTooLong`]. After an error `out` is as it was and the sealer refuses further use.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), CipherError> {
+        if plaintext.len() > BLOCK_PLAINTEXT_BYTES_MAX {
+            return Err(self.0.fail(CipherError::BlockTooLong));
+        }
         let before = out.len();
         out.extend_from_slice(plaintext);
-        let sealed = match out.get_mut(before..) {
-            Some(text) => self.0.seal(&[], text),
-            None => Err(CipherError::BlockTooLong),
-        };
-        match sealed {
+        match self.0.seal(&[], &mut out[before..]) {
             Ok(mac) => {
                 out.extend_from_slice(&mac);
                 Ok(())

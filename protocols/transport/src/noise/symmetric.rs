@@ -20,7 +20,7 @@ pub(super) struct Symmetric {
 }
 
 impl Symmetric {
-    /// The state before act 1 (4.5.1). NX has no prologue here, hence the hash of nothing more.
+    /// The state before act 1 (4.5.1). The prologue that Noise mixes in here is empty.
     pub(super) fn new() -> Symmetric {
         let name_hash: [u8; 32] = Sha256::digest(PROTOCOL_NAME).into();
         Symmetric {

@@ -1,0 +1,147 @@
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::io::AsyncWrite;
+use winze_transport::limits::WRITE_PENDING_BYTES_MAX;
+use winze_transport::{CodecError, Frame, FrameWriter, Limits};
+
+use crate::world::{LIMITS, codec_pair, connected, frame};
+
+/// A peer that takes a few bytes at a time, and makes its writer wait before each.
+struct SlowPeer {
+    taken: Vec<u8>,
+    bytes_per_write: usize,
+    made_wait: bool,
+}
+
+impl SlowPeer {
+    fn taking(bytes_per_write: usize) -> SlowPeer {
+        SlowPeer {
+            taken: Vec::new(),
+            bytes_per_write,
+            made_wait: false,
+        }
+    }
+}
+
+impl AsyncWrite for &mut SlowPeer {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.made_wait = !self.made_wait;
+        if self.made_wait {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let taken_bytes = bytes.len().min(self.bytes_per_write);
+        self.taken.extend_from_slice(&bytes[..taken_bytes]);
+        Poll::Ready(Ok(taken_bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Polls once and drops the future: what `select!` does to the branch that loses.
+fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_slow_peer_gets_every_frame_once_while_the_writer_is_cancelled_and_fed(
+        payload_bytes in vec(prop_oneof![4 => 0..400_usize, 1 => 60_000..80_000_usize], 1..20),
+        bytes_per_write in prop_oneof![100..400_usize, 10_000..70_000_usize],
+        polls_between in 0..4_usize,
+    ) {
+        let sent: Vec<Frame> = (0..).zip(payload_bytes).map(|(n, b)| frame(n, b)).collect();
+        let mut peer = SlowPeer::taking(bytes_per_write);
+        let mut writer = FrameWriter::new(&mut peer, connected(1).0.sealer, LIMITS);
+        for frame in &sent {
+            writer.push(frame).unwrap();
+            for _ in 0..polls_between {
+                if let Some(progress) = poll_once(writer.write_some()) {
+                    progress.unwrap();
+                }
+            }
+        }
+        while poll_once(writer.flush()).is_none() {}
+        prop_assert_eq!(writer.pending_bytes(), 0);
+        drop(writer);
+
+        let (_, mut receiver) = codec_pair(1);
+        receiver.feed(&peer.taken);
+        let mut received = Vec::new();
+        while let Some(frame) = receiver.next_frame().unwrap() {
+            received.push(frame);
+        }
+        prop_assert!(received == sent);
+        prop_assert!(!receiver.is_mid_frame());
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_is_refused_more_frames_and_costs_bounded_memory() {
+    let large = frame(1, LIMITS.payload_bytes_max);
+    let mut peer = SlowPeer::taking(usize::MAX);
+    let mut writer = FrameWriter::new(&mut peer, connected(1).0.sealer, LIMITS);
+    let refused = loop {
+        if let Err(error) = writer.push(&large) {
+            break error;
+        }
+        assert!(writer.pending_bytes() < WRITE_PENDING_BYTES_MAX + 2 * LIMITS.payload_bytes_max);
+    };
+    let pending_bytes = writer.pending_bytes();
+    assert_eq!(refused, CodecError::WriterFull { pending_bytes });
+
+    // It reads after all: nothing was lost, and there is room again.
+    while poll_once(writer.flush()).is_none() {}
+    writer.push(&frame(2, 1)).unwrap();
+    while poll_once(writer.flush()).is_none() {}
+    drop(writer);
+    let (_, mut receiver) = codec_pair(1);
+    receiver.set_limits(LIMITS);
+    receiver.feed(&peer.taken);
+    let mut last = None;
+    while let Some(frame) = receiver.next_frame().unwrap() {
+        last = Some(frame);
+    }
+    assert_eq!(last, Some(frame(2, 1)));
+}
+
+#[test]
+fn a_frame_over_the_limit_is_refused_and_the_next_one_goes_out() {
+    let mut peer = SlowPeer::taking(usize::MAX);
+    let limits = Limits {
+        payload_bytes_max: 10,
+    };
+    let mut writer = FrameWriter::new(&mut peer, connected(1).0.sealer, limits);
+    assert!(matches!(
+        writer.push(&frame(1, 11)),
+        Err(CodecError::FrameOverLimit { .. })
+    ));
+    assert_eq!(writer.pending_bytes(), 0);
+    writer.push(&frame(2, 10)).unwrap();
+    while poll_once(writer.flush()).is_none() {}
+    drop(writer);
+
+    let (_, mut receiver) = codec_pair(1);
+    receiver.feed(&peer.taken);
+    assert_eq!(receiver.next_frame(), Ok(Some(frame(2, 10))));
+}
