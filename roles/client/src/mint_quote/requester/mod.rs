@@ -1,0 +1,96 @@
+//! The asking side: what lies in the outbox for a mint is sent until its answer is recorded.
+
+mod config;
+mod status;
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse,
+};
+
+pub use config::QuoteRequesterConfig;
+pub use status::{RequesterCounts, RequesterStatus};
+
+use crate::hub_client::HubClient;
+use crate::store::{Store, StoreError};
+
+/// What a role does with what its mint says.
+///
+/// The `on_` methods run inside the transaction that marks the request answered or parked, on the
+/// store's writer thread; what they get was authenticated. When one fails, what it did is rolled
+/// back, the request stays as it was, and the same answer is asked for again later.
+pub trait QuoteAnswers: Send + Sync + 'static {
+    /// The quote exists. Called once per request.
+    fn on_response(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        response: &MintQuoteResponse,
+    ) -> Result<(), StoreError>;
+
+    /// The mint refuses for good; the request is parked.
+    fn on_refusal(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<(), StoreError>;
+
+    /// The active keyset of a unit. Called again for one that is known, after each connect.
+    fn on_keyset(&self, tx: &Connection, keyset: &KeysetAnnouncement) -> Result<(), StoreError>;
+
+    /// What has just been committed, in the order in which it came. Runs on the requester's task:
+    /// it must not block.
+    fn committed(&self, events: &[QuoteEvent]);
+}
+
+/// Something that is on disk now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuoteEvent {
+    /// A request became a quote.
+    Issued {
+        /// What was asked.
+        request: MintQuoteRequest,
+        /// What was answered.
+        response: MintQuoteResponse,
+    },
+    /// A request was finally refused, and is parked.
+    Refused {
+        /// What was asked.
+        request: MintQuoteRequest,
+        /// What was answered.
+        error: MintQuoteError,
+    },
+    /// The mint announced a keyset.
+    Keyset(KeysetAnnouncement),
+}
+
+/// A handle on the requester's task; clones share it. The task ends with the last of them.
+#[derive(Clone)]
+pub struct QuoteRequester {}
+
+impl QuoteRequester {
+    /// Opens the channel to the mint and starts to work off the outbox in `store`, which was
+    /// opened with [`OUTBOX_SCHEMA`](crate::outbox::OUTBOX_SCHEMA). Must be called in a tokio
+    /// runtime.
+    pub fn start(
+        _hub: &HubClient,
+        _store: Store,
+        _config: QuoteRequesterConfig,
+        _answers: Arc<dyn QuoteAnswers>,
+    ) -> QuoteRequester {
+        unimplemented!()
+    }
+
+    /// New rows were committed to the outbox: look now, not only in a while.
+    pub fn nudge(&self) {
+        unimplemented!()
+    }
+
+    /// Where it stands, as of about a second ago at most.
+    pub fn status(&self) -> RequesterStatus {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,90 @@
+//! The answering side: each request is issued once and gets the same answer every time.
+
+mod config;
+mod status;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use winze_messages::PeerName;
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
+};
+use winze_transport::PublicKey;
+
+pub use config::QuoteResponderConfig;
+pub use status::{ResponderCounts, ResponderStatus};
+
+use crate::hub_client::HubClient;
+use crate::store::{Store, StoreError};
+
+/// Who makes quotes.
+#[async_trait]
+pub trait QuoteIssuer: Send + Sync + 'static {
+    /// Issues, or refuses, each of `requests`: one outcome each, in the same order. They come from
+    /// `pool`, are authenticated with `pool_key`, well formed, and no two of them have one header
+    /// hash. A crash, or another pool with the same header hash, can bring one here that was
+    /// issued already: the issuer's own record decides, and the outcome is the same quote or
+    /// [`QuoteErrorCode::Conflict`].
+    ///
+    /// An outcome that is missing counts as [`QuoteErrorCode::Unavailable`]. Batches of several
+    /// pools run side by side.
+    async fn issue(
+        &self,
+        pool: &PeerName,
+        pool_key: &PublicKey,
+        requests: Vec<MintQuoteRequest>,
+    ) -> Vec<QuoteOutcome>;
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuoteOutcome {
+    /// The quote exists, on disk.
+    Issued(MintQuoteResponse),
+    /// Refused for good: this answer is recorded and given again.
+    Refused {
+        /// A final code.
+        code: QuoteErrorCode,
+        /// For a person; over 255 bytes it is cut.
+        message: String,
+    },
+    /// Refused for now: nothing is recorded.
+    Later {
+        /// A temporary code.
+        code: QuoteErrorCode,
+        /// For a person; over 255 bytes it is cut.
+        message: String,
+        /// When to ask again, in milliseconds.
+        retry_after_ms: u32,
+    },
+}
+
+/// A handle on the responder's tasks; clones share it. They end with the last of them.
+#[derive(Clone)]
+pub struct QuoteResponder {}
+
+impl QuoteResponder {
+    /// Takes the channels that the listed pools open and answers what comes on them. `store` was
+    /// opened with [`ANSWERS_SCHEMA`](crate::answers::ANSWERS_SCHEMA). Must be called in a tokio
+    /// runtime.
+    pub fn start(
+        _hub: &HubClient,
+        _store: Store,
+        _config: QuoteResponderConfig,
+        _issuer: Arc<dyn QuoteIssuer>,
+    ) -> QuoteResponder {
+        unimplemented!()
+    }
+
+    /// Makes `keyset` the active one of its unit: stored with a rising serial number, sent on
+    /// every open channel, and on each one that opens. The same keyset again changes nothing.
+    pub async fn announce(&self, _keyset: KeysetAnnouncement) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> ResponderStatus {
+        unimplemented!()
+    }
+}
