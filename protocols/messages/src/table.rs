@@ -4,6 +4,8 @@
 //! A family that has no row here is one that a hub does not know: it forwards such messages
 //! unread, where its configuration allows the channel.
 
+use std::fmt;
+
 use crate::authenticator::AUTHENTICATOR_FIELDS;
 use crate::codec::error::DecodeError;
 use crate::codec::kinds::{Kind, U32};
@@ -13,6 +15,8 @@ use crate::families::common::{self, EXT_COMMON};
 use crate::families::extensions::{self, EXT_EXTENSIONS};
 use crate::families::hub::{self, EXT_HUB};
 use crate::families::mint_quote::{self, EXT_MINT_QUOTE};
+use crate::families::peg::EXT_PEG;
+use crate::families::signing::EXT_SIGNING;
 
 use Direction::{Both, ClientToHub, HubToClient, PoolToMiner, ToRequester, ToResponder};
 use Framing::{Channel, Connection, SealedChannel};
@@ -126,6 +130,20 @@ pub enum Direction {
     PoolToMiner,
 }
 
+/// As in section 9.
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Direction::ClientToHub => "C→H",
+            Direction::HubToClient => "H→C",
+            Direction::Both => "both ways",
+            Direction::ToResponder => "requester → responder",
+            Direction::ToRequester => "responder → requester",
+            Direction::PoolToMiner => "pool → miner",
+        })
+    }
+}
+
 /// An end of a channel between two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -155,6 +173,20 @@ pub fn lookup(extension: u16, msg_type: u8) -> Option<&'static Row> {
 /// Whether any message of this extension is known; `extension` is without the channel bit.
 pub fn knows_extension(extension: u16) -> bool {
     TABLE.iter().any(|row| row.extension == extension)
+}
+
+/// What a family is called; `extension` is without the channel bit. `None` for one that is not in
+/// the specification.
+pub fn extension_name(extension: u16) -> Option<&'static str> {
+    match extension {
+        EXT_COMMON => Some("common"),
+        EXT_EXTENSIONS => Some("extensions"),
+        EXT_HUB => Some("hub"),
+        EXT_MINT_QUOTE => Some("mint quote"),
+        EXT_SIGNING => Some("signing"),
+        EXT_PEG => Some("peg"),
+        _ => None,
+    }
 }
 
 /// The row of `M`. The ids are written out so that the table can be read; a typing error does

@@ -9,7 +9,7 @@ mod kinds;
 
 pub use error_code::QuoteErrorCode;
 pub use kinds::QuoteState;
-use kinds::{HeaderHash, KeysetId, KeysetKeys, LockingKey, OptionalText, State};
+use kinds::{ErrorCode, HeaderHash, KeysetId, KeysetKeys, LockingKey, OptionalText, State};
 
 use crate::codec::error::{DecodeError, MessageError};
 use crate::codec::kinds::{Text, U32, U64};
@@ -63,7 +63,7 @@ message! {
         /// That of the request.
         header_hash: [u8; 32] as HeaderHash,
         /// A [`QuoteErrorCode`], or a code of a later version.
-        error_code: u32 as U32,
+        error_code: u32 as ErrorCode,
         /// For a person.
         error_message: String as Text,
         /// When to ask again, in milliseconds; 0 for a final error.
@@ -105,7 +105,7 @@ message! {
         /// The share's block header hash, as the hash function gives it.
         header_hash: [u8; 32] as HeaderHash,
         /// A [`QuoteErrorCode`], or a code of a later version.
-        error_code: u32 as U32,
+        error_code: u32 as ErrorCode,
         /// For a person.
         error_message: String as Text,
     }

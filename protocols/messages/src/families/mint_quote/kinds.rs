@@ -1,7 +1,8 @@
 //! Kinds of field that only this family has.
 
+use super::error_code::QuoteErrorCode;
 use crate::codec::error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
-use crate::codec::kinds::{Kind, Text, U8, U64};
+use crate::codec::kinds::{Kind, Text, U8, U32, U64};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 use crate::limits::KEYSET_KEYS_MAX;
@@ -345,5 +346,37 @@ impl Kind for State {
             QuoteState::Issued => "issued",
         };
         format!("{} ({name})", raw as u8)
+    }
+}
+
+/// U32, shown with the name of the [`QuoteErrorCode`]. Any number decodes: a code of a later
+/// version has a meaning too.
+pub struct ErrorCode;
+
+impl Kind for ErrorCode {
+    type Raw<'a> = u32;
+    type Value = u32;
+    const NAME: &'static str = "U32";
+    const BYTES_MIN: usize = 4;
+    const BYTES_MAX: usize = 4;
+
+    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<u32, DecodeError> {
+        U32::take(reader, field)
+    }
+
+    fn own(raw: u32) -> u32 {
+        raw
+    }
+
+    fn put(value: &u32, writer: &mut Writer<'_>, field: &'static str) -> Result<(), EncodeError> {
+        U32::put(value, writer, field)
+    }
+
+    fn show(raw: u32) -> String {
+        match QuoteErrorCode::from_u32(raw) {
+            Some(code) => format!("{raw} ({code})"),
+            None if QuoteErrorCode::is_final_number(raw) => format!("{raw} (unknown, final)"),
+            None => format!("{raw} (unknown, temporary)"),
+        }
     }
 }
