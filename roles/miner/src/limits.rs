@@ -19,6 +19,9 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// carry no ping, so an unanswered share is the only sign of a pool that vanished silently.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time that a stopped miner waits for the answers to what it submitted.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Submits without an answer per channel. Beyond it found shares wait in the finder's queue.
 pub const SUBMITS_IN_FLIGHT_MAX: usize = 128;
 
@@ -37,10 +40,6 @@ pub const THREADS_MAX: usize = 64;
 /// Nonces one thread takes at a time. At demonstration speeds (about 1 MH/s) this is a few
 /// milliseconds, which is how fast threads notice a new job or a stop.
 pub const CHUNK_NONCES: u32 = 1 << 12;
-
-/// Hashes a share may cost on average before the first one is due: the seconds that a job may be
-/// rolled ahead of the pool's own time. The reference server allows two hours; a tenth is plenty.
-pub const NTIME_AHEAD_S_MAX: u32 = 720;
 
 /// First and longest wait before the pool is dialled again.
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(100);
