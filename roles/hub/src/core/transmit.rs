@@ -1,0 +1,67 @@
+//! What is sent next on a connection.
+
+use winze_transport::Frame;
+
+use super::connection::Step;
+use super::credit::Totals;
+use super::{ConnId, HubCore};
+
+/// What [`HubCore::poll_transmit`] left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Nothing is due now; [`HubCore::take_ready`] names the connection when that changes.
+    Drained,
+    /// There is more than was asked for. Poll again when these are written.
+    More,
+    /// These are the last frames: write them and close the connection.
+    Last,
+}
+
+impl HubCore {
+    /// Appends the next frames for a client to `out`, until they have `bytes_max` of payload or nothing is due. The
+    /// last one may go beyond. What is taken here leaves the hub's memory and counts as taken by its reader.
+    pub fn poll_transmit(
+        &mut self,
+        conn: ConnId,
+        bytes_max: usize,
+        out: &mut Vec<Frame>,
+    ) -> Transmit {
+        self.ready.remove(&conn);
+        let mut bytes = 0;
+        let mut slot_freed = false;
+        let drained = loop {
+            if bytes >= bytes_max {
+                break false;
+            }
+            let Some(connection) = self.connections.get_mut(&conn) else {
+                return Transmit::Last;
+            };
+            let frame = if let Some(control) = connection.next_control() {
+                slot_freed |= control.freed_end;
+                control.frame
+            } else if let Some(delivery) = connection.next_delivery() {
+                if let Some(far) = delivery.from
+                    && let Some(sender) = self.end_mut(far.end)
+                {
+                    sender.inbound.take(Totals::one(delivery.frame.payload.len()));
+                    self.schedule(far.end);
+                }
+                delivery.frame
+            } else {
+                break true;
+            };
+            bytes += frame.payload.len().max(1);
+            self.counters.sent(&frame);
+            out.push(frame);
+        };
+        if slot_freed {
+            // An offer may have waited for the place. It is sent with the next poll.
+            self.offer_waiting(conn);
+        }
+        match self.connections.get(&conn).map(|connection| connection.step()) {
+            Some(Step::Ended) if drained => Transmit::Last,
+            _ if drained => Transmit::Drained,
+            _ => Transmit::More,
+        }
+    }
+}

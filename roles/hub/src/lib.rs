@@ -1,0 +1,4 @@
+//! The hub.
+
+pub mod core;
+pub mod limits;
