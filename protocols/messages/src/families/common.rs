@@ -2,7 +2,7 @@
 
 use winze_transport::Frame;
 
-use crate::codec::error::MessageError;
+use crate::codec::error::{EncodeError, MessageError};
 use crate::codec::kinds::{Text, U8, U16, U32};
 use crate::codec::message::message;
 
@@ -127,5 +127,18 @@ impl CommonMessage {
             extension_type: frame.extension_type,
             msg_type: frame.msg_type,
         })
+    }
+
+    /// The message as a frame. Fails where a field is over its bounds.
+    pub fn to_frame(&self) -> Result<Frame, EncodeError> {
+        match self {
+            CommonMessage::SetupConnection(message) => message.to_frame(),
+            CommonMessage::SetupConnectionSuccess(message) => message.to_frame(),
+            CommonMessage::SetupConnectionError(message) => message.to_frame(),
+            CommonMessage::ChannelEndpointChanged { channel_id } => {
+                ChannelEndpointChanged {}.to_frame(*channel_id)
+            }
+            CommonMessage::Reconnect(message) => message.to_frame(),
+        }
     }
 }

@@ -11,7 +11,7 @@ pub use error_code::QuoteErrorCode;
 pub use kinds::QuoteState;
 use kinds::{ErrorCode, HeaderHash, KeysetId, KeysetKeys, LockingKey, OptionalText, State};
 
-use crate::codec::error::{DecodeError, MessageError};
+use crate::codec::error::{DecodeError, EncodeError, MessageError};
 use crate::codec::kinds::{Text, U32, U64};
 use crate::codec::message::message;
 
@@ -154,5 +154,29 @@ impl MintQuoteMessage {
             }
         };
         Ok(decoded?)
+    }
+
+    /// The message's id within the family.
+    pub fn msg_type(&self) -> u8 {
+        match self {
+            MintQuoteMessage::Request(_) => MintQuoteRequest::MSG_TYPE,
+            MintQuoteMessage::Response(_) => MintQuoteResponse::MSG_TYPE,
+            MintQuoteMessage::Error(_) => MintQuoteError::MSG_TYPE,
+            MintQuoteMessage::Keyset(_) => KeysetAnnouncement::MSG_TYPE,
+            MintQuoteMessage::Notification(_) => MintQuoteNotification::MSG_TYPE,
+            MintQuoteMessage::Failure(_) => MintQuoteFailure::MSG_TYPE,
+        }
+    }
+
+    /// Appends the body. On an error (a field over its bounds) nothing is appended.
+    pub fn encode_body(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            MintQuoteMessage::Request(message) => message.encode_body(out),
+            MintQuoteMessage::Response(message) => message.encode_body(out),
+            MintQuoteMessage::Error(message) => message.encode_body(out),
+            MintQuoteMessage::Keyset(message) => message.encode_body(out),
+            MintQuoteMessage::Notification(message) => message.encode_body(out),
+            MintQuoteMessage::Failure(message) => message.encode_body(out),
+        }
     }
 }
