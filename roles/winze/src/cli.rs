@@ -1,0 +1,59 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+/// Winze: a message hub for bitcoin infrastructure, with a mining pool and an ecash mint that speak through it.
+#[derive(Parser, Debug)]
+#[command(
+    name = "winze",
+    version,
+    about = "A message hub for bitcoin infrastructure: pool, mint and others exchange Sv2 messages through it",
+    after_help = "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line.\n\
+                  Logs go to standard error; WINZE_LOG overrides their filter (WINZE_LOG=winze_hub=debug,info).",
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the hub, which pool, mint and others connect to
+    #[cfg(feature = "hub")]
+    #[command(after_help = ROLE_HELP)]
+    Hub(crate::role::Args),
+    /// Run the mining pool: an Sv2 mining server that asks for a mint quote for each share
+    #[cfg(feature = "pool")]
+    #[command(after_help = ROLE_HELP)]
+    Pool(crate::role::Args),
+    /// Run the Cashu mint that issues the quotes
+    #[cfg(feature = "mint")]
+    #[command(after_help = ROLE_HELP)]
+    Mint(crate::role::Args),
+    /// Make and show keys and certificates
+    Keys(crate::keys::Args),
+    /// Print a frame or message field by field
+    Decode(crate::decode::Args),
+    /// Check a configuration file
+    Config(crate::config::Args),
+}
+
+#[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
+const ROLE_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
+    ready hub=127.0.0.1:34254 http=127.0.0.1:9234\n\
+    SIGTERM or SIGINT ends it in good order (status 0).\n\n\
+    The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        Cli::command().debug_assert();
+    }
+}

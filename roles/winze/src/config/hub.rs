@@ -1,0 +1,26 @@
+//! The hub's configuration.
+
+use std::path::Path;
+
+use winze_hub::HubConfig;
+use winze_runtime::config::{ConfigError, load_role};
+
+use super::Findings;
+
+pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
+    let config: HubConfig = load_role(file, "hub")?;
+    let mut found = Findings::default();
+    found.listen(&[("listen", config.listen), ("http_listen", config.http_listen)]);
+    found.server(
+        ("static_key_file", config.static_key_file.as_path()),
+        ("certificate_file", config.certificate_file.as_path()),
+    );
+    // Each key on its own first: the hub's check stops at the first one that cannot be read.
+    for (index, peer) in config.peers.iter().enumerate() {
+        found.public_key(&format!("peers[{index}].public_key"), &peer.key);
+    }
+    if let Err(error) = config.check() {
+        found.problem(&error.key, error.message);
+    }
+    Ok(found)
+}

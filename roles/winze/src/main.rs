@@ -1,0 +1,42 @@
+//! `winze`: the one binary. Each role is a subcommand and a process of its own; beside them are the tools to make
+//! keys, to read frames and to check configuration files.
+//!
+//! Exit status: 0 when done, 1 when it failed (one line on standard error says why), 2 for a wrong command line.
+
+mod cli;
+mod config;
+mod decode;
+mod keys;
+#[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
+mod role;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        #[cfg(feature = "hub")]
+        Command::Hub(args) => role::run(role::Role::Hub, &args),
+        #[cfg(feature = "pool")]
+        Command::Pool(args) => role::run(role::Role::Pool, &args),
+        #[cfg(feature = "mint")]
+        Command::Mint(args) => role::run(role::Role::Mint, &args),
+        Command::Keys(args) => exit(keys::run(&args)),
+        Command::Decode(args) => exit(decode::run(&args)),
+        Command::Config(args) => exit(config::run(&args)),
+    }
+}
+
+/// Status 0, or one line on standard error and status 1.
+fn exit<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
