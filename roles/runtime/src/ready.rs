@@ -14,7 +14,7 @@ pub fn line(ports: &[(&str, SocketAddr)]) -> String {
     line
 }
 
-/// Prints [`line`] on standard output and flushes it.
+/// Prints [`line()`] on standard output and flushes it.
 ///
 /// # Errors
 /// Standard output is closed or full; whoever started the process no longer listens.
@@ -24,7 +24,7 @@ pub fn print(ports: &[(&str, SocketAddr)]) -> io::Result<()> {
     out.flush()
 }
 
-/// Reads a [`line`] back: the address under `key`, or `None` when the line is not a ready line or lacks the key.
+/// Reads a [`line()`] back: the address under `key`, or `None` when the line is not a ready line or lacks the key.
 pub fn address(line: &str, key: &str) -> Option<SocketAddr> {
     let mut words = line.split_whitespace();
     if words.next() != Some("ready") {

@@ -11,9 +11,10 @@ pub(crate) struct Args {
     /// Configuration file; relative paths in it start at its folder
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// What to log: error, warn, info, debug, trace, or one per module (winze_hub=debug,info); WINZE_LOG overrides it
-    #[arg(long, value_name = "FILTER", default_value = "info")]
-    log: String,
+    /// What to log: error, warn, info, debug, trace, or one per module (winze_hub=debug,info). Goes before the
+    /// configuration's `log`; WINZE_LOG goes before both [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 /// The roles that this binary was built with.

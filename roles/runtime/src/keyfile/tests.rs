@@ -67,8 +67,7 @@ fn a_mistyped_secret_is_refused_without_being_shown() {
     text.push(if last == 'a' { 'b' } else { 'a' });
     write_secret_text(&path, &text).unwrap();
     let error = read_secret(&path)
-        .err()
-        .expect("the checksum is wrong")
+        .expect_err("the checksum is wrong")
         .to_string();
     assert!(error.contains("identity.key"), "{error}");
     assert!(!error.contains(&text[..8]), "{error}");

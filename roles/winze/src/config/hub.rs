@@ -10,7 +10,10 @@ use super::Findings;
 pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
     let config: HubConfig = load_role(file, "hub")?;
     let mut found = Findings::default();
-    found.listen(&[("listen", config.listen), ("http_listen", config.http_listen)]);
+    found.listen(&[
+        ("listen", config.listen),
+        ("http_listen", config.http_listen),
+    ]);
     found.server(
         ("static_key_file", config.static_key_file.as_path()),
         ("certificate_file", config.certificate_file.as_path()),
