@@ -77,10 +77,7 @@ impl Channels {
             .take_while(move |(name, _)| name.acceptor == acceptor && name.opener == opener)
     }
 
-    fn from_name(
-        &self,
-        first: ChannelName,
-    ) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
+    fn from_name(&self, first: ChannelName) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
         self.by_name
             .range::<ChannelName, _>((Bound::Included(&first), Bound::Unbounded))
     }

@@ -186,7 +186,10 @@ impl Connection {
     }
 
     /// Makes the notice due that the client has no such channel.
-    pub(super) fn reject_unknown_channel(&mut self, channel_id: u32) -> Result<(), ControlOverflow> {
+    pub(super) fn reject_unknown_channel(
+        &mut self,
+        channel_id: u32,
+    ) -> Result<(), ControlOverflow> {
         if self.answers_waiting() >= CONTROL_MAX && !self.unknown_channels.contains(&channel_id) {
             return Err(ControlOverflow);
         }
@@ -258,9 +261,9 @@ impl Connection {
 
     /// What waits for this client on all its channels.
     pub(super) fn queued(&self) -> Totals {
-        self.ends
-            .values()
-            .fold(Totals::default(), |sum, end| sum.plus(end.outbound.waiting()))
+        self.ends.values().fold(Totals::default(), |sum, end| {
+            sum.plus(end.outbound.waiting())
+        })
     }
 
     /// Puts an end into the rings where something is due. Whether there is.

@@ -100,7 +100,10 @@ impl HubCore {
 fn is_step(frame: &Frame) -> bool {
     use winze_messages::families::{common, extensions, hub};
     let steps = [
-        (winze_messages::EXT_COMMON, common::SetupConnection::MSG_TYPE),
+        (
+            winze_messages::EXT_COMMON,
+            common::SetupConnection::MSG_TYPE,
+        ),
         (
             winze_messages::EXT_EXTENSIONS,
             extensions::RequestExtensions::MSG_TYPE,

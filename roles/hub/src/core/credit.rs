@@ -220,7 +220,10 @@ mod tests {
         assert!(inbound.receive(10).is_err());
 
         inbound.take(Totals::one(10));
-        assert!(!inbound.grant_due(), "one message of four is not worth a notice");
+        assert!(
+            !inbound.grant_due(),
+            "one message of four is not worth a notice"
+        );
         inbound.take(Totals::one(10));
         assert!(inbound.grant_due());
         assert_eq!(

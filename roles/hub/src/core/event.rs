@@ -105,7 +105,11 @@ impl Ending {
         Ending::close(CloseReason::Malformed, error.to_string(), 0)
     }
 
-    pub(super) fn not_authenticated(refusal: AuthenticationRefusal, retry_after_ms: u32) -> Ending {
+    pub(super) fn not_authenticated(
+        refusal: AuthenticationRefusal,
+        retry_after_ms: u32,
+        detail: String,
+    ) -> Ending {
         let error = AuthenticateError {
             error_code: refusal.as_str().to_owned(),
             retry_after_ms,
@@ -113,7 +117,7 @@ impl Ending {
         Ending {
             last_words: encoded(error),
             cause: EndCause::AuthenticationRefused(refusal),
-            detail: refusal.as_str().to_owned(),
+            detail,
         }
     }
 }

@@ -19,7 +19,9 @@ impl HubCore {
         let Some(end) = connection.open_end_mut(channel_id) else {
             self.counters.rejected(RejectReason::UnknownChannel);
             self.ready.insert(conn);
-            return connection.reject_unknown_channel(channel_id).map_err(Ending::from);
+            return connection
+                .reject_unknown_channel(channel_id)
+                .map_err(Ending::from);
         };
         let payload_bytes = frame.payload.len();
         let ordinal = end.receive(payload_bytes).map_err(|exceeded| {

@@ -22,7 +22,11 @@ type Refusal = (OpenRefusal, String);
 
 impl HubCore {
     /// `OpenChannel` from a client.
-    pub(super) fn open_channel(&mut self, conn: ConnId, request: OpenChannel) -> Result<(), Ending> {
+    pub(super) fn open_channel(
+        &mut self,
+        conn: ConnId,
+        request: OpenChannel,
+    ) -> Result<(), Ending> {
         let Some((opener, instance)) = self.identity(conn) else {
             return Ok(());
         };
@@ -130,7 +134,11 @@ impl HubCore {
             extension,
             label: request.label.clone(),
         };
-        if self.channels.get(&name).is_some_and(|channel| channel.opener.is_some()) {
+        if self
+            .channels
+            .get(&name)
+            .is_some_and(|channel| channel.opener.is_some())
+        {
             let text = format!("a channel to {peer} with this extension and label is open");
             return Err((OpenRefusal::AlreadyOpen, text));
         }
@@ -139,7 +147,10 @@ impl HubCore {
 
     /// Checks the bounds on channels. An acceptor's end that its opener has left gives way.
     fn make_room(&mut self, conn: ConnId, name: &ChannelName) -> Result<(), Refusal> {
-        let ends = self.connections.get(&conn).map_or(0, |connection| connection.ends_len());
+        let ends = self
+            .connections
+            .get(&conn)
+            .map_or(0, |connection| connection.ends_len());
         if ends >= self.limits.channels_max as usize {
             let text = format!("this connection has {ends} channels");
             return Err((OpenRefusal::TooManyChannels, text));
@@ -219,7 +230,11 @@ impl HubCore {
     }
 
     /// `ChannelOffer.Accept` from a client. Unknown ids are ignored: the channel may just have been closed.
-    pub(super) fn accept(&mut self, conn: ConnId, message: &ChannelOfferAccept) -> Result<(), Ending> {
+    pub(super) fn accept(
+        &mut self,
+        conn: ConnId,
+        message: &ChannelOfferAccept,
+    ) -> Result<(), Ending> {
         let Some(end) = self.offered_end(conn, message.channel_id, "ChannelOffer.Accept")? else {
             return Ok(());
         };
@@ -255,7 +270,10 @@ impl HubCore {
         message: ChannelOfferRefuse,
     ) -> Result<(), Ending> {
         let channel_id = message.channel_id;
-        if self.offered_end(conn, channel_id, "ChannelOffer.Refuse")?.is_some() {
+        if self
+            .offered_end(conn, channel_id, "ChannelOffer.Refuse")?
+            .is_some()
+        {
             let end = EndRef { conn, channel_id };
             self.close_by(end, ChannelCloseReason::Refused, message.reason_code);
         }
@@ -349,7 +367,11 @@ impl HubCore {
 
     /// A channel whose opener has left gives its place to another.
     fn close_left(&mut self, name: &ChannelName) {
-        if let Some(left) = self.channels.remove(name).and_then(|channel| channel.acceptor) {
+        if let Some(left) = self
+            .channels
+            .remove(name)
+            .and_then(|channel| channel.acceptor)
+        {
             let text = "its opener is away, and its place is needed".to_owned();
             self.say_closed(left, ChannelCloseReason::ClosedByPeer, text);
         }
@@ -357,7 +379,11 @@ impl HubCore {
 
     /// Closes one channel to `acceptor` whose opener has left, unless a place is about to be free already.
     fn free_a_place(&mut self, conn: ConnId, acceptor: PeerId) {
-        if self.connections.get(&conn).is_some_and(|connection| connection.frees_a_place()) {
+        if self
+            .connections
+            .get(&conn)
+            .is_some_and(|connection| connection.frees_a_place())
+        {
             return;
         }
         let left = self
@@ -425,7 +451,10 @@ impl HubCore {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        let ends = self.connections.get(&conn).map(|connection| connection.ends_len());
+        let ends = self
+            .connections
+            .get(&conn)
+            .map(|connection| connection.ends_len());
         ends.is_some_and(|ends| ends < self.limits.channels_max as usize)
     }
 
@@ -450,6 +479,8 @@ impl HubCore {
     }
 
     fn remove_end(&mut self, end: EndRef) -> Option<End> {
-        self.connections.get_mut(&end.conn)?.remove_end(end.channel_id)
+        self.connections
+            .get_mut(&end.conn)?
+            .remove_end(end.channel_id)
     }
 }

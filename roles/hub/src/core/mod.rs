@@ -45,11 +45,11 @@ use connection::{Connection, Step};
 pub use counters::{Counters, Flow};
 pub use credit::Totals;
 use end::EndRef;
-pub use event::{EndCause, Event};
 use event::Ending;
+pub use event::{EndCause, Event};
 use reasons::CloseReason;
-pub use registry::{ListedPeer, RegistryError};
 use registry::Registry;
+pub use registry::{ListedPeer, RegistryError};
 pub use transmit::Transmit;
 
 /// A connection, by the shell's own number for it, which is never used again.

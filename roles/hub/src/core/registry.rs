@@ -178,12 +178,7 @@ impl Registry {
     }
 
     /// Gives the identity to `conn`. The error is for how many milliseconds it may not change hands again.
-    pub(super) fn claim(
-        &mut self,
-        id: PeerId,
-        conn: ConnId,
-        now_ms: u64,
-    ) -> Result<Claimed, u64> {
+    pub(super) fn claim(&mut self, id: PeerId, conn: ConnId, now_ms: u64) -> Result<Claimed, u64> {
         let instance = self.last_instance + 1;
         let entry = self.entry_mut(id);
         if entry.present.is_some() {
@@ -269,7 +264,10 @@ mod tests {
                 listed("pool/a", 1, &[(extension, "mint/x")]),
                 listed("mint/x", 2, &[]),
             ];
-            assert!(refused(&peers).contains("which has none"), "{extension:#06x}");
+            assert!(
+                refused(&peers).contains("which has none"),
+                "{extension:#06x}"
+            );
         }
     }
 
@@ -284,7 +282,11 @@ mod tests {
         }
         let refused = registry.claim(id, ConnId(99), 1_000);
         assert_eq!(refused, Err(TAKEOVER_WINDOW_MS - 900));
-        assert!(registry.claim(id, ConnId(99), 100 + TAKEOVER_WINDOW_MS).is_ok());
+        assert!(
+            registry
+                .claim(id, ConnId(99), 100 + TAKEOVER_WINDOW_MS)
+                .is_ok()
+        );
     }
 
     #[test]

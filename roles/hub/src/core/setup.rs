@@ -1,6 +1,7 @@
 //! A connection's way to its identity: steps 2 to 7 (specification, section 1).
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use winze_messages::families::common::{
     SetupConnection, SetupConnectionError, SetupConnectionSuccess,
@@ -27,12 +28,7 @@ const VERSION: u16 = 2;
 
 impl HubCore {
     /// A frame of a client that has not proven who it is.
-    pub(super) fn setup(
-        &mut self,
-        conn: ConnId,
-        frame: &Frame,
-        now_ms: u64,
-    ) -> Result<(), Ending> {
+    pub(super) fn setup(&mut self, conn: ConnId, frame: &Frame, now_ms: u64) -> Result<(), Ending> {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return Ok(());
         };
@@ -69,7 +65,8 @@ impl HubCore {
         let payload = &frame.payload;
         match connection.step() {
             Step::AwaitSetupConnection => {
-                let message = SetupConnection::decode_payload(payload).map_err(Ending::malformed)?;
+                let message =
+                    SetupConnection::decode_payload(payload).map_err(Ending::malformed)?;
                 self.set_up(conn, &message)
             }
             Step::AwaitRequestExtensions => {
@@ -108,9 +105,8 @@ impl HubCore {
     }
 
     fn negotiate(&mut self, conn: ConnId, request: RequestExtensions) -> Result<(), Ending> {
-        let offered = |extension: &u16| {
-            *extension == EXT_HUB || self.extensions.contains(extension)
-        };
+        let offered =
+            |extension: &u16| *extension == EXT_HUB || self.extensions.contains(extension);
         let requested: BTreeSet<u16> = request.requested_extensions.into_iter().collect();
         let (supported, unsupported): (BTreeSet<u16>, BTreeSet<u16>) =
             requested.into_iter().partition(offered);
@@ -146,20 +142,30 @@ impl HubCore {
         let Some(connection) = self.connections.get(&conn) else {
             return Ok(());
         };
-        let refused = |refusal| Ending::not_authenticated(refusal, 0);
+        // For the operator's log: a client that is not let in is often one that was listed wrongly.
+        let claim = format!("{}/{}", message.role, message.name);
+        let refused = |refusal, retry_after_ms, who: &dyn Display| {
+            Ending::not_authenticated(
+                refusal,
+                retry_after_ms,
+                format!("claims to be {claim}, {who}"),
+            )
+        };
         let key = authentication::verify(message, connection.transcript().as_bytes())
-            .map_err(|_| refused(AuthenticationRefusal::BadSignature))?;
-        let peer = self
-            .registry
-            .by_key(&key)
-            .ok_or_else(|| refused(AuthenticationRefusal::UnlistedKey))?;
+            .map_err(|error| refused(AuthenticationRefusal::BadSignature, 0, &error))?;
+        let peer = self.registry.by_key(&key).ok_or_else(|| {
+            let who = format!("its key is {key}");
+            refused(AuthenticationRefusal::UnlistedKey, 0, &who)
+        })?;
         let name = self.registry.name(peer).clone();
         if (name.role(), name.name()) != (message.role.as_str(), message.name.as_str()) {
-            return Err(refused(AuthenticationRefusal::IdentityMismatch));
+            let who = format!("its key is that of {name}");
+            return Err(refused(AuthenticationRefusal::IdentityMismatch, 0, &who));
         }
         let claimed = self.registry.claim(peer, conn, now_ms).map_err(|wait_ms| {
             let wait_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
-            Ending::not_authenticated(AuthenticationRefusal::TooManyTakeovers, wait_ms)
+            let who = "which has changed hands too often";
+            refused(AuthenticationRefusal::TooManyTakeovers, wait_ms, &who)
         })?;
         if let Some(older) = claimed.replaced {
             self.replace(older);
@@ -213,5 +219,7 @@ fn negotiation(message: impl Into<ExtensionsMessage>) -> Frame {
 }
 
 fn fixed_size(frame: Result<Frame, EncodeError>) -> Frame {
-    frame.expect("its texts are the hub's own short codes, its lists no longer than the client's was")
+    frame.expect(
+        "its texts are the hub's own short codes, its lists no longer than the client's was",
+    )
 }

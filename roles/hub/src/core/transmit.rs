@@ -43,7 +43,9 @@ impl HubCore {
                 if let Some(far) = delivery.from
                     && let Some(sender) = self.end_mut(far.end)
                 {
-                    sender.inbound.take(Totals::one(delivery.frame.payload.len()));
+                    sender
+                        .inbound
+                        .take(Totals::one(delivery.frame.payload.len()));
                     self.schedule(far.end);
                 }
                 delivery.frame
@@ -58,7 +60,11 @@ impl HubCore {
             // An offer may have waited for the place. It is sent with the next poll.
             self.offer_waiting(conn);
         }
-        match self.connections.get(&conn).map(|connection| connection.step()) {
+        match self
+            .connections
+            .get(&conn)
+            .map(|connection| connection.step())
+        {
             Some(Step::Ended) if drained => Transmit::Last,
             _ if drained => Transmit::Drained,
             _ => Transmit::More,

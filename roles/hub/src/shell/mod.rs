@@ -1,0 +1,249 @@
+//! Around the core: sockets, clock, tasks.
+//!
+//! One task for each connection reads batches into the core, which is behind one mutex, and writes what the core has for
+//! it. A task that finds work for another wakes it. Nothing waits while it holds the mutex.
+
+mod admission;
+mod connection;
+mod health;
+mod linger;
+mod metrics;
+mod shared;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use winze_runtime::clock::now_unix_s_u32;
+use winze_runtime::keyfile::{self, KeyFileError};
+use winze_runtime::ops_http::{self, OpsState};
+use winze_transport::{CertificateError, ServerIdentity};
+
+use crate::config::{HubConfig, InvalidValue, invalid_list};
+use crate::core::{ConnId, HubCore};
+use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
+
+use admission::Admission;
+use shared::Shared;
+
+/// Why a hub does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// A value of the configuration cannot be used.
+    #[error("configuration: {0}")]
+    Config(#[from] InvalidValue),
+    /// The hub's key or certificate cannot be read, or they do not belong together.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// No client would accept the certificate at present.
+    #[error("{file}: {source}")]
+    Certificate {
+        /// The certificate's file.
+        file: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operator's HTTP port failed for good.
+    #[error("operator's HTTP port: {0}")]
+    Http(io::Error),
+}
+
+/// The hub process. See [`Hub::bind`].
+#[derive(Debug)]
+pub struct Hub;
+
+/// A hub that listens and does not serve yet.
+pub struct BoundHub {
+    /// Where peers connect.
+    pub hub_addr: SocketAddr,
+    /// Where the operator's HTTP port is.
+    pub http_addr: SocketAddr,
+    listener: TcpListener,
+    http: TcpListener,
+    identity: Arc<ServerIdentity>,
+    shared: Arc<Shared>,
+}
+
+/// Binds a hub and runs it until `shutdown` resolves.
+///
+/// # Errors
+/// Those of [`Hub::bind`] and [`BoundHub::run`].
+pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()>) -> Result<(), HubError> {
+    Hub::bind(config).await?.run(shutdown).await
+}
+
+impl Hub {
+    /// Checks the configuration, loads the hub's key and certificate and binds both ports.
+    ///
+    /// # Errors
+    /// Every [`HubError`] but [`HubError::Http`]. A certificate that is not valid now is one of them: no client would
+    /// connect.
+    pub async fn bind(config: HubConfig) -> Result<BoundHub, HubError> {
+        config.check()?;
+        let peers = config.listed_peers()?;
+        let core = HubCore::new(&peers, config.limits.clone()).map_err(invalid_list)?;
+        let identity =
+            keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)?;
+        let certificate = identity.certificate();
+        certificate
+            .verify(&certificate.authority_key, now_unix_s_u32())
+            .map_err(|source| HubError::Certificate {
+                file: config.certificate_file.to_string(),
+                source,
+            })?;
+        let listener = listen("listen", config.listen).await?;
+        let http = listen("http_listen", config.http_listen).await?;
+        let bound = |key, listener: &TcpListener, address| {
+            listener.local_addr().map_err(|source| HubError::Listen {
+                key,
+                address,
+                source,
+            })
+        };
+        Ok(BoundHub {
+            hub_addr: bound("listen", &listener, config.listen)?,
+            http_addr: bound("http_listen", &http, config.http_listen)?,
+            listener,
+            http,
+            identity: Arc::new(identity),
+            shared: Arc::new(Shared::new(core, config.limits)),
+        })
+    }
+}
+
+impl BoundHub {
+    /// Serves until `shutdown` resolves, then tells every client and waits for them to take it, for at most
+    /// `limits.shutdown_drain_ms`.
+    ///
+    /// # Errors
+    /// [`HubError::Http`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), HubError> {
+        let (stop, stopped) = watch::channel(false);
+        let ops = {
+            let (health, metrics) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+            let certificate = self.identity.certificate().clone();
+            let not_valid_after_unix_s = certificate.not_valid_after_unix_s;
+            OpsState::new(
+                move || health::health(&health, &certificate),
+                move || metrics::text(&metrics, not_valid_after_unix_s),
+            )
+        };
+        let http = ops_http::serve(self.http, ops_http::router(ops), until(stopped.clone()));
+        let mut http = std::pin::pin!(http);
+        let serving = serve(self.listener, self.identity, &self.shared, stopped);
+        let mut serving = std::pin::pin!(serving);
+        tracing::info!(hub = %self.hub_addr, http = %self.http_addr, "hub is ready");
+
+        let mut shutdown = std::pin::pin!(shutdown);
+        let failed = tokio::select! {
+            () = &mut shutdown => None,
+            result = &mut http => Some(result),
+            () = &mut serving => unreachable!("it serves until `stop` says otherwise"),
+        };
+        tracing::info!("hub is shutting down");
+        // Whoever waits for it is in this function.
+        let _ = stop.send(true);
+        match failed {
+            Some(result) => {
+                serving.await;
+                result
+            }
+            None => tokio::join!(serving, http).1,
+        }
+        .map_err(HubError::Http)
+    }
+}
+
+impl std::fmt::Debug for BoundHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundHub")
+            .field("hub_addr", &self.hub_addr)
+            .field("http_addr", &self.http_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, HubError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| HubError::Listen {
+            key,
+            address,
+            source,
+        })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the hub.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Accepts connections until told to stop, then ends them in good order.
+async fn serve(
+    listener: TcpListener,
+    identity: Arc<ServerIdentity>,
+    shared: &Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+) {
+    let admission = Arc::new(Admission::new(shared.limits()));
+    let mut connections = JoinSet::new();
+    let mut last_conn = 0;
+    let mut ticker = tokio::time::interval(Duration::from_millis(TICK_MS));
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stop = std::pin::pin!(until(stopped));
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = ticker.tick() => shared.tick(),
+            // Finished tasks are collected as they end; admission bounds how many there are.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    let Some(place) = admission.admit(address.ip()) else {
+                        shared.count_turned_away();
+                        tracing::debug!(%address, "connection closed unheard: the hub or this address has too many");
+                        continue;
+                    };
+                    last_conn += 1;
+                    let client = connection::Client {
+                        conn: ConnId(last_conn),
+                        address,
+                        identity: Arc::clone(&identity),
+                        shared: Arc::clone(shared),
+                    };
+                    connections.spawn(async move {
+                        client.serve(stream).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    shared.shut_down();
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let drain = Duration::from_millis(shared.limits().shutdown_drain_ms);
+    if tokio::time::timeout(drain, drained).await.is_err() {
+        tracing::warn!("some clients did not take the last messages in time");
+        connections.shutdown().await;
+    }
+}
