@@ -1,0 +1,119 @@
+//! Every bound of the mining server that is not the operator's choice, with its unit and reason.
+//! What an operator may want otherwise is in [`crate::config`].
+
+use std::time::Duration;
+
+/// Largest payload taken from a miner, in bytes. The longest message a miner has a reason to send
+/// is `SetupConnection` with five strings of 255 bytes; the rest is room for `RequestExtensions`.
+pub const MINER_PAYLOAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest payload sent to a miner, in bytes: `NewExtendedMiningJob` with both halves of a
+/// coinbase at 64 KiB and a merkle path of 255 hashes.
+pub const JOB_PAYLOAD_BYTES_MAX: usize = 160 * 1024;
+
+/// Frames taken out of one read before their answers are written, so that one connection cannot
+/// hold its task for long. What is left waits in the decoder, and then in the kernel.
+pub const FRAMES_PER_BATCH: usize = 256;
+
+/// Shares of one connection that may wait for their commit at a time. When it is reached the
+/// connection is not read from until a commit comes back: the miner waits, nothing is dropped.
+pub const SHARES_IN_FLIGHT_MAX: usize = 1_024;
+
+/// Bytes that may wait to be written to one connection. A miner that does not read while more
+/// than this is due is disconnected: its jobs would be stale when it got them.
+pub const WRITE_PENDING_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Quote notices that may wait for one connection's task. What does not fit is dropped and
+/// counted, and the miner finds it over HTTP: the quote itself is on disk.
+pub const NOTICES_QUEUED_MAX: usize = 4_096;
+
+/// Shares whose mining channel is remembered, so that the notice of a quote goes to the channel
+/// that found the share. Older ones are told to any channel with the same locking key.
+pub const SHARE_ORIGINS_MAX: usize = 65_536;
+
+/// How long the Noise handshake may take. Two messages and one signature; the rest is distance.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after the handshake a miner may take to have a channel open. Sv2 specification 5.3.2:
+/// a connection without channels should be closed.
+pub const CHANNEL_OPEN_TIMEOUT_MS: u64 = 60_000;
+
+/// How long a connection may take to hand over what is due when it is closed, or when a write
+/// makes no progress at all.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a connection looks at its clocks: variable difficulty, idle time-out.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Least time between two looks at a channel's share rate, in milliseconds. `channels_sv2`
+/// answers nothing before 16 s have passed.
+pub const VARDIFF_INTERVAL_MS: u64 = 5_000;
+
+/// Jobs under one previous block that still accept shares, per channel, beside the active one.
+/// At one template every 30 s this is four minutes; a share is late by seconds.
+pub const PAST_JOBS_MAX: usize = 8;
+
+/// Templates kept to build a found block from: those that [`PAST_JOBS_MAX`] jobs and the active one
+/// can refer to, and one more that may be on its way.
+pub const TEMPLATES_KEPT: usize = PAST_JOBS_MAX + 2;
+
+/// Bytes of the extranonce that name this run of the pool. Random at each start, so that work handed
+/// out before a restart cannot come back as new work.
+pub const EXTRANONCE_RUN_BYTES: usize = 8;
+
+/// Bytes of the extranonce that an extended channel rolls.
+pub const EXTRANONCE_ROLLED_BYTES: usize = 8;
+
+/// Bytes of the whole extranonce: run, two bytes of channel index, rolled. All channels have the
+/// same, as Sv2 specification 5.2.3 wants of channels of one group.
+pub const EXTRANONCE_BYTES: usize = EXTRANONCE_RUN_BYTES + 2 + EXTRANONCE_ROLLED_BYTES;
+
+/// Channels that may be open at a time in the whole pool: what the two index bytes can tell apart.
+pub const CHANNELS_MAX: u32 = 1 << 16;
+
+/// Longest tag that the pool may put into its coinbase, in bytes. The input script of a coinbase has
+/// 100 bytes (consensus): height 8, `Sv2/` and separators 7, push of the extranonce 19.
+pub const COINBASE_TAG_BYTES_MAX: usize = 32;
+
+/// Longest that a template's start time may lie back before the same block is handed out again with
+/// a later one, in seconds. `channels_sv2` takes times up to 2 h after it; miners stamp shares with
+/// their clock.
+pub const TIP_RESTAMP_S: u32 = 3_600;
+
+/// Greatest amount of one quote: 2^62. The mint's store holds signed 64-bit numbers.
+pub const QUOTE_AMOUNT_BITS_MAX: u32 = 62;
+
+/// Longest worker name, in bytes: a `STR0_255` less the key in hex and the dot.
+pub const WORKER_BYTES_MAX: usize = 255 - 66 - 1;
+
+/// Quotes in one page of `GET /v1/quotes/{locking_key}`, when not asked for otherwise.
+pub const QUOTES_PAGE_DEFAULT: u32 = 100;
+
+/// Most quotes in one page, whatever is asked for.
+pub const QUOTES_PAGE_MAX: u32 = 1_000;
+
+/// Longest answer taken from a bitcoin node, in bytes: a template with 4 MB of block as hex, and the
+/// JSON around each transaction.
+pub const NODE_RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long one call to a bitcoin node may take, in seconds.
+pub const NODE_TIMEOUT_S: u64 = 30;
+
+/// Bounds of the wait after a failed call to a bitcoin node; it doubles from one to the other.
+pub const NODE_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_secs(15));
+
+/// Found blocks that may wait for their submission. More at a time means a chain without difficulty
+/// (regtest); the rest is dropped and counted, the shares stay.
+pub const BLOCKS_QUEUED_MAX: usize = 64;
+
+const _: () = {
+    assert!(
+        EXTRANONCE_BYTES <= 32,
+        "Sv2 specification 5.1.2: an extranonce is a B0_32"
+    );
+    assert!(8 + 7 + COINBASE_TAG_BYTES_MAX + 1 + EXTRANONCE_BYTES <= 100);
+    assert!(QUOTES_PAGE_DEFAULT <= QUOTES_PAGE_MAX);
+    assert!(SHARES_IN_FLIGHT_MAX >= FRAMES_PER_BATCH);
+    assert!(TIP_RESTAMP_S < 2 * 3_600);
+};

@@ -1,0 +1,4 @@
+mod channels;
+mod hostile;
+mod rig;
+mod shares;
