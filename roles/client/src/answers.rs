@@ -1,8 +1,291 @@
-//! placeholder
-use crate::store::Schema;
+//! The responder's side of delivery on disk: what was answered, for ever.
+//!
+//! Two records, since they bind different parties. An **effect** (a quote that was issued) is
+//! global: whoever asks with the same key gets it, or `conflict` where the content differs. Any
+//! other final answer (a refusal, a conflict, an effect told to a second peer) binds the peer it
+//! was given to: a peer that is refused must not be able to have others refused.
+//!
+//! Answers are numbered per peer; an answer that is sent again keeps its number. All functions
+//! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
+//! their caller.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::store::{Schema, StoreError};
 
 /// The responder's tables.
 pub static ANSWERS_SCHEMA: Schema = Schema {
     name: "answers",
-    migrations: &[],
+    migrations: &["
+        CREATE TABLE answer_effect (
+            extension INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            content BLOB NOT NULL,
+            peer TEXT NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            created_unix_ms INTEGER NOT NULL,
+            PRIMARY KEY (extension, key)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE answer_given (
+            extension INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            peer TEXT NOT NULL,
+            content BLOB NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            created_unix_ms INTEGER NOT NULL,
+            PRIMARY KEY (extension, key, peer, content)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE answer_peer (
+            extension INTEGER NOT NULL,
+            peer TEXT NOT NULL,
+            last_sequence INTEGER NOT NULL,
+            PRIMARY KEY (extension, peer)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE answer_announcement (
+            extension INTEGER NOT NULL,
+            topic TEXT NOT NULL,
+            serial INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            PRIMARY KEY (extension, topic)
+        ) STRICT, WITHOUT ROWID;
+    "],
 };
+
+/// A request, as the record knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who asks, as `role/name`.
+    pub peer: &'a str,
+    /// The family, without the channel bit.
+    pub extension: u16,
+    /// The idempotency key, at most [`KEY_BYTES_MAX`] bytes.
+    pub key: &'a [u8],
+    /// A digest of what makes two requests with one key the same.
+    pub content: &'a [u8; 32],
+}
+
+/// A final answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The message that answers.
+    pub msg_type: u8,
+    /// Without channel id and authenticator, at most [`BODY_BYTES_MAX`] bytes.
+    pub body: Vec<u8>,
+}
+
+/// An answer as it is sent: with its number among those to its peer, rising from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberedAnswer {
+    /// What is answered.
+    pub answer: Answer,
+    /// The authenticator's sequence.
+    pub sequence: u64,
+}
+
+/// What the record says about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: it is to be decided.
+    Nothing,
+    /// This peer was given this answer to this very request.
+    Given(NumberedAnswer),
+    /// Another peer's request with the same content had this effect. It has no number for this
+    /// peer yet: [`record`] gives it one.
+    Effect(Answer),
+    /// The key was used with other content.
+    Conflict,
+}
+
+/// Looks a request up. Reads only.
+pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreError> {
+    if let Some(given) = given(connection, asked)? {
+        return Ok(Found::Given(given));
+    }
+    let effect = connection
+        .prepare_cached(
+            "SELECT msg_type, body, sequence, content = ?3, peer = ?4 FROM answer_effect
+             WHERE extension = ?1 AND key = ?2",
+        )?
+        .query_row(
+            params![asked.extension, asked.key, asked.content, asked.peer],
+            |row| Ok((numbered(row)?, row.get(3)?, row.get(4)?)),
+        )
+        .optional()?;
+    match effect {
+        Some((numbered, true, true)) => return Ok(Found::Given(numbered)),
+        Some((numbered, true, false)) => return Ok(Found::Effect(numbered.answer)),
+        Some((_, false, _)) => return Ok(Found::Conflict),
+        None => {}
+    }
+    let other_content = connection
+        .prepare_cached(
+            "SELECT 1 FROM answer_given WHERE extension = ?1 AND key = ?2 AND peer = ?3 LIMIT 1",
+        )?
+        .exists(params![asked.extension, asked.key, asked.peer])?;
+    Ok(match other_content {
+        true => Found::Conflict,
+        false => Found::Nothing,
+    })
+}
+
+/// What was decided about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It took effect; this answers it for everyone.
+    Effect(Answer),
+    /// A final refusal, for this peer.
+    Refusal(Answer),
+}
+
+/// Records what was decided and gives the answer to send, numbered. To be committed before the
+/// answer is sent.
+///
+/// Where the record has an answer already, that one counts and `decision` is dropped: two peers
+/// may have asked at the same time. `conflict` makes the answer for a request whose key has other
+/// content by now.
+///
+/// # Errors
+/// [`StoreError::Aborted`] when key or body are over their bounds.
+pub fn record(
+    connection: &Connection,
+    asked: &Asked<'_>,
+    decision: Decision,
+    conflict: impl FnOnce() -> Answer,
+    now_unix_ms: u64,
+) -> Result<NumberedAnswer, StoreError> {
+    let (answer, table) = match (find(connection, asked)?, decision) {
+        (Found::Given(given), _) => return Ok(given),
+        (Found::Effect(effect), _) => (effect, Table::Given),
+        (Found::Conflict, _) => (conflict(), Table::Given),
+        (Found::Nothing, Decision::Effect(effect)) => (effect, Table::Effect),
+        (Found::Nothing, Decision::Refusal(refusal)) => (refusal, Table::Given),
+    };
+    if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
+        return Err(StoreError::Aborted {
+            reason: format!(
+                "an answer has a key of {} and a body of {} bytes, {KEY_BYTES_MAX} and \
+                 {BODY_BYTES_MAX} are allowed",
+                asked.key.len(),
+                answer.body.len()
+            ),
+        });
+    }
+    let sequence = next_sequence(connection, asked)?;
+    connection
+        .prepare_cached(match table {
+            Table::Effect => {
+                "INSERT INTO answer_effect
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            }
+            Table::Given => {
+                "INSERT INTO answer_given
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            }
+        })?
+        .execute(params![
+            asked.extension,
+            asked.key,
+            asked.peer,
+            asked.content,
+            answer.msg_type,
+            answer.body,
+            sequence,
+            now_unix_ms
+        ])?;
+    Ok(NumberedAnswer { answer, sequence })
+}
+
+enum Table {
+    Effect,
+    Given,
+}
+
+fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Option<NumberedAnswer>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT msg_type, body, sequence FROM answer_given
+             WHERE extension = ?1 AND key = ?2 AND peer = ?3 AND content = ?4",
+        )?
+        .query_row(
+            params![asked.extension, asked.key, asked.peer, asked.content],
+            numbered,
+        )
+        .optional()?)
+}
+
+fn numbered(row: &Row<'_>) -> Result<NumberedAnswer, rusqlite::Error> {
+    Ok(NumberedAnswer {
+        answer: Answer {
+            msg_type: row.get(0)?,
+            body: row.get(1)?,
+        },
+        sequence: row.get(2)?,
+    })
+}
+
+fn next_sequence(connection: &Connection, asked: &Asked<'_>) -> Result<u64, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "INSERT INTO answer_peer (extension, peer, last_sequence) VALUES (?1, ?2, 1)
+             ON CONFLICT (extension, peer) DO UPDATE SET last_sequence = last_sequence + 1
+             RETURNING last_sequence",
+        )?
+        .query_row(params![asked.extension, asked.peer], |row| row.get(0))?)
+}
+
+/// A state that peers are told when a channel opens and when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Rises with every change of any topic of the extension, from 1.
+    pub serial: u64,
+    /// Without channel id and authenticator.
+    pub body: Vec<u8>,
+}
+
+/// Makes `body` the state of `topic` (a unit, say). False, with nothing changed, where it is
+/// already.
+pub fn announce(
+    connection: &Connection,
+    extension: u16,
+    topic: &str,
+    body: &[u8],
+) -> Result<bool, StoreError> {
+    let changed = connection
+        .prepare_cached(
+            "INSERT INTO answer_announcement (extension, topic, serial, body)
+             VALUES (?1, ?2, 1 + (SELECT coalesce(max(serial), 0) FROM answer_announcement
+                                  WHERE extension = ?1), ?3)
+             ON CONFLICT (extension, topic) DO UPDATE
+             SET serial = excluded.serial, body = excluded.body
+             WHERE body <> excluded.body",
+        )?
+        .execute(params![extension, topic, body])?;
+    Ok(changed == 1)
+}
+
+/// The state of every topic, by rising serial number: in this order none of them looks old.
+pub fn announcements(
+    connection: &Connection,
+    extension: u16,
+) -> Result<Vec<Announcement>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT serial, body FROM answer_announcement WHERE extension = ?1 ORDER BY serial",
+    )?;
+    let rows = statement.query_map([extension], |row| {
+        Ok(Announcement {
+            serial: row.get(0)?,
+            body: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests;

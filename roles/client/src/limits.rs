@@ -29,3 +29,47 @@ pub const KEY_BYTES_MAX: usize = 128;
 pub const BODY_BYTES_MAX: usize = 65_536;
 
 const _: () = assert!(STORE_BATCH_JOBS_MAX <= STORE_WRITES_WAITING_MAX);
+
+/// Rejects of one channel that may wait for its owner; more become one event that says so. A
+/// requester's window is far below.
+pub const REJECTS_WAITING_MAX: usize = 1_024;
+
+/// Hub messages of our own that may wait to be written; beyond, the connection ends, since the hub
+/// makes us answer and does not read. Far more than the channels that a hub allows.
+pub const CONTROL_WAITING_MAX: usize = 4_096;
+
+/// The longest payload that is taken before authentication, in bytes: nothing on the way in is
+/// longer (specification, section 7).
+pub const SETUP_PAYLOAD_BYTES_MAX: usize = 4_096;
+
+/// The shortest interval between pings in milliseconds that a hub can impose.
+pub const PING_INTERVAL_MS_MIN: u64 = 10;
+
+/// The shortest silence in milliseconds after which a connection is given up, whatever the hub
+/// says.
+pub const IDLE_TIMEOUT_MS_MIN: u64 = 100;
+
+/// The pause before a channel that was refused or closed is opened again, in milliseconds; it
+/// doubles with each refusal up to the second figure. An operator who changes the hub's list
+/// waits no longer than that.
+pub const REOPEN_DELAY_MS_MIN: u64 = 500;
+/// See [`REOPEN_DELAY_MS_MIN`].
+pub const REOPEN_DELAY_MS_MAX: u64 = 30_000;
+
+/// Frames that are taken from one read before the core may do something else.
+pub const FRAMES_PER_TURN_MAX: usize = 1_024;
+
+/// Encrypted bytes that are made ready before they are written; what is due beyond them waits as
+/// frames, so that control messages can still go first.
+pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
+
+/// The longest pause in milliseconds that the hub can ask for, so that a mistake of its operator's
+/// does not keep a peer away for days.
+pub const RETRY_AFTER_MS_MAX: u64 = 600_000;
+
+/// For how long a connection must have been authenticated, in milliseconds, to count as a success:
+/// one that is closed at once must not reset the back-off.
+pub const STABLE_AFTER_MS: u64 = 5_000;
+
+/// What a shutdown waits, in milliseconds, for the last messages to be written.
+pub const SHUTDOWN_FLUSH_MS: u64 = 1_000;

@@ -228,7 +228,15 @@ pub fn mark_answered(
     key: &[u8],
     now_unix_ms: u64,
 ) -> Result<bool, StoreError> {
-    end(connection, peer, extension, key, ANSWERED, None, now_unix_ms)
+    end(
+        connection,
+        peer,
+        extension,
+        key,
+        ANSWERED,
+        None,
+        now_unix_ms,
+    )
 }
 
 /// Puts a waiting request aside, with the reason for the operator to read: its peer refused it for

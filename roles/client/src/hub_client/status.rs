@@ -45,4 +45,6 @@ pub struct HubCounts {
     pub rejects: u64,
     /// Messages that were ignored: of an unknown extension, or of a channel that is gone.
     pub ignored: u64,
+    /// Channels that were offered and refused.
+    pub offers_refused: u64,
 }

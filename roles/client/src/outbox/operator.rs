@@ -37,9 +37,7 @@ pub fn state_of(
     key: &[u8],
 ) -> Result<Option<RequestState>, StoreError> {
     let state = connection
-        .prepare_cached(
-            "SELECT state FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3",
-        )?
+        .prepare_cached("SELECT state FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")?
         .query_row(params![peer, extension, key], |row| row.get::<_, u8>(0))
         .optional()?;
     match state {

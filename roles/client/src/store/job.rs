@@ -1,5 +1,3 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -40,12 +38,7 @@ where
         let Some(closure) = self.closure.take() else {
             return false;
         };
-        let result = in_savepoint(connection, || {
-            // What a panicking closure left half done in the database is rolled back, and its
-            // captures are gone with it.
-            catch_unwind(AssertUnwindSafe(|| closure(connection)))
-                .unwrap_or(Err(StoreError::Panicked))
-        });
+        let result = in_savepoint(connection, || closure(connection));
         let succeeded = result.is_ok();
         self.result = Some(result);
         succeeded

@@ -1,18 +1,28 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rusqlite::Connection;
 
 use super::StoreError;
 
-/// Runs `f` in a savepoint inside the transaction that is under way: when it fails, what it did is
-/// rolled back and the transaction goes on. Savepoints nest.
+/// Runs `f` in a savepoint inside the transaction that is under way: when it fails or panics, what
+/// it did is rolled back and the transaction goes on. Savepoints nest.
 ///
 /// # Errors
-/// That of `f`, or [`StoreError::Sqlite`] when the savepoint itself fails.
+/// That of `f`, or [`StoreError::Panicked`]; [`StoreError::RolledBack`] when no transaction is under
+/// way (any more); [`StoreError::Sqlite`] when the savepoint itself fails.
 pub fn in_savepoint<T>(
     connection: &Connection,
     f: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
+    // Outside of a transaction a savepoint would make one of its own, and commit it.
+    if connection.is_autocommit() {
+        return Err(StoreError::RolledBack {
+            cause: "the transaction has ended".to_owned(),
+        });
+    }
     execute(connection, "SAVEPOINT winze")?;
-    match f() {
+    // What a panicking closure left half done in the database is rolled back.
+    match catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
             execute(connection, "RELEASE winze")?;
             Ok(value)

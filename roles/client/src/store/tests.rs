@@ -48,7 +48,10 @@ async fn hold_writer(store: &Store) -> std_mpsc::Sender<()> {
 }
 
 /// Hands in each job and returns once all of them wait.
-async fn hand_in<F>(store: &Store, jobs: Vec<F>) -> Vec<tokio::task::JoinHandle<Result<(), StoreError>>>
+async fn hand_in<F>(
+    store: &Store,
+    jobs: Vec<F>,
+) -> Vec<tokio::task::JoinHandle<Result<(), StoreError>>>
 where
     F: FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
 {
@@ -118,7 +121,11 @@ async fn a_full_disk_promises_nothing_and_the_store_goes_on_when_there_is_room()
     let pages: u64 = store
         .write(|c| {
             let pages: u64 = c.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-            Ok(c.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0))?)
+            Ok(
+                c.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| {
+                    row.get(0)
+                })?,
+            )
         })
         .await
         .unwrap();

@@ -14,6 +14,7 @@ pub use config::QuoteRequesterConfig;
 pub use status::{RequesterCounts, RequesterStatus};
 
 use crate::hub_client::HubClient;
+use crate::session::OpenError;
 use crate::store::{Store, StoreError};
 
 /// What a role does with what its mint says.
@@ -75,12 +76,16 @@ impl QuoteRequester {
     /// Opens the channel to the mint and starts to work off the outbox in `store`, which was
     /// opened with [`OUTBOX_SCHEMA`](crate::outbox::OUTBOX_SCHEMA). Must be called in a tokio
     /// runtime.
+    ///
+    /// # Errors
+    /// [`OpenError::AlreadyOpen`] for a second requester of one mint on one client,
+    /// [`OpenError::NotNegotiated`] when the client's configuration leaves the family out.
     pub fn start(
         _hub: &HubClient,
         _store: Store,
         _config: QuoteRequesterConfig,
         _answers: Arc<dyn QuoteAnswers>,
-    ) -> QuoteRequester {
+    ) -> Result<QuoteRequester, OpenError> {
         unimplemented!()
     }
 

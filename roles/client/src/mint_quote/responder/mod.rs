@@ -16,6 +16,7 @@ pub use config::QuoteResponderConfig;
 pub use status::{ResponderCounts, ResponderStatus};
 
 use crate::hub_client::HubClient;
+use crate::session::OpenError;
 use crate::store::{Store, StoreError};
 
 /// Who makes quotes.
@@ -68,12 +69,16 @@ impl QuoteResponder {
     /// Takes the channels that the listed pools open and answers what comes on them. `store` was
     /// opened with [`ANSWERS_SCHEMA`](crate::answers::ANSWERS_SCHEMA). Must be called in a tokio
     /// runtime.
+    ///
+    /// # Errors
+    /// [`OpenError::ListenerExists`] for a second responder on one client,
+    /// [`OpenError::NotNegotiated`] when the client's configuration leaves the family out.
     pub fn start(
         _hub: &HubClient,
         _store: Store,
         _config: QuoteResponderConfig,
         _issuer: Arc<dyn QuoteIssuer>,
-    ) -> QuoteResponder {
+    ) -> Result<QuoteResponder, OpenError> {
         unimplemented!()
     }
 
