@@ -1,0 +1,96 @@
+//! The pool's list of a miner's quotes: `GET /v1/quotes/{locking_key}`.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use winze_messages::text::header_hash_from_text;
+
+use crate::error::TestbedError;
+use crate::http;
+use crate::limits::LIST_PAGE_QUOTES;
+
+/// What a pool says about the quotes of one locking key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuoteList {
+    /// The quotes, oldest first.
+    pub quotes: Vec<ListedQuote>,
+    /// Accepted shares that have no answer from the mint yet.
+    pub pending: u64,
+    /// Accepted shares that the mint finally refused.
+    pub refused: u64,
+}
+
+/// One quote of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedQuote {
+    /// Its place in the list; rises.
+    pub sequence: u64,
+    /// The mint's id for it.
+    pub quote_id: String,
+    /// The share that it was made for, in the byte order of the hash function.
+    pub header_hash: [u8; 32],
+    /// How much it is worth.
+    pub amount: u64,
+    /// Of what.
+    pub unit: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    quotes: Vec<Row>,
+    pending: u64,
+    #[serde(default)]
+    refused: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    sequence: u64,
+    quote_id: String,
+    header_hash: String,
+    amount: u64,
+    unit: String,
+}
+
+/// Everything that the pool lists for `locking_key` after the place `after` (0: from the start).
+///
+/// # Errors
+/// [`TestbedError::Http`] where the pool does not answer, or not as documented.
+pub async fn list(
+    pool_http: SocketAddr,
+    locking_key: &[u8; 33],
+    after: u64,
+) -> Result<QuoteList, TestbedError> {
+    let mut list = QuoteList::default();
+    let mut after = after;
+    loop {
+        let url = format!(
+            "http://{pool_http}/v1/quotes/{}?after={after}&limit={LIST_PAGE_QUOTES}",
+            hex::encode(locking_key)
+        );
+        let answer = http::get(&url).await?;
+        let page: Page = answer.ok()?;
+        list.pending = page.pending;
+        list.refused = page.refused.len() as u64;
+        let count = page.quotes.len();
+        for row in page.quotes {
+            let header_hash =
+                header_hash_from_text(&row.header_hash).map_err(|error| TestbedError::Http {
+                    url: url.clone(),
+                    problem: format!("{:?}: {error}", row.header_hash),
+                })?;
+            after = after.max(row.sequence);
+            list.quotes.push(ListedQuote {
+                sequence: row.sequence,
+                quote_id: row.quote_id,
+                header_hash,
+                amount: row.amount,
+                unit: row.unit,
+            });
+        }
+        // A short page is the last one; the states are of the moment that it was made.
+        if count < LIST_PAGE_QUOTES as usize {
+            return Ok(list);
+        }
+    }
+}
