@@ -32,6 +32,9 @@ pub(crate) enum Command {
     #[cfg(feature = "mint")]
     #[command(after_help = ROLE_HELP)]
     Mint(crate::role::Args),
+    /// Show it all on this machine: real shares become real ecash
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Args),
     /// Make and show keys and certificates
     Keys(crate::keys::Args),
     /// Print a frame or message field by field

@@ -1,11 +1,13 @@
-//! `winze`: the one binary. Each role is a subcommand and a process of its own; beside them are the tools to make
-//! keys, to read frames and to check configuration files.
+//! `winze`: the one binary. Each role is a subcommand and a process of its own; beside them are the demonstration, and the
+//! tools to make keys, to read frames and to check configuration files.
 //!
 //! Exit status: 0 when done, 1 when it failed (one line on standard error says why), 2 for a wrong command line.
 
 mod cli;
 mod config;
 mod decode;
+#[cfg(feature = "demo")]
+mod demo;
 mod keys;
 #[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
 mod role;
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
         Command::Pool(args) => role::run(role::Role::Pool, &args),
         #[cfg(feature = "mint")]
         Command::Mint(args) => role::run(role::Role::Mint, &args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
         Command::Keys(args) => exit(keys::run(&args)),
         Command::Decode(args) => exit(decode::run(&args)),
         Command::Config(args) => exit(config::run(&args)),

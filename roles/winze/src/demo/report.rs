@@ -1,88 +1,133 @@
-//! What the demonstration has to say at its end: the object of `--json`, and whether all is as it must be.
+//! What is said at the end: the object of `--json`, the summary for people, and what was not as it must be.
 
 use serde::Serialize;
+use winze_testbed::Account;
 
-use super::tally::Tally;
+use super::error::DemoError;
 
-/// The last line of standard output with `--json`. Amounts are in units of `hash`.
+/// The last line of standard output with `--json`; its fields are documented in the command's help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
-    /// Shares that the miners heard to be accepted.
     pub shares_accepted: u64,
-    /// Quotes that the miners and wallets learnt of.
     pub quotes_issued: u64,
-    /// Quotes that a wallet turned into ecash.
     pub quotes_redeemed: u64,
-    /// What the wallets hold, by their own count.
     pub ecash_redeemed: u64,
-    /// What the shares are worth, computed from their hashes as the miners have them.
     pub ecash_expected: u64,
-    /// Shares that met the network's target; with `--bitcoind`, blocks that the node has accepted.
     pub blocks_found: u64,
-    /// From hearing that a share was accepted to hearing of its quote.
-    pub quote_latency_ms: Percentiles,
+    pub quote_latency_ms: Latency,
 }
 
-/// Nearest-rank percentiles in milliseconds; null where nothing was measured.
+/// Nearest-rank percentiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Percentiles {
-    /// Half of all were at most this.
+pub(crate) struct Latency {
     pub p50: Option<u64>,
-    /// 99 of 100 were at most this.
     pub p99: Option<u64>,
 }
 
-impl Percentiles {
-    /// Of any number of measurements, in any order.
-    pub(crate) fn of(mut measured_ms: Vec<u64>) -> Self {
-        measured_ms.sort_unstable();
-        let rank = |percent: usize| {
-            let nth = (measured_ms.len() * percent).div_ceil(100);
-            measured_ms.get(nth.checked_sub(1)?).copied()
-        };
-        Percentiles {
-            p50: rank(50),
-            p99: rank(99),
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub report: Report,
+    /// Everything that was not as it must be; empty means success.
+    pub problems: Vec<String>,
+    shares_refused: u64,
+    shares_in_doubt: u64,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub shares: u64,
+    pub miners: u8,
+    /// Whether blocks are a node's.
+    pub node: bool,
+}
+
+impl Outcome {
+    /// Of a run that came to its end, or was broken off for `failures`. `blocks_found` is what the node has, where there
+    /// is one.
+    pub(crate) fn new(
+        account: &Account,
+        asked: Asked,
+        blocks_found: Option<u64>,
+        failures: &[DemoError],
+    ) -> Outcome {
+        let mut problems: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        if account.shares_accepted() != asked.shares {
+            problems.push(format!(
+                "{} shares were asked for and {} accepted",
+                asked.shares,
+                account.shares_accepted()
+            ));
         }
+        problems.extend(account.problems().iter().map(ToString::to_string));
+        Outcome {
+            report: Report {
+                shares_accepted: account.shares_accepted(),
+                quotes_issued: account.quotes_issued(),
+                quotes_redeemed: account.quotes_redeemed(),
+                ecash_redeemed: account.ecash_redeemed(),
+                ecash_expected: account.ecash_expected(),
+                blocks_found: blocks_found.unwrap_or_else(|| account.blocks_found()),
+                quote_latency_ms: Latency {
+                    p50: account.quote_latency_ms(50),
+                    p99: account.quote_latency_ms(99),
+                },
+            },
+            problems,
+            shares_refused: account.shares_refused(),
+            shares_in_doubt: account.shares_in_doubt(),
+        }
+    }
+
+    /// For people, several lines.
+    pub(crate) fn summary(&self, asked: Asked) -> String {
+        let report = &self.report;
+        let mut lines = vec![format!(
+            "{} shares of {} miners were accepted, {} quotes issued, {} redeemed.",
+            report.shares_accepted, asked.miners, report.quotes_issued, report.quotes_redeemed
+        )];
+        lines.push(format!(
+            "The shares are worth {} hash; the wallets hold {} hash.",
+            report.ecash_expected, report.ecash_redeemed
+        ));
+        if let Latency {
+            p50: Some(p50),
+            p99: Some(p99),
+        } = report.quote_latency_ms
+        {
+            lines.push(format!(
+                "From an accepted share to its quote: {p50} ms (p50), {p99} ms (p99)."
+            ));
+        }
+        if asked.node {
+            lines.push(format!(
+                "{} blocks of the pool are on the node's chain, and pay its script.",
+                report.blocks_found
+            ));
+        }
+        if self.shares_refused > 0 || self.shares_in_doubt > 0 {
+            lines.push(format!(
+                "Beside these, {} shares were refused, and {} had their answer lost.",
+                self.shares_refused, self.shares_in_doubt
+            ));
+        }
+        if self.problems.is_empty() {
+            lines.push("Every accepted share became exactly one redeemed quote.".to_owned());
+        } else {
+            lines.push("NOT as it must be:".to_owned());
+            lines.extend(self.problems.iter().map(|problem| format!("- {problem}")));
+        }
+        lines.push(String::new());
+        lines.join("\n")
     }
 }
 
 impl Report {
-    /// The numbers of a run. `ecash_held` is what the wallets say they hold.
-    pub(crate) fn new(tally: &Tally, ecash_held: u64, blocks_found: u64) -> Self {
-        Report {
-            shares_accepted: tally.accepted(),
-            quotes_issued: tally.quotes(),
-            quotes_redeemed: tally.redeemed(),
-            ecash_redeemed: ecash_held,
-            ecash_expected: tally.expected(),
-            blocks_found,
-            quote_latency_ms: Percentiles::of(tally.latencies_ms()),
-        }
-    }
-
-    /// What is wrong with these numbers, beside what [`Tally::problems`] finds share by share.
-    pub(crate) fn problems(&self, shares_asked: u64) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.shares_accepted != shares_asked {
-            problems.push(format!(
-                "{shares_asked} shares were asked for and {} accepted",
-                self.shares_accepted
-            ));
-        }
-        if self.quotes_redeemed != self.quotes_issued {
-            problems.push(format!(
-                "{} quotes were issued and {} redeemed",
-                self.quotes_issued, self.quotes_redeemed
-            ));
-        }
-        if self.ecash_redeemed != self.ecash_expected {
-            problems.push(format!(
-                "the shares are worth {} hash and the wallets hold {}",
-                self.ecash_expected, self.ecash_redeemed
-            ));
-        }
-        problems
+    /// On one line.
+    pub(crate) fn json(&self) -> String {
+        // Numbers and fixed names: there is nothing in it that could not be written.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -91,14 +136,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_measurements_and_none_where_nothing_was_measured() {
-        let of = |measured: Vec<u64>| {
-            let percentiles = Percentiles::of(measured);
-            (percentiles.p50, percentiles.p99)
+    fn the_object_has_the_documented_fields_in_their_order() {
+        let report = Report {
+            shares_accepted: 3,
+            quotes_issued: 3,
+            quotes_redeemed: 2,
+            ecash_redeemed: 5,
+            ecash_expected: 6,
+            blocks_found: 0,
+            quote_latency_ms: Latency {
+                p50: Some(12),
+                p99: None,
+            },
         };
-        assert_eq!(of(vec![]), (None, None));
-        assert_eq!(of(vec![7]), (Some(7), Some(7)));
-        assert_eq!(of(vec![4, 1, 3, 2]), (Some(2), Some(4)));
-        assert_eq!(of((1..=200).rev().collect()), (Some(100), Some(198)));
+        assert_eq!(
+            report.json(),
+            "{\"shares_accepted\":3,\"quotes_issued\":3,\"quotes_redeemed\":2,\"ecash_redeemed\":5,\
+             \"ecash_expected\":6,\"blocks_found\":0,\"quote_latency_ms\":{\"p50\":12,\"p99\":null}}"
+        );
+    }
+
+    #[test]
+    fn a_run_that_was_broken_off_is_no_success_although_nothing_was_lost() {
+        let asked = Asked {
+            shares: 5,
+            miners: 2,
+            node: false,
+        };
+        let outcome = Outcome::new(&Account::new(16), asked, None, &[]);
+        assert_eq!(outcome.problems, ["5 shares were asked for and 0 accepted"]);
+        let outcome = Outcome::new(&Account::new(16), asked, Some(0), &[DemoError::NoBlock]);
+        assert_eq!(outcome.problems.len(), 2);
+        let summary = outcome.summary(asked);
+        assert!(summary.contains("NOT as it must be:\n- no block"), "{summary}");
     }
 }

@@ -79,7 +79,7 @@ fn seed(file: &Path) -> Result<(), KeysError> {
     }
     let mut bytes = Zeroizing::new([0; SEED_BYTES]);
     OsRng.fill_bytes(bytes.as_mut());
-    keyfile::write_secret_text(file, &Zeroizing::new(hex::encode(bytes.as_ref())))?;
+    keyfile::write_secret_text(file, &Zeroizing::new(hex::encode(bytes.as_slice())))?;
     made(
         file,
         "secret; whoever has it can make this mint's ecash: keep a copy in a safe place",

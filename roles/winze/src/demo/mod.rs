@@ -1,0 +1,122 @@
+//! `winze demo`: a whole deployment on this machine that turns real shares into real ecash, shown as it happens and
+//! counted by the miners and wallets alone.
+//!
+//! What runs is `winze-testbed`'s; here are the command line ([`Args`]), the course of a run ([`course`]), the view
+//! while it lasts ([`view`]) and what is said at the end ([`report`]).
+
+mod course;
+mod error;
+mod report;
+mod view;
+
+use std::process::ExitCode;
+
+use winze_runtime::{logging, shutdown};
+use course::Course;
+use error::DemoError;
+use view::View;
+
+/// Show it: real shares become real ecash, on this machine.
+///
+/// Starts a hub, a pool and a mint as processes of their own on free loopback ports, with keys and files in a temporary
+/// folder. Miners find shares on the CPU and submit them over Sv2 mining connections, each with its own key; a Cashu
+/// wallet for each redeems its quotes over the mint's HTTP API. Ends by itself when everything is redeemed.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit status: 0 only if every accepted share has exactly one quote, every quote was redeemed, and the wallets hold what \
+the shares are worth by their own hashes (with --bitcoind: and a block of the pool is on the node's chain).\n\n\
+With --json, the last line of standard output is one object:\n  \
+shares_accepted    counted by the miners\n  \
+quotes_issued      heard of by the miners\n  \
+quotes_redeemed    turned into ecash by the wallets\n  \
+ecash_redeemed     what the wallets hold, in hash\n  \
+ecash_expected     computed from the hashes of the miners' shares\n  \
+blocks_found       shares that met the network's target; with --bitcoind, blocks on the node's chain\n  \
+quote_latency_ms   {p50, p99}: from an accepted share to its miner knowing the quote; null without quotes")]
+pub(crate) struct Args {
+    /// Accepted shares of all miners together after which it ends
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    shares: u64,
+    /// Miners, each with a key, a wallet and a thread of its own
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    miners: u8,
+    /// Leave hub, pool and mint running afterwards, until Ctrl-C, and say how to connect
+    #[arg(long)]
+    keep: bool,
+    /// Take templates from a bitcoin node on regtest and give it the blocks. It is looked for at BITCOIND_EXE, on the
+    /// PATH, and at ../shared/bin/bitcoind
+    #[arg(long)]
+    bitcoind: bool,
+    /// Print one JSON object as the last line of standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demonstration.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match try_run(args) {
+        Ok(status) => status,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(args: &Args) -> Result<ExitCode, String> {
+    // The view is on standard error as well; what is wrong ends the run with an error of its own.
+    logging::init("error").map_err(|error| error.to_string())?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?
+        .block_on(show(args))
+}
+
+/// The run, and Ctrl-C. Whatever ends this future ends the children: they belong to what it owns.
+async fn show(args: &Args) -> Result<ExitCode, String> {
+    let stop = shutdown::signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    tokio::pin!(stop);
+    let mut view = View::new(args.shares);
+    let interrupted = || Err("interrupted; all processes were stopped".to_owned());
+
+    let started = tokio::select! {
+        () = &mut stop => return interrupted(),
+        started = Course::start(args, &mut view) => started,
+    };
+    let mut course = started.map_err(text)?;
+    let outcome = tokio::select! {
+        () = &mut stop => {
+            view.erase();
+            return interrupted();
+        }
+        outcome = course.run(&mut view) => outcome,
+    };
+    view.erase();
+
+    let summary = outcome.summary(course.plan());
+    if args.json {
+        eprint!("{summary}");
+        println!("{}", outcome.report.json());
+    } else {
+        print!("{summary}");
+    }
+    if !outcome.problems.is_empty() {
+        course.keep_folder();
+        eprintln!("configuration, stores and logs are left in {}", course.folder());
+    }
+    if args.keep {
+        eprint!("{}", course.how_to_connect());
+        stop.await;
+    }
+    course.end().await.map_err(text)?;
+    if outcome.problems.is_empty() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+fn text(error: DemoError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,155 @@
+//! `winze demo` as a person runs it: the real binary, its exit status, and what it prints.
+
+#![cfg(feature = "demo")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use winze_testbed::RegtestNode;
+
+/// The demonstration with its temporary files under `folder`.
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_winze"));
+    command.arg("demo").args(arguments).env("TMPDIR", folder);
+    command
+}
+
+fn last_line_as_json(output: &Output) -> Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {last:?} of {output:?}"))
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn a_stranger_sees_every_share_become_ecash_and_finds_nothing_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(
+        folder.path(),
+        &["--shares", "20", "--miners", "3", "--json"],
+    )
+    .output()
+    .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let report = last_line_as_json(&output);
+    for field in ["shares_accepted", "quotes_issued", "quotes_redeemed"] {
+        assert_eq!(report[field], 20, "{field}: {report}");
+    }
+    assert_eq!(report["ecash_redeemed"], report["ecash_expected"]);
+    assert!(report["ecash_redeemed"].as_u64().unwrap() >= 20, "{report}");
+    assert_eq!(report["blocks_found"], 0);
+    let (p50, p99) = (
+        &report["quote_latency_ms"]["p50"],
+        &report["quote_latency_ms"]["p99"],
+    );
+    assert!(p50.as_u64().unwrap() <= p99.as_u64().unwrap(), "{report}");
+    assert!(is_empty(folder.path()), "temporary files are left: {log}");
+}
+
+#[test]
+fn a_share_becomes_a_block_of_a_bitcoin_node_that_pays_the_configured_script() {
+    if let Err(error) = RegtestNode::find_executable() {
+        eprintln!("SKIPPED, nothing was tested: {error}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(folder.path(), &["--shares", "5", "--bitcoind", "--json"])
+        .output()
+        .unwrap();
+    // That the coinbases pay the script is part of what the status stands for.
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let report = last_line_as_json(&output);
+    assert!(report["blocks_found"].as_u64().unwrap() >= 1, "{report}");
+    assert_eq!(report["shares_accepted"], 5);
+    assert_eq!(report["ecash_redeemed"], report["ecash_expected"]);
+    assert!(is_empty(folder.path()), "temporary files are left: {log}");
+}
+
+#[test]
+fn what_was_kept_running_can_be_connected_to_and_ends_with_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path(), &["--shares", "2", "--miners", "1", "--keep"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut said = Vec::new();
+    // The folder is the last that it says.
+    while !said
+        .last()
+        .is_some_and(|line: &String| line.starts_with("  files"))
+    {
+        let mut line = String::new();
+        assert!(
+            reader.read_line(&mut line).unwrap() > 0,
+            "it ended: {said:?}"
+        );
+        said.push(line);
+    }
+    let address = |name: &str| {
+        let line = said.iter().find(|line| line.trim_start().starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no {name:?} in {said:?}"));
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    for name in ["mining, Sv2", "hub, Sv2"] {
+        TcpStream::connect(address(name)).unwrap();
+    }
+    interrupt(&child);
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    for name in ["mining, Sv2", "hub, Sv2"] {
+        assert!(
+            TcpStream::connect(address(name)).is_err(),
+            "{name} still listens"
+        );
+    }
+    assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+}
+
+#[test]
+fn an_interrupted_run_is_no_success_and_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path(), &["--shares", "100000", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut hub = String::new();
+    while !hub.contains("; files in") {
+        hub.clear();
+        assert!(
+            reader.read_line(&mut hub).unwrap() > 0,
+            "it ended before it began"
+        );
+    }
+    let (_, after) = hub.split_once("hub ").unwrap();
+    let (hub, _) = after.split_once(',').unwrap();
+    TcpStream::connect(hub).unwrap();
+    interrupt(&child);
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("interrupted"), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(TcpStream::connect(hub).is_err(), "the hub still listens");
+    assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+}
+
+/// Ctrl-C, for the one process.
+fn interrupt(child: &Child) {
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
