@@ -65,6 +65,8 @@ impl PairKeys {
             Side::Requester => (&own_public, peer),
             Side::Responder => (peer, &own_public),
         };
+        // Wiped like the keys; what the hash functions hold on the stack during this call is not,
+        // since they offer no way to.
         let shared = own.ecdh(peer);
         let kdf = Hkdf::<Sha256>::new(Some(SALT), &shared[..]);
         let derive = |direction: u8| {

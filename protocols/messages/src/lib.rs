@@ -13,7 +13,7 @@
 //! | may a hub forward these bytes | [`check`] |
 //! | who is on this connection | [`authentication`] |
 //! | who wrote this message, whatever the hub says | [`authenticator`] |
-//! | what do these bytes say, for a person | [`describe`] |
+//! | what do these bytes say, for a person | [`mod@describe`] |
 //!
 //! A message of the connection (common, extensions, hub) is a struct with `encode_payload`,
 //! `decode_payload` and `to_frame`. A message of a channel is the struct of its **body**: what

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::authenticator::AUTHENTICATOR_FIELDS;
 use crate::codec::error::DecodeError;
-use crate::codec::kinds::{Kind, U32};
+use crate::codec::kinds::U32;
 use crate::codec::message::{Field, Framing, Message};
 use crate::codec::reader::Reader;
 use crate::families::common::{self, EXT_COMMON};
@@ -82,16 +82,8 @@ impl Row {
     /// message's type decodes.
     pub fn check(&self, payload: &[u8]) -> Result<(), DecodeError> {
         let mut reader = Reader::new(self.name, payload, 0);
-        if self.framing.channel_bit() {
-            U32::take(&mut reader, CHANNEL_ID_FIELD.name)?;
-        }
-        for field in self.fields {
+        for field in self.all_fields() {
             (field.check)(&mut reader, field.name)?;
-        }
-        if self.framing == SealedChannel {
-            for field in AUTHENTICATOR_FIELDS {
-                (field.check)(&mut reader, field.name)?;
-            }
         }
         reader.finish()
     }
