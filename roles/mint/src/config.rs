@@ -1,0 +1,338 @@
+//! The mint's configuration: what an operator writes in `mint.toml`.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use cdk::nuts::CurrencyUnit;
+use serde::Deserialize;
+use winze_messages::PeerName;
+use winze_runtime::config::{ConfigPath, PublicKeySource};
+
+use crate::allowance::Caps;
+use crate::ecash::EcashConfig;
+use crate::error::MintError;
+use crate::issuance::check::{PoolRules, Rules};
+use crate::limits::{AMOUNT_MAX, DESCRIPTION_BYTES_WIRE_MAX, POOLS_MAX, UNITS_MAX};
+
+/// The whole of it. Unknown keys are refused; relative paths are relative to the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MintConfig {
+    /// This mint's name: at the hub it is `mint/<name>`. 1 to 32 characters out of `a-z`, `0-9` and `-`. Default `main`.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The secret key of this mint's identity at the hub (mode 0600, made by `winze keys`).
+    pub secret_key_file: ConfigPath,
+    /// Where the hub is.
+    pub hub: HubPeer,
+    /// Address of the NUT API for wallets: plain HTTP; put a TLS proxy before it to serve others than this machine.
+    /// Port 0 takes a free one. Default `127.0.0.1:3338`.
+    #[serde(default = "default_api_listen")]
+    pub api_listen: SocketAddr,
+    /// Address of the operator's HTTP (`/health`, `/metrics`), which belongs on loopback. Port 0 takes a free one.
+    /// Default `127.0.0.1:4821`.
+    #[serde(default = "default_http_listen")]
+    pub http_listen: SocketAddr,
+    /// This role's own SQLite file: recorded answers and allowances. Made if missing.
+    pub store_file: ConfigPath,
+    /// cdk's SQLite file: quotes, keysets, spent ecash. Made if missing.
+    pub ecash_store_file: ConfigPath,
+    /// The seed of the ecash keys: 64 hexadecimal digits, mode 0600. Keep a backup: without it all ecash is lost.
+    pub seed_file: ConfigPath,
+    /// Make the seed if neither it nor `ecash_store_file` exists. Default `false`: a start that does not find its seed
+    /// fails, and does not begin another mint.
+    #[serde(default)]
+    pub create_seed: bool,
+    /// The units to issue, in lower case; each has keysets of its own. Default `["hash"]`.
+    #[serde(default = "default_units")]
+    pub units: Vec<String>,
+    /// The largest amount of one quote, in its unit: 1 to 2^62. Default 2^62.
+    #[serde(default = "default_amount_max")]
+    pub amount_max: u64,
+    /// The longest description of a quote, in bytes: 0 to 255. Default 128.
+    #[serde(default = "default_description_bytes_max")]
+    pub description_bytes_max: usize,
+    /// What a wallet pays per input of a swap, in thousandths of the unit (NUT-02). Another value than before makes new
+    /// keysets at the next start. Default 0.
+    #[serde(default)]
+    pub input_fee_ppk: u64,
+    /// What wallets are told about the mint (NUT-06).
+    #[serde(default)]
+    pub info: Info,
+    /// The log's filter, as in `info` or `winze_mint=debug,info`. The variable `WINZE_LOG` goes before it. Default `info`.
+    #[serde(default = "default_log")]
+    pub log: String,
+    /// Which pools may have quotes made, and how much. A pool that is not listed gets none.
+    #[serde(default)]
+    pub pool: Vec<PoolConfig>,
+}
+
+/// Where the hub is, and how to know it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubPeer {
+    /// `host:port`.
+    pub address: String,
+    /// The key that signs the hub's certificate: `authority = { public_key = ".." }` or `{ public_key_file = ".." }`.
+    pub authority: PublicKeySource,
+}
+
+/// NUT-06 information.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Info {
+    /// The mint's name for people. Default: none.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// A line about it. Default: none.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Where wallets reach the NUT API. Default: none.
+    #[serde(default)]
+    pub urls: Vec<String>,
+}
+
+/// One pool: `[[pool]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolConfig {
+    /// Its peer name, `pool/main`. Its allowance is kept under this name, and stays when the key changes.
+    pub peer: String,
+    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. What is issued is decided by this key.
+    #[serde(flatten)]
+    pub public_key: PublicKeySource,
+    /// A second key of the same pool, for as long as it changes from one to the other:
+    /// `next_key = { public_key = ".." }` or `{ public_key_file = ".." }`. Default: none.
+    #[serde(default)]
+    pub next_key: Option<PublicKeySource>,
+    /// What it may have issued: `[[pool.allowance]]`.
+    #[serde(default)]
+    pub allowance: Vec<AllowanceConfig>,
+}
+
+impl PoolConfig {
+    /// `peer`, read.
+    ///
+    /// # Errors
+    /// It is not a peer name.
+    pub fn peer_name(&self) -> Result<PeerName, InvalidValue> {
+        self.peer
+            .parse()
+            .map_err(|error| invalid("pool.peer", format!("{:?}: {error}", self.peer)))
+    }
+}
+
+/// How much of one unit a pool may have issued. Both windows roll.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowanceConfig {
+    /// One of `units`.
+    pub unit: String,
+    /// In any hour, in the unit: `amount_max` to 2^62, so that every quote fits in some hour. No default.
+    pub amount_per_hour_max: u64,
+    /// In any day, in the unit: `amount_per_hour_max` to 2^62. No default.
+    pub amount_per_day_max: u64,
+}
+
+/// A value that is well formed and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct InvalidValue {
+    /// Which key of the configuration, as `pool.allowance.unit`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl MintConfig {
+    /// Checks what the types alone do not; reads no file.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        self.peer_name()?;
+        check_units(&self.units)?;
+        in_range("amount_max", self.amount_max, 1, AMOUNT_MAX)?;
+        in_range(
+            "description_bytes_max",
+            self.description_bytes_max as u64,
+            0,
+            DESCRIPTION_BYTES_WIRE_MAX as u64,
+        )?;
+        if self.pool.len() > POOLS_MAX {
+            return Err(invalid("pool", format!("more than {POOLS_MAX} pools")));
+        }
+        let mut peers = HashSet::new();
+        for pool in &self.pool {
+            if !peers.insert(pool.peer_name()?) {
+                return Err(invalid(
+                    "pool.peer",
+                    format!("{} is listed twice", pool.peer),
+                ));
+            }
+            self.check_allowances(pool)?;
+        }
+        Ok(())
+    }
+
+    /// `mint/<name>`.
+    ///
+    /// # Errors
+    /// The name has other characters than a peer's name may have.
+    pub fn peer_name(&self) -> Result<PeerName, InvalidValue> {
+        PeerName::new("mint", &self.name)
+            .map_err(|error| invalid("name", format!("{:?}: {error}", self.name)))
+    }
+
+    fn check_allowances(&self, pool: &PoolConfig) -> Result<(), InvalidValue> {
+        let mut units = HashSet::new();
+        for allowance in &pool.allowance {
+            if !self.units.contains(&allowance.unit) {
+                return Err(invalid(
+                    "pool.allowance.unit",
+                    format!("{}: {:?} is not one of `units`", pool.peer, allowance.unit),
+                ));
+            }
+            if !units.insert(&allowance.unit) {
+                return Err(invalid(
+                    "pool.allowance.unit",
+                    format!("{}: {} is listed twice", pool.peer, allowance.unit),
+                ));
+            }
+            in_range(
+                "pool.allowance.amount_per_hour_max",
+                allowance.amount_per_hour_max,
+                self.amount_max,
+                AMOUNT_MAX,
+            )?;
+            in_range(
+                "pool.allowance.amount_per_day_max",
+                allowance.amount_per_day_max,
+                allowance.amount_per_hour_max,
+                AMOUNT_MAX,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The units as cdk has them.
+    pub(crate) fn currency_units(&self) -> Vec<CurrencyUnit> {
+        self.units.iter().map(|unit| canonical(unit)).collect()
+    }
+
+    pub(crate) fn ecash(&self) -> EcashConfig {
+        EcashConfig {
+            store: self.ecash_store_file.as_path().to_owned(),
+            units: self.currency_units(),
+            amount_max: self.amount_max,
+            input_fee_ppk: self.input_fee_ppk,
+            name: self.info.name.clone(),
+            description: self.info.description.clone(),
+            urls: self.info.urls.clone(),
+        }
+    }
+
+    /// The issuer's rules, with the pools' keys read from their files.
+    pub(crate) fn rules(&self) -> Result<Rules, MintError> {
+        let mut pools = HashMap::new();
+        for pool in &self.pool {
+            let caps = pool.allowance.iter().map(|allowance| {
+                let caps = Caps {
+                    per_hour: allowance.amount_per_hour_max,
+                    per_day: allowance.amount_per_day_max,
+                };
+                (allowance.unit.clone(), caps)
+            });
+            let rules = PoolRules {
+                name: pool.peer_name()?,
+                caps: caps.collect(),
+            };
+            for key in std::iter::once(&pool.public_key).chain(&pool.next_key) {
+                if pools.insert(key.resolve()?, rules.clone()).is_some() {
+                    return Err(invalid(
+                        "pool.public_key",
+                        format!("{} has a key that is listed already", pool.peer),
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(Rules {
+            amount_max: self.amount_max,
+            description_bytes_max: self.description_bytes_max,
+            units: self.currency_units(),
+            pools,
+        })
+    }
+}
+
+fn check_units(units: &[String]) -> Result<(), InvalidValue> {
+    if units.is_empty() || units.len() > UNITS_MAX {
+        return Err(invalid("units", format!("expected 1 to {UNITS_MAX} units")));
+    }
+    let mut seen = HashSet::new();
+    for unit in units {
+        // cdk derives a unit's keys from 31 bits of a hash of its name and tells wallets of it in lower case.
+        let plain = !unit.is_empty()
+            && unit.len() <= 32
+            && unit
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if !plain || unit == "auth" {
+            return Err(invalid(
+                "units",
+                format!(
+                    "{unit:?}: expected 1 to 32 characters out of a-z, 0-9, - and _, and not auth"
+                ),
+            ));
+        }
+        if !seen.insert(unit) {
+            return Err(invalid("units", format!("{unit} is listed twice")));
+        }
+    }
+    Ok(())
+}
+
+fn canonical(unit: &str) -> CurrencyUnit {
+    // Its error is uninhabited in practice: every text is some unit.
+    unit.parse().unwrap_or_else(|_| CurrencyUnit::custom(unit))
+}
+
+fn in_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), InvalidValue> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(key, format!("{value} is not in {min}..={max}")))
+}
+
+fn invalid(key: &'static str, message: String) -> InvalidValue {
+    InvalidValue { key, message }
+}
+
+fn default_name() -> String {
+    "main".to_owned()
+}
+
+fn default_api_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 3338).into()
+}
+
+fn default_http_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 4821).into()
+}
+
+fn default_units() -> Vec<String> {
+    vec!["hash".to_owned()]
+}
+
+fn default_amount_max() -> u64 {
+    AMOUNT_MAX
+}
+
+fn default_description_bytes_max() -> usize {
+    128
+}
+
+fn default_log() -> String {
+    "info".to_owned()
+}

@@ -1,0 +1,56 @@
+//! Why a mint does not start, or does not go on.
+
+use std::io;
+use std::net::SocketAddr;
+
+use winze_client::{OpenError, StoreError};
+use winze_runtime::keyfile::KeyFileError;
+
+use crate::api::ApiError;
+use crate::config::InvalidValue;
+use crate::ecash::EcashError;
+use crate::seed::SeedError;
+
+/// Sorted by what the operator has to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// A value of the configuration.
+    #[error("configuration: {0}")]
+    Config(#[from] InvalidValue),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The seed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// cdk or its store.
+    #[error(transparent)]
+    Ecash(#[from] EcashError),
+    /// The role's own store.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The hub client does not take the responder. It does: both are made here.
+    #[error("responder: {0}")]
+    Responder(#[from] OpenError),
+    /// The NUT API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// An address cannot be listened on.
+    #[error("{what}: cannot listen on {address}: {source}")]
+    Listen {
+        /// Which of the two ports.
+        what: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A server that ran stopped.
+    #[error("{what} stopped: {detail}")]
+    Stopped {
+        /// Which server.
+        what: &'static str,
+        /// Why.
+        detail: String,
+    },
+}

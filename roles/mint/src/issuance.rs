@@ -1,0 +1,482 @@
+//! From a pool's request to a quote: check, reserve the allowance, make the quote, answer.
+//!
+//! # What a crash can do
+//! Each step is durable before the next begins, and the requester asks again until it has an answer:
+//!
+//! | killed | what is on disk | when the request comes again |
+//! |---|---|---|
+//! | before the reservation is committed | nothing | it is new |
+//! | before cdk commits the quote | a reservation | no quote is found; the reservation is given back and made anew, once |
+//! | before the answer is recorded | reservation and quote | the quote is found and compared; the same id is answered, nothing is reserved |
+//! | before the answer arrives | all of it | the recorded answer is sent again, without asking here |
+//!
+//! Batches of all pools take turns: what was found missing in cdk's store is still missing when it is made. Even without
+//! that a quote cannot be doubled, because cdk's store takes each header hash once.
+
+pub(crate) mod check;
+pub(crate) mod record;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use cdk::cdk_database::Error as EcashStoreError;
+use cdk::mint::MintQuote;
+use cdk::nuts::MintQuoteState;
+use tokio::sync::Semaphore;
+use winze_client::{QuoteIssuer, QuoteOutcome};
+use winze_client::{Store, StoreError};
+use winze_messages::PeerName;
+use winze_messages::families::mint_quote::{
+    MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
+};
+use winze_transport::PublicKey;
+
+use self::check::{PoolRules, Refusal, Rules};
+use self::record::NewQuote;
+use crate::allowance::{self, Account, Verdict, Window};
+use crate::ecash::Ecash;
+use crate::limits::{
+    ISSUANCE_WAITING_MAX, MESSAGE_BYTES_MAX, RETRY_BUSY_MS, RETRY_UNAVAILABLE_MS,
+    TRANSACTION_QUOTES_MAX,
+};
+use crate::metrics::Metrics;
+
+/// Where the issuer takes the time from, in Unix seconds.
+pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Makes quotes for shares. A cheap handle.
+#[derive(Clone)]
+pub(crate) struct Issuer(Arc<Inner>);
+
+struct Inner {
+    rules: Rules,
+    ecash: Ecash,
+    store: Store,
+    metrics: Metrics,
+    clock: Clock,
+    /// Who may wait for a turn; whoever finds it full is told `busy`.
+    waiting: Arc<Semaphore>,
+    turn: tokio::sync::Mutex<()>,
+    /// Header hashes that have their quotes and whose reservations the next transaction may forget. At most
+    /// one batch: each call takes what is there before it adds its own.
+    settled: Mutex<Vec<[u8; 32]>>,
+}
+
+/// What is known of a header hash in the course of a batch.
+enum Known {
+    /// It has a quote, from before or from now.
+    Quote { quote: Box<MintQuote>, new: bool },
+    /// It has none now.
+    Later(QuoteOutcome),
+}
+
+type Knowledge = HashMap<[u8; 32], Known>;
+
+impl Issuer {
+    pub(crate) fn new(
+        rules: Rules,
+        ecash: Ecash,
+        store: Store,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            rules,
+            ecash,
+            store,
+            metrics,
+            clock,
+            waiting: Arc::new(Semaphore::new(ISSUANCE_WAITING_MAX)),
+            turn: tokio::sync::Mutex::new(()),
+            settled: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// What is left of an hour's allowance now.
+    #[cfg(test)]
+    pub(crate) async fn left_in_hour(
+        &self,
+        pool: &'static str,
+        unit: &'static str,
+        caps: allowance::Caps,
+    ) -> u64 {
+        let used = self
+            .0
+            .store
+            .read(move |conn| allowance::used(conn, pool, unit))
+            .await;
+        used.expect("a readable store")
+            .left(Window::Hour, caps, (self.0.clock)())
+    }
+
+    async fn issue_batch(
+        &self,
+        key: &PublicKey,
+        requests: &[MintQuoteRequest],
+    ) -> Vec<QuoteOutcome> {
+        let inner = &*self.0;
+        let pool = inner.rules.pools.get(key);
+        let keysets = inner.ecash.keysets();
+        let checked: Vec<Result<NewQuote, Refusal>> = requests
+            .iter()
+            .map(|request| check::check(&inner.rules, pool, &keysets, request))
+            .collect();
+        let good: Vec<&NewQuote> = checked.iter().filter_map(|it| it.as_ref().ok()).collect();
+
+        let mut knowledge = Knowledge::new();
+        if let Some(pool) = pool {
+            for part in good.chunks(TRANSACTION_QUOTES_MAX) {
+                let _turn = inner.turn.lock().await;
+                self.settle(pool, part, &mut knowledge).await;
+            }
+        }
+        let outcomes: Vec<QuoteOutcome> = checked
+            .iter()
+            .map(|checked| match checked {
+                Ok(quote) => answer(quote, knowledge.get(&quote.header_hash)),
+                Err(refusal) => refused(refusal),
+            })
+            .collect();
+        let new = knowledge
+            .values()
+            .filter(|known| matches!(known, Known::Quote { new: true, .. }))
+            .count();
+        inner.metrics.outcomes(&outcomes, new);
+        outcomes
+    }
+
+    /// Sees to it that everything there is to know about `quotes` is in `knowledge`.
+    async fn settle(&self, pool: &PoolRules, quotes: &[&NewQuote], knowledge: &mut Knowledge) {
+        let mut missing: BTreeMap<[u8; 32], NewQuote> = BTreeMap::new();
+        for quote in quotes {
+            // The first of several with one header hash makes the quote; the others are compared with it.
+            if !knowledge.contains_key(&quote.header_hash) {
+                missing
+                    .entry(quote.header_hash)
+                    .or_insert_with(|| (*quote).clone());
+            }
+        }
+        if let Err(error) = self.look_up(&mut missing, knowledge).await {
+            tracing::error!(%error, "the ecash store cannot be read");
+            return later_all(missing, knowledge);
+        }
+        match self.reserve(pool, missing, knowledge).await {
+            Ok(reserved) => self.make(reserved, knowledge).await,
+            Err((error, missing)) => {
+                tracing::error!(%error, "allowance cannot be reserved");
+                later_all(missing, knowledge);
+            }
+        }
+    }
+
+    /// Moves those of `missing` that have quotes to `knowledge`.
+    async fn look_up(
+        &self,
+        missing: &mut BTreeMap<[u8; 32], NewQuote>,
+        knowledge: &mut Knowledge,
+    ) -> Result<(), EcashStoreError> {
+        let store = self.0.ecash.quote_store();
+        let hashes: Vec<[u8; 32]> = missing.keys().copied().collect();
+        let found = on_blocking_thread(async move {
+            let mut found = Vec::new();
+            for header_hash in hashes {
+                if let Some(quote) = record::find(&store, &header_hash).await? {
+                    found.push((header_hash, quote));
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+        for (header_hash, quote) in found {
+            missing.remove(&header_hash);
+            knowledge.insert(header_hash, Known::quote(quote, false));
+        }
+        Ok(())
+    }
+
+    /// Reserves allowance for `missing`: those that got it come back, the others are told to come later.
+    async fn reserve(
+        &self,
+        pool: &PoolRules,
+        missing: BTreeMap<[u8; 32], NewQuote>,
+        knowledge: &mut Knowledge,
+    ) -> Result<Vec<NewQuote>, (StoreError, BTreeMap<[u8; 32], NewQuote>)> {
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut by_unit: BTreeMap<String, Vec<([u8; 32], u64)>> = BTreeMap::new();
+        for quote in missing.values() {
+            by_unit
+                .entry(quote.unit.to_string())
+                .or_default()
+                .push((quote.header_hash, quote.amount));
+        }
+        let accounts: Vec<(Account, Vec<([u8; 32], u64)>)> = by_unit
+            .into_iter()
+            .filter_map(|(unit, wishes)| Some((pool.account(unit)?, wishes)))
+            .collect();
+        let now_s = (self.0.clock)();
+        let settled = std::mem::take(
+            &mut *self
+                .0
+                .settled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let written = self
+            .0
+            .store
+            .write(move |conn| {
+                let mut verdicts = Vec::new();
+                let mut left = Vec::new();
+                for (account, wishes) in &accounts {
+                    let given = allowance::reserve(conn, account, wishes, &settled, now_s)?;
+                    verdicts.extend(wishes.iter().map(|(hash, _)| *hash).zip(given));
+                    let used = allowance::used(conn, &account.pool, &account.unit)?;
+                    left.push((account.clone(), used));
+                }
+                Ok((verdicts, left))
+            })
+            .await;
+        let (verdicts, left) = match written {
+            Ok(written) => written,
+            Err(error) => return Err((error, missing)),
+        };
+        for (account, used) in &left {
+            self.0.metrics.show_allowance(account, used, now_s);
+        }
+        let mut missing = missing;
+        let mut reserved = Vec::with_capacity(missing.len());
+        for (header_hash, verdict) in verdicts {
+            let Some(quote) = missing.remove(&header_hash) else {
+                continue;
+            };
+            match verdict {
+                Verdict::Reserved => reserved.push(quote),
+                Verdict::Exceeded {
+                    window,
+                    retry_after_s,
+                } => {
+                    let later = over_allowance(pool, &quote, window, retry_after_s);
+                    knowledge.insert(header_hash, Known::Later(later));
+                }
+            }
+        }
+        // A unit without an account cannot have passed the checks; nothing is issued for it all the same.
+        later_all(missing, knowledge);
+        Ok(reserved)
+    }
+
+    /// Makes the quotes, all in one transaction where nothing is wrong with any.
+    async fn make(&self, quotes: Vec<NewQuote>, knowledge: &mut Knowledge) {
+        if quotes.is_empty() {
+            return;
+        }
+        let count = quotes.len();
+        let store = self.0.ecash.quote_store();
+        let made = on_blocking_thread(async move {
+            match record::create(&store, &quotes).await {
+                Ok(made) => Ok(quotes
+                    .into_iter()
+                    .zip(made)
+                    .map(|(quote, made)| (quote.header_hash, Ok((made, true))))
+                    .collect()),
+                Err(error) => {
+                    tracing::warn!(%error, count, "a batch of quotes failed; trying them one by one");
+                    Ok(make_singly(&store, quotes).await)
+                }
+            }
+        })
+        .await;
+        let made: Vec<([u8; 32], Result<(MintQuote, bool), EcashStoreError>)> = match made {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(%error, "quotes cannot be made");
+                return;
+            }
+        };
+        self.0.metrics.batch(count);
+        let mut settled = self
+            .0
+            .settled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (header_hash, made) in made {
+            match made {
+                Ok((quote, new)) => {
+                    settled.push(header_hash);
+                    knowledge.insert(header_hash, Known::quote(quote, new));
+                }
+                Err(error) => {
+                    tracing::error!(%error, header_hash = record::display_hash(&header_hash), "a quote cannot be made");
+                    knowledge.insert(header_hash, Known::Later(unavailable()));
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl QuoteIssuer for Issuer {
+    async fn issue(
+        &self,
+        pool: &PeerName,
+        pool_key: &PublicKey,
+        requests: Vec<MintQuoteRequest>,
+    ) -> Vec<QuoteOutcome> {
+        let count = requests.len();
+        let Ok(place) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
+            let outcomes = vec![busy(); count];
+            self.0.metrics.outcomes(&outcomes, 0);
+            return outcomes;
+        };
+        let issuer = self.clone();
+        let key = *pool_key;
+        // A task of its own: a caller that gives up must not stop it between two steps.
+        let task = tokio::spawn(async move {
+            let _place = place;
+            issuer.issue_batch(&key, &requests).await
+        });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, %pool, "issuing a batch failed");
+            vec![unavailable(); count]
+        })
+    }
+}
+
+impl Known {
+    fn quote(quote: MintQuote, new: bool) -> Self {
+        Known::Quote {
+            quote: Box::new(quote),
+            new,
+        }
+    }
+}
+
+impl PoolRules {
+    pub(crate) fn account(&self, unit: String) -> Option<Account> {
+        Some(Account {
+            pool: self.name.to_string(),
+            caps: *self.caps.get(&unit)?,
+            unit,
+        })
+    }
+}
+
+/// The way of a batch that failed as a whole: the good ones must not suffer from a bad one, and the store may have
+/// committed although it said otherwise.
+async fn make_singly(
+    store: &crate::ecash::QuoteStore,
+    quotes: Vec<NewQuote>,
+) -> Vec<([u8; 32], Result<(MintQuote, bool), EcashStoreError>)> {
+    let mut made = Vec::with_capacity(quotes.len());
+    for quote in quotes {
+        let header_hash = quote.header_hash;
+        let result = match record::create(store, &[quote]).await {
+            Ok(quotes) => quotes
+                .into_iter()
+                .next()
+                .map(|quote| (quote, true))
+                .ok_or(EcashStoreError::UnknownQuote),
+            Err(EcashStoreError::Duplicate) => record::find(store, &header_hash)
+                .await
+                .and_then(|found| found.ok_or(EcashStoreError::UnknownQuote))
+                .map(|quote| (quote, false)),
+            Err(error) => Err(error),
+        };
+        made.push((header_hash, result));
+    }
+    made
+}
+
+/// cdk runs SQL, the wait for SQLite's write lock included, on the thread that polls it; this keeps it off the
+/// runtime's own few threads.
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl Future<Output = Result<T, EcashStoreError>> + Send + 'static,
+) -> Result<T, EcashStoreError> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work))
+        .await
+        .unwrap_or_else(|error| Err(EcashStoreError::Internal(error.to_string())))
+}
+
+fn answer(asked: &NewQuote, known: Option<&Known>) -> QuoteOutcome {
+    match known {
+        Some(Known::Quote { quote, .. }) if !asked.is(quote) => refused(&Refusal::Conflict),
+        Some(Known::Quote { quote, .. }) => QuoteOutcome::Issued(MintQuoteResponse {
+            quote_id: quote.id.to_string(),
+            header_hash: asked.header_hash,
+            amount: asked.amount,
+            unit: asked.unit.to_string(),
+            expires_at_unix_s: quote.expiry,
+            state: match quote.state() {
+                MintQuoteState::Unpaid => QuoteState::Unpaid,
+                MintQuoteState::Paid => QuoteState::Paid,
+                MintQuoteState::Issued => QuoteState::Issued,
+            },
+        }),
+        Some(Known::Later(outcome)) => outcome.clone(),
+        None => unavailable(),
+    }
+}
+
+fn later_all(quotes: BTreeMap<[u8; 32], NewQuote>, knowledge: &mut Knowledge) {
+    for header_hash in quotes.into_keys() {
+        knowledge.insert(header_hash, Known::Later(unavailable()));
+    }
+}
+
+fn refused(refusal: &Refusal) -> QuoteOutcome {
+    let mut message = refusal.to_string();
+    if message.len() > MESSAGE_BYTES_MAX {
+        let end = (0..=MESSAGE_BYTES_MAX)
+            .rev()
+            .find(|at| message.is_char_boundary(*at))
+            .unwrap_or(0);
+        message.truncate(end);
+    }
+    QuoteOutcome::Refused {
+        code: refusal.code(),
+        message,
+    }
+}
+
+fn over_allowance(
+    pool: &PoolRules,
+    quote: &NewQuote,
+    window: Window,
+    retry_after_s: u64,
+) -> QuoteOutcome {
+    let unit = quote.unit.to_string();
+    let cap = pool.caps.get(&unit).map_or(0, |caps| window.cap(*caps));
+    QuoteOutcome::Later {
+        code: QuoteErrorCode::Allowance,
+        message: format!(
+            "amount {} would exceed this pool's allowance of {cap} {unit} per {}",
+            quote.amount,
+            window.name()
+        ),
+        retry_after_ms: u32::try_from(retry_after_s.saturating_mul(1_000)).unwrap_or(u32::MAX),
+    }
+}
+
+fn busy() -> QuoteOutcome {
+    QuoteOutcome::Later {
+        code: QuoteErrorCode::Busy,
+        message: "more requests wait than this mint lets wait".to_owned(),
+        retry_after_ms: RETRY_BUSY_MS,
+    }
+}
+
+fn unavailable() -> QuoteOutcome {
+    QuoteOutcome::Later {
+        code: QuoteErrorCode::Unavailable,
+        message: "this mint's store did not answer; the request may be sent again".to_owned(),
+        retry_after_ms: RETRY_UNAVAILABLE_MS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

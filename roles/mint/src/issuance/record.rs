@@ -1,0 +1,117 @@
+//! Quotes in cdk's store, which is the record of what was issued: one per header hash, paid from the start.
+
+use cdk::Amount;
+use cdk::cdk_database::Error as StoreError;
+use cdk::cdk_payment::PaymentIdentifier;
+use cdk::mint::MintQuote;
+use cdk::nuts::{CurrencyUnit, PaymentMethod, PublicKey};
+use cdk::util::unix_time;
+
+use crate::ecash::QuoteStore;
+use crate::processor::MINING_SHARE;
+
+/// A quote to be made, its contents checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewQuote {
+    /// The idempotency key, as the hash function gives it.
+    pub(crate) header_hash: [u8; 32],
+    /// In `unit`.
+    pub(crate) amount: u64,
+    pub(crate) unit: CurrencyUnit,
+    /// Only a signature of this key can take the ecash (NUT-20).
+    pub(crate) locking_key: PublicKey,
+    pub(crate) description: Option<String>,
+}
+
+impl NewQuote {
+    /// Whether `quote` is what this one would have become: the same amount, unit and key.
+    pub(crate) fn is(&self, quote: &MintQuote) -> bool {
+        quote.unit == self.unit
+            && quote.amount.as_ref().map(Amount::value) == Some(self.amount)
+            && quote.pubkey == Some(self.locking_key)
+    }
+
+    fn to_cdk(&self) -> Result<MintQuote, StoreError> {
+        let key = display_hash(&self.header_hash);
+        let now = unix_time();
+        let amount = Amount::new(self.amount, self.unit.clone());
+        let nothing = Amount::new(0, self.unit.clone());
+        let mut quote = MintQuote::new(
+            None,
+            key.clone(),
+            self.unit.clone(),
+            Some(amount.clone()),
+            0,
+            PaymentIdentifier::CustomId(key.clone()),
+            Some(self.locking_key),
+            nothing.clone(),
+            nothing,
+            PaymentMethod::Custom(MINING_SHARE.to_owned()),
+            now,
+            now,
+            Vec::new(),
+            Vec::new(),
+            self.description
+                .as_ref()
+                .map(|text| serde_json::json!({ "description": text })),
+        );
+        // The share is the payment. Payments given to the constructor would not be stored.
+        quote
+            .add_payment(amount, key, Some(now))
+            .map_err(|error| StoreError::Internal(error.to_string()))?;
+        Ok(quote)
+    }
+}
+
+/// A header hash as block hashes are written: 64 hexadecimal digits, most significant byte first.
+pub(crate) fn display_hash(header_hash: &[u8; 32]) -> String {
+    let mut reversed = *header_hash;
+    reversed.reverse();
+    hex::encode(reversed)
+}
+
+/// The quote that was made for this header hash, if there is one.
+pub(crate) async fn find(
+    store: &QuoteStore,
+    header_hash: &[u8; 32],
+) -> Result<Option<MintQuote>, StoreError> {
+    store
+        .get_mint_quote_by_request_lookup_id(&PaymentIdentifier::CustomId(display_hash(
+            header_hash,
+        )))
+        .await
+}
+
+/// Makes all of `quotes` in one transaction, or none.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] if one of the header hashes has a quote already; whatever else the store says.
+/// After an error at commit the quotes may exist all the same: [`find`] tells.
+pub(crate) async fn create(
+    store: &QuoteStore,
+    quotes: &[NewQuote],
+) -> Result<Vec<MintQuote>, StoreError> {
+    let mut transaction = store.begin_transaction().await?;
+    let mut made = Vec::with_capacity(quotes.len());
+    for quote in quotes {
+        match add(&mut *transaction, quote).await {
+            Ok(quote) => made.push(quote),
+            Err(error) => {
+                // Dropping it would roll back too, but only when a spawned task gets round to it.
+                transaction.rollback().await?;
+                return Err(error);
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(made)
+}
+
+async fn add(
+    transaction: &mut (dyn cdk::cdk_database::MintTransaction<StoreError> + Send + Sync),
+    quote: &NewQuote,
+) -> Result<MintQuote, StoreError> {
+    let mut stored = transaction.add_mint_quote(quote.to_cdk()?).await?;
+    transaction.update_mint_quote(&mut stored).await?;
+    Ok(stored.inner())
+}

@@ -1,0 +1,248 @@
+//! What an operator sees of the mint, in the OpenMetrics text format. Every name starts with `winze_mint_`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Metric;
+use winze_client::{HubCounts, QuoteOutcome, ResponderStatus, StoreCounts};
+use winze_messages::families::mint_quote::QuoteErrorCode;
+use winze_runtime::metrics::Registry;
+
+use crate::allowance::{Account, Used, Window};
+
+/// A handle to all of the role's metrics; clones share them.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    issued: Counter,
+    repeated: Counter,
+    refused: Family<Code, Counter>,
+    later: Family<Code, Counter>,
+    batch_quotes: Histogram,
+    allowance_left: Family<Left, Gauge<u64, AtomicU64>>,
+    keyset_announcements: Counter,
+    api_requests: Counter,
+    api_refused: Family<Reason, Counter>,
+    // What others count; taken over by `Metrics::take_over` before each look.
+    hub_connected: Gauge,
+    hub_connects: Counter,
+    hub_connects_failed: Counter,
+    pools_present: Gauge,
+    under_way: Gauge,
+    received: Counter,
+    answers_repeated: Counter,
+    unauthentic: Counter,
+    malformed: Counter,
+    store_failures: Counter,
+    store_commits: Counter,
+}
+
+/// Registers metrics as they are made.
+struct Register(Registry);
+
+impl Register {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.add_made(name, help, M::default())
+    }
+
+    fn add_made<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Left {
+    pool: String,
+    unit: String,
+    window: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// Why the NUT API turned a request away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ApiRefusal {
+    /// It asked for a quote.
+    NewQuote,
+    /// It asked to melt.
+    Melt,
+    /// No such route.
+    Unknown,
+    /// Too many requests at once.
+    Overload,
+    /// Its body was too long, too slow, or broke off.
+    Body,
+}
+
+impl ApiRefusal {
+    fn name(self) -> &'static str {
+        match self {
+            ApiRefusal::NewQuote => "new-quote",
+            ApiRefusal::Melt => "melt",
+            ApiRefusal::Unknown => "unknown-route",
+            ApiRefusal::Overload => "overload",
+            ApiRefusal::Body => "body",
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut it = Register(winze_runtime::metrics::registry("mint"));
+        let inner = Inner {
+            issued: it.add("quotes_issued", "Quotes made for shares"),
+            repeated: it.add(
+                "quotes_repeated",
+                "Requests given to the issuer whose quote was in the ecash store already",
+            ),
+            refused: it.add("quotes_refused", "Requests refused for good, by error code"),
+            later: it.add("quotes_later", "Requests told to come again, by error code"),
+            batch_quotes: it.add_made(
+                "batch_quotes",
+                "Quotes made in one transaction of the ecash store",
+                Histogram::new((0..9).map(|exponent| f64::from(1 << exponent))),
+            ),
+            allowance_left: it.add(
+                "allowance_left",
+                "What a pool may still have issued in this window, in the unit",
+            ),
+            keyset_announcements: it.add(
+                "keyset_announcements",
+                "Active keysets announced, at the start and at each change",
+            ),
+            api_requests: it.add("api_requests", "Requests that the NUT API worked on"),
+            api_refused: it.add(
+                "api_refused",
+                "Requests that the NUT API turned away, by reason",
+            ),
+            hub_connected: it.add("hub_connected", "1 while authenticated at the hub"),
+            hub_connects: it.add("hub_connects", "Connections to the hub"),
+            hub_connects_failed: it.add(
+                "hub_connects_failed",
+                "Attempts to connect to the hub that failed",
+            ),
+            pools_present: it.add("pools_present", "Channels whose pool is there"),
+            under_way: it.add("requests_under_way", "Requests that are with the issuer"),
+            received: it.add("requests_received", "Requests received"),
+            answers_repeated: it.add(
+                "answers_repeated",
+                "Requests answered from the record, without the issuer",
+            ),
+            unauthentic: it.add(
+                "requests_unauthentic",
+                "Requests whose authenticator does not verify",
+            ),
+            malformed: it.add("requests_malformed", "Messages that are no request"),
+            store_failures: it.add(
+                "answers_store_failures",
+                "Answers that could not be looked up or recorded",
+            ),
+            store_commits: it.add("store_commits", "Transactions of the role's own store"),
+            registry: it.0,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// All of them, as text.
+    pub(crate) fn text(&self) -> String {
+        winze_runtime::metrics::text(&self.0.registry)
+    }
+
+    /// Counts the outcomes of a call to the issuer, `new` of which are quotes made by it.
+    pub(crate) fn outcomes(&self, outcomes: &[QuoteOutcome], new: usize) {
+        let mut issued = 0u64;
+        for outcome in outcomes {
+            match outcome {
+                QuoteOutcome::Issued(_) => issued += 1,
+                QuoteOutcome::Refused { code, .. } => {
+                    self.0.refused.get_or_create(&Code::of(code)).inc();
+                }
+                QuoteOutcome::Later { code, .. } => {
+                    self.0.later.get_or_create(&Code::of(code)).inc();
+                }
+            }
+        }
+        let new = new as u64;
+        self.0.issued.inc_by(new);
+        self.0.repeated.inc_by(issued.saturating_sub(new));
+    }
+
+    pub(crate) fn batch(&self, quotes: usize) {
+        self.0.batch_quotes.observe(quotes as f64);
+    }
+
+    pub(crate) fn show_allowance(&self, account: &Account, used: &Used, now_s: u64) {
+        for window in [Window::Hour, Window::Day] {
+            self.0
+                .allowance_left
+                .get_or_create(&Left {
+                    pool: account.pool.clone(),
+                    unit: account.unit.clone(),
+                    window: window.name(),
+                })
+                .set(used.left(window, account.caps, now_s));
+        }
+    }
+
+    /// Takes over what the hub client, the responder and the store have counted.
+    pub(crate) fn take_over(
+        &self,
+        connected: bool,
+        hub: HubCounts,
+        responder: ResponderStatus,
+        store: StoreCounts,
+    ) {
+        let inner = &self.0;
+        let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        let counter =
+            |counter: &Counter, value: u64| counter.inner().store(value, Ordering::Relaxed);
+        gauge(&inner.hub_connected, u64::from(connected));
+        counter(&inner.hub_connects, hub.connects);
+        counter(&inner.hub_connects_failed, hub.connects_failed);
+        gauge(&inner.pools_present, responder.pools_present);
+        gauge(&inner.under_way, responder.under_way);
+        counter(&inner.received, responder.counts.received);
+        counter(&inner.answers_repeated, responder.counts.repeated);
+        counter(&inner.unauthentic, responder.counts.unauthentic);
+        counter(&inner.malformed, responder.counts.malformed);
+        counter(&inner.store_failures, responder.counts.store_failures);
+        counter(&inner.store_commits, store.commits);
+    }
+
+    pub(crate) fn keyset_announced(&self) {
+        self.0.keyset_announcements.inc();
+    }
+
+    pub(crate) fn api_request(&self) {
+        self.0.api_requests.inc();
+    }
+
+    pub(crate) fn api_refused(&self, reason: ApiRefusal) {
+        let reason = Reason {
+            reason: reason.name(),
+        };
+        self.0.api_refused.get_or_create(&reason).inc();
+    }
+}
+
+impl Code {
+    fn of(code: &QuoteErrorCode) -> Self {
+        Self { code: code.name() }
+    }
+}
