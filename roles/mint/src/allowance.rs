@@ -7,14 +7,15 @@
 //! used "in the future" counts.
 //!
 //! # Reservations
-//! An amount is reserved, durably, *before* cdk makes the quote; so a crash in between can lose an hour's worth of
-//! allowance at most, and never exceed it. A reservation is kept under the header hash. A request that comes again and has a
+//! An amount is reserved, durably, *before* cdk makes the quote. A crash in between leaves a reservation without a
+//! quote, which costs allowance until its window has passed; no crash lets more be issued than is allowed. A reservation is kept under the header hash. A request that comes again and has a
 //! quote needs none (cdk's store is asked first); one that has no quote gives its old reservation back
 //! and makes another, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use winze_client::{Schema, StoreError};
 
+use crate::issuance::HeaderHash;
 use crate::limits::ALLOWANCE_BUCKET_S;
 
 /// The tables of this module in the mint's own store.
@@ -162,7 +163,10 @@ impl Used {
     }
 }
 
-/// Reserves each of `wishes` (header hash, amount) that fits, in their order; one verdict for each.
+/// A header hash and the amount that is wanted for it.
+pub(crate) type Wish = (HeaderHash, u64);
+
+/// Reserves each of `wishes` that fits, in their order; one verdict for each.
 ///
 /// A wish whose header hash has a reservation gives that one back first: the caller has made sure that there is
 /// no quote for it. The reservations of `settled` header hashes, which have their quotes, are no longer needed; their amounts
@@ -173,8 +177,8 @@ impl Used {
 pub(crate) fn reserve(
     conn: &Connection,
     account: &Account,
-    wishes: &[([u8; 32], u64)],
-    settled: &[[u8; 32]],
+    wishes: &[Wish],
+    settled: &[HeaderHash],
     now_s: u64,
 ) -> Result<Vec<Verdict>, StoreError> {
     let mut forget =
@@ -233,7 +237,7 @@ pub(crate) fn used(conn: &Connection, pool: &str, unit: &str) -> Result<Used, St
 }
 
 /// Takes back the reservation under `header_hash`, if there is one, and what it used.
-fn give_back(conn: &Connection, header_hash: &[u8; 32]) -> Result<(), StoreError> {
+fn give_back(conn: &Connection, header_hash: &HeaderHash) -> Result<(), StoreError> {
     let old: Option<(String, String, i64, i64)> = conn
         .prepare_cached(
             "DELETE FROM allowance_reservation WHERE header_hash = ?1

@@ -14,6 +14,7 @@
 //! that a quote cannot be doubled, because cdk's store takes each header hash once.
 
 pub(crate) mod check;
+mod outcome;
 pub(crate) mod record;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,25 +24,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use cdk::cdk_database::Error as EcashStoreError;
 use cdk::mint::MintQuote;
-use cdk::nuts::MintQuoteState;
 use tokio::sync::Semaphore;
 use winze_client::{QuoteIssuer, QuoteOutcome};
 use winze_client::{Store, StoreError};
 use winze_messages::PeerName;
-use winze_messages::families::mint_quote::{
-    MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
-};
+use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_transport::PublicKey;
 
 use self::check::{PoolRules, Refusal, Rules};
-use self::record::NewQuote;
-use crate::allowance::{self, Account, Verdict, Window};
+use self::outcome::{answer, busy, over_allowance, refused, unavailable};
+use self::record::{Made, NewQuote};
+use crate::allowance::{self, Account, Verdict, Wish};
 use crate::ecash::Ecash;
-use crate::limits::{
-    ISSUANCE_WAITING_MAX, MESSAGE_BYTES_MAX, RETRY_BUSY_MS, RETRY_UNAVAILABLE_MS,
-    TRANSACTION_QUOTES_MAX,
-};
+use crate::limits::{ISSUANCE_WAITING_MAX, TRANSACTION_QUOTES_MAX};
 use crate::metrics::Metrics;
+
+/// Double SHA-256 of a share's block header, as the hash function gives it: the idempotency key of its quote.
+pub(crate) type HeaderHash = [u8; 32];
 
 /// Where the issuer takes the time from, in Unix seconds.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -61,7 +60,7 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     /// Header hashes that have their quotes and whose reservations the next transaction may forget. At most
     /// one batch: each call takes what is there before it adds its own.
-    settled: Mutex<Vec<[u8; 32]>>,
+    settled: Mutex<Vec<HeaderHash>>,
 }
 
 /// What is known of a header hash in the course of a batch.
@@ -72,7 +71,7 @@ enum Known {
     Later(QuoteOutcome),
 }
 
-type Knowledge = HashMap<[u8; 32], Known>;
+type Knowledge = HashMap<HeaderHash, Known>;
 
 impl Issuer {
     pub(crate) fn new(
@@ -108,7 +107,7 @@ impl Issuer {
             .read(move |conn| allowance::used(conn, pool, unit))
             .await;
         used.expect("a readable store")
-            .left(Window::Hour, caps, (self.0.clock)())
+            .left(allowance::Window::Hour, caps, (self.0.clock)())
     }
 
     async fn issue_batch(
@@ -149,7 +148,7 @@ impl Issuer {
 
     /// Sees to it that everything there is to know about `quotes` is in `knowledge`.
     async fn settle(&self, pool: &PoolRules, quotes: &[&NewQuote], knowledge: &mut Knowledge) {
-        let mut missing: BTreeMap<[u8; 32], NewQuote> = BTreeMap::new();
+        let mut missing: BTreeMap<HeaderHash, NewQuote> = BTreeMap::new();
         for quote in quotes {
             // The first of several with one header hash makes the quote; the others are compared with it.
             if !knowledge.contains_key(&quote.header_hash) {
@@ -174,11 +173,11 @@ impl Issuer {
     /// Moves those of `missing` that have quotes to `knowledge`.
     async fn look_up(
         &self,
-        missing: &mut BTreeMap<[u8; 32], NewQuote>,
+        missing: &mut BTreeMap<HeaderHash, NewQuote>,
         knowledge: &mut Knowledge,
     ) -> Result<(), EcashStoreError> {
         let store = self.0.ecash.quote_store();
-        let hashes: Vec<[u8; 32]> = missing.keys().copied().collect();
+        let hashes: Vec<HeaderHash> = missing.keys().copied().collect();
         let found = on_blocking_thread(async move {
             let mut found = Vec::new();
             for header_hash in hashes {
@@ -200,20 +199,20 @@ impl Issuer {
     async fn reserve(
         &self,
         pool: &PoolRules,
-        missing: BTreeMap<[u8; 32], NewQuote>,
+        missing: BTreeMap<HeaderHash, NewQuote>,
         knowledge: &mut Knowledge,
-    ) -> Result<Vec<NewQuote>, (StoreError, BTreeMap<[u8; 32], NewQuote>)> {
+    ) -> Result<Vec<NewQuote>, (StoreError, BTreeMap<HeaderHash, NewQuote>)> {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
-        let mut by_unit: BTreeMap<String, Vec<([u8; 32], u64)>> = BTreeMap::new();
+        let mut by_unit: BTreeMap<String, Vec<Wish>> = BTreeMap::new();
         for quote in missing.values() {
             by_unit
                 .entry(quote.unit.to_string())
                 .or_default()
                 .push((quote.header_hash, quote.amount));
         }
-        let accounts: Vec<(Account, Vec<([u8; 32], u64)>)> = by_unit
+        let accounts: Vec<(Account, Vec<Wish>)> = by_unit
             .into_iter()
             .filter_map(|(unit, wishes)| Some((pool.account(unit)?, wishes)))
             .collect();
@@ -276,21 +275,8 @@ impl Issuer {
         }
         let count = quotes.len();
         let store = self.0.ecash.quote_store();
-        let made = on_blocking_thread(async move {
-            match record::create(&store, &quotes).await {
-                Ok(made) => Ok(quotes
-                    .into_iter()
-                    .zip(made)
-                    .map(|(quote, made)| (quote.header_hash, Ok((made, true))))
-                    .collect()),
-                Err(error) => {
-                    tracing::warn!(%error, count, "a batch of quotes failed; trying them one by one");
-                    Ok(make_singly(&store, quotes).await)
-                }
-            }
-        })
-        .await;
-        let made: Vec<([u8; 32], Result<(MintQuote, bool), EcashStoreError>)> = match made {
+        let made = on_blocking_thread(async move { Ok(record::create_all(&store, quotes).await) });
+        let made = match made.await {
             Ok(made) => made,
             Err(error) => {
                 tracing::error!(%error, "quotes cannot be made");
@@ -303,14 +289,20 @@ impl Issuer {
             .settled
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for (header_hash, made) in made {
-            match made {
-                Ok((quote, new)) => {
+        for Made {
+            header_hash,
+            quote,
+            new,
+        } in made
+        {
+            match quote {
+                Ok(quote) => {
                     settled.push(header_hash);
                     knowledge.insert(header_hash, Known::quote(quote, new));
                 }
                 Err(error) => {
-                    tracing::error!(%error, header_hash = record::display_hash(&header_hash), "a quote cannot be made");
+                    let header_hash_hex = record::display_hash(&header_hash);
+                    tracing::error!(%error, header_hash_hex, "a quote cannot be made");
                     knowledge.insert(header_hash, Known::Later(unavailable()));
                 }
             }
@@ -365,32 +357,6 @@ impl PoolRules {
     }
 }
 
-/// The way of a batch that failed as a whole: the good ones must not suffer from a bad one, and the store may have
-/// committed although it said otherwise.
-async fn make_singly(
-    store: &crate::ecash::QuoteStore,
-    quotes: Vec<NewQuote>,
-) -> Vec<([u8; 32], Result<(MintQuote, bool), EcashStoreError>)> {
-    let mut made = Vec::with_capacity(quotes.len());
-    for quote in quotes {
-        let header_hash = quote.header_hash;
-        let result = match record::create(store, &[quote]).await {
-            Ok(quotes) => quotes
-                .into_iter()
-                .next()
-                .map(|quote| (quote, true))
-                .ok_or(EcashStoreError::UnknownQuote),
-            Err(EcashStoreError::Duplicate) => record::find(store, &header_hash)
-                .await
-                .and_then(|found| found.ok_or(EcashStoreError::UnknownQuote))
-                .map(|quote| (quote, false)),
-            Err(error) => Err(error),
-        };
-        made.push((header_hash, result));
-    }
-    made
-}
-
 /// cdk runs SQL, the wait for SQLite's write lock included, on the thread that polls it; this keeps it off the
 /// runtime's own few threads.
 async fn on_blocking_thread<T: Send + 'static>(
@@ -402,79 +368,9 @@ async fn on_blocking_thread<T: Send + 'static>(
         .unwrap_or_else(|error| Err(EcashStoreError::Internal(error.to_string())))
 }
 
-fn answer(asked: &NewQuote, known: Option<&Known>) -> QuoteOutcome {
-    match known {
-        Some(Known::Quote { quote, .. }) if !asked.is(quote) => refused(&Refusal::Conflict),
-        Some(Known::Quote { quote, .. }) => QuoteOutcome::Issued(MintQuoteResponse {
-            quote_id: quote.id.to_string(),
-            header_hash: asked.header_hash,
-            amount: asked.amount,
-            unit: asked.unit.to_string(),
-            expires_at_unix_s: quote.expiry,
-            state: match quote.state() {
-                MintQuoteState::Unpaid => QuoteState::Unpaid,
-                MintQuoteState::Paid => QuoteState::Paid,
-                MintQuoteState::Issued => QuoteState::Issued,
-            },
-        }),
-        Some(Known::Later(outcome)) => outcome.clone(),
-        None => unavailable(),
-    }
-}
-
-fn later_all(quotes: BTreeMap<[u8; 32], NewQuote>, knowledge: &mut Knowledge) {
+fn later_all(quotes: BTreeMap<HeaderHash, NewQuote>, knowledge: &mut Knowledge) {
     for header_hash in quotes.into_keys() {
         knowledge.insert(header_hash, Known::Later(unavailable()));
-    }
-}
-
-fn refused(refusal: &Refusal) -> QuoteOutcome {
-    let mut message = refusal.to_string();
-    if message.len() > MESSAGE_BYTES_MAX {
-        let end = (0..=MESSAGE_BYTES_MAX)
-            .rev()
-            .find(|at| message.is_char_boundary(*at))
-            .unwrap_or(0);
-        message.truncate(end);
-    }
-    QuoteOutcome::Refused {
-        code: refusal.code(),
-        message,
-    }
-}
-
-fn over_allowance(
-    pool: &PoolRules,
-    quote: &NewQuote,
-    window: Window,
-    retry_after_s: u64,
-) -> QuoteOutcome {
-    let unit = quote.unit.to_string();
-    let cap = pool.caps.get(&unit).map_or(0, |caps| window.cap(*caps));
-    QuoteOutcome::Later {
-        code: QuoteErrorCode::Allowance,
-        message: format!(
-            "amount {} would exceed this pool's allowance of {cap} {unit} per {}",
-            quote.amount,
-            window.name()
-        ),
-        retry_after_ms: u32::try_from(retry_after_s.saturating_mul(1_000)).unwrap_or(u32::MAX),
-    }
-}
-
-fn busy() -> QuoteOutcome {
-    QuoteOutcome::Later {
-        code: QuoteErrorCode::Busy,
-        message: "more requests wait than this mint lets wait".to_owned(),
-        retry_after_ms: RETRY_BUSY_MS,
-    }
-}
-
-fn unavailable() -> QuoteOutcome {
-    QuoteOutcome::Later {
-        code: QuoteErrorCode::Unavailable,
-        message: "this mint's store did not answer; the request may be sent again".to_owned(),
-        retry_after_ms: RETRY_UNAVAILABLE_MS,
     }
 }
 

@@ -12,9 +12,6 @@ pub const DENOMINATIONS: u32 = 63;
 /// The longest description that the wire can carry, in bytes (`STR0_255`): the upper end of what may be configured.
 pub const DESCRIPTION_BYTES_WIRE_MAX: usize = 255;
 
-/// How long the message of a refusal may become, in bytes (`STR0_255`). Longer ones are cut.
-pub const MESSAGE_BYTES_MAX: usize = 255;
-
 /// How many pools a configuration may list. Each costs a channel in the hub and some rows in the store.
 pub const POOLS_MAX: usize = 256;
 

@@ -176,7 +176,6 @@ impl BoundMint {
         stop.send_replace(true);
         helpers.shutdown().await;
         hub.shutdown().await;
-        drop(responder);
         while servers.join_next().await.is_some() {}
         self.ecash.stop().await?;
         match failed {

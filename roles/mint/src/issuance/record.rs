@@ -7,6 +7,7 @@ use cdk::mint::MintQuote;
 use cdk::nuts::{CurrencyUnit, PaymentMethod, PublicKey};
 use cdk::util::unix_time;
 
+use super::HeaderHash;
 use crate::ecash::QuoteStore;
 use crate::processor::MINING_SHARE;
 
@@ -14,7 +15,7 @@ use crate::processor::MINING_SHARE;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewQuote {
     /// The idempotency key, as the hash function gives it.
-    pub(crate) header_hash: [u8; 32],
+    pub(crate) header_hash: HeaderHash,
     /// In `unit`.
     pub(crate) amount: u64,
     pub(crate) unit: CurrencyUnit,
@@ -64,7 +65,7 @@ impl NewQuote {
 }
 
 /// A header hash as block hashes are written: 64 hexadecimal digits, most significant byte first.
-pub(crate) fn display_hash(header_hash: &[u8; 32]) -> String {
+pub(crate) fn display_hash(header_hash: &HeaderHash) -> String {
     let mut reversed = *header_hash;
     reversed.reverse();
     hex::encode(reversed)
@@ -73,7 +74,7 @@ pub(crate) fn display_hash(header_hash: &[u8; 32]) -> String {
 /// The quote that was made for this header hash, if there is one.
 pub(crate) async fn find(
     store: &QuoteStore,
-    header_hash: &[u8; 32],
+    header_hash: &HeaderHash,
 ) -> Result<Option<MintQuote>, StoreError> {
     store
         .get_mint_quote_by_request_lookup_id(&PaymentIdentifier::CustomId(display_hash(
@@ -82,15 +83,64 @@ pub(crate) async fn find(
         .await
 }
 
+/// What became of one quote that was to be made.
+pub(crate) struct Made {
+    pub(crate) header_hash: HeaderHash,
+    /// The quote that the store has now.
+    pub(crate) quote: Result<MintQuote, StoreError>,
+    /// Whether it was made here; otherwise it was there already.
+    pub(crate) new: bool,
+}
+
+/// Makes `quotes`, all in one transaction where nothing is wrong with any; else one by one, so that the good ones do not
+/// suffer from a bad one. Also then, where the store has one already, that one is the result: it may have
+/// committed although it said otherwise.
+pub(crate) async fn create_all(store: &QuoteStore, quotes: Vec<NewQuote>) -> Vec<Made> {
+    match create(store, &quotes).await {
+        Ok(made) => quotes
+            .into_iter()
+            .zip(made)
+            .map(|(asked, quote)| Made {
+                header_hash: asked.header_hash,
+                quote: Ok(quote),
+                new: true,
+            })
+            .collect(),
+        Err(error) => {
+            let count = quotes.len();
+            tracing::warn!(%error, count, "a batch of quotes failed; making them one by one");
+            let mut made = Vec::with_capacity(count);
+            for quote in quotes {
+                made.push(create_or_find(store, quote).await);
+            }
+            made
+        }
+    }
+}
+
+async fn create_or_find(store: &QuoteStore, asked: NewQuote) -> Made {
+    let header_hash = asked.header_hash;
+    let created = create(store, &[asked]).await;
+    let new = created.is_ok();
+    let quote = match created {
+        Ok(quotes) => quotes.into_iter().next().ok_or(StoreError::UnknownQuote),
+        Err(StoreError::Duplicate) => find(store, &header_hash)
+            .await
+            .and_then(|found| found.ok_or(StoreError::UnknownQuote)),
+        Err(error) => Err(error),
+    };
+    Made {
+        header_hash,
+        quote,
+        new,
+    }
+}
+
 /// Makes all of `quotes` in one transaction, or none.
 ///
-/// # Errors
-/// [`StoreError::Duplicate`] if one of the header hashes has a quote already; whatever else the store says.
-/// After an error at commit the quotes may exist all the same: [`find`] tells.
-pub(crate) async fn create(
-    store: &QuoteStore,
-    quotes: &[NewQuote],
-) -> Result<Vec<MintQuote>, StoreError> {
+/// Fails with [`StoreError::Duplicate`] if one of the header hashes has a quote already. After an error at commit the
+/// quotes may exist all the same.
+async fn create(store: &QuoteStore, quotes: &[NewQuote]) -> Result<Vec<MintQuote>, StoreError> {
     let mut transaction = store.begin_transaction().await?;
     let mut made = Vec::with_capacity(quotes.len());
     for quote in quotes {

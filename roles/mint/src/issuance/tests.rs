@@ -1,5 +1,6 @@
 //! Pool Alice, her miners, and a mint that is killed now and then.
 
+use winze_messages::families::mint_quote::{QuoteErrorCode, QuoteState};
 use winze_transport::SecretKey;
 
 use super::*;
@@ -128,38 +129,34 @@ async fn the_header_hash_is_written_as_block_hashes_are() {
     assert_eq!(quotes[0].request_lookup_id.to_string(), written);
 }
 
-/// How far the mint comes with a share before it is killed.
+/// What the mint has done with a share when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Killed {
-    AfterReserving,
-    AfterMaking,
-    AfterAnswering,
+enum Done {
+    Reserved,
+    Made,
+    Answered,
 }
 
 #[tokio::test]
 async fn killed_between_any_two_steps_a_share_still_becomes_one_quote() {
-    for killed in [
-        Killed::AfterReserving,
-        Killed::AfterMaking,
-        Killed::AfterAnswering,
-    ] {
+    for done in [Done::Reserved, Done::Made, Done::Answered] {
         let mint = TestMint::start().await;
         let request = mint.request(1, 600);
-        if killed == Killed::AfterAnswering {
+        if done == Done::Answered {
             mint.quote(&request).await;
         } else {
-            go_as_far_as(&mint, &request, killed).await;
+            go_as_far_as(&mint, &request, done).await;
         }
         let before = mint.quotes().await;
-        assert_eq!(before, usize::from(killed != Killed::AfterReserving));
+        assert_eq!(before, usize::from(done != Done::Reserved));
 
         let mint = mint.killed_and_started().await;
         // The allowance was taken before the quote was made: even now it cannot be exceeded.
-        assert_eq!(mint.left().await, 400, "{killed:?}");
+        assert_eq!(mint.left().await, 400, "{done:?}");
         let answer = mint.quote(&request).await;
         assert_eq!(mint.quote(&request).await, answer);
-        assert_eq!(mint.quotes().await, 1, "{killed:?}");
-        assert_eq!(mint.left().await, 400, "{killed:?}");
+        assert_eq!(mint.quotes().await, 1, "{done:?}");
+        assert_eq!(mint.left().await, 400, "{done:?}");
         assert!(matches!(
             mint.ask(&[mint.request(2, 401)]).await[0],
             QuoteOutcome::Later {
@@ -171,7 +168,7 @@ async fn killed_between_any_two_steps_a_share_still_becomes_one_quote() {
 }
 
 /// The steps of [`Issuer::settle`], up to the one after which the mint dies.
-async fn go_as_far_as(mint: &TestMint, request: &MintQuoteRequest, killed: Killed) {
+async fn go_as_far_as(mint: &TestMint, request: &MintQuoteRequest, done: Done) {
     let rules = &mint.issuer.0.rules;
     let pool = &rules.pools[&mint.alice];
     let quote = check::check(rules, Some(pool), &mint.ecash.keysets(), request).expect("good");
@@ -180,7 +177,7 @@ async fn go_as_far_as(mint: &TestMint, request: &MintQuoteRequest, killed: Kille
     let reserved = mint.issuer.reserve(pool, missing, &mut knowledge).await;
     let reserved = reserved.unwrap_or_else(|(error, _)| panic!("{error}"));
     assert_eq!(reserved.len(), 1);
-    if killed == Killed::AfterMaking {
+    if done == Done::Made {
         mint.issuer.make(reserved, &mut knowledge).await;
     }
 }
@@ -188,7 +185,7 @@ async fn go_as_far_as(mint: &TestMint, request: &MintQuoteRequest, killed: Kille
 #[tokio::test]
 async fn a_reservation_that_never_became_a_quote_may_become_another() {
     let mint = TestMint::start().await;
-    go_as_far_as(&mint, &mint.request(1, 900), Killed::AfterReserving).await;
+    go_as_far_as(&mint, &mint.request(1, 900), Done::Reserved).await;
     let mint = mint.killed_and_started().await;
     mint.quote(&mint.request(1, 100)).await;
     assert_eq!(mint.left().await, CAPS.per_hour - 100);
