@@ -1,6 +1,7 @@
 //! How every role talks to the hub.
 
 pub mod answers;
+pub mod delivery;
 mod backoff;
 pub mod hub_client;
 mod identity;

@@ -1,0 +1,414 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngCore;
+
+use crate::backoff::{backoff_ms, with_jitter_ms};
+use crate::session::Credit;
+
+/// The settings of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Requests sent and not answered, at most.
+    pub window: usize,
+    /// Requests held, at most: those above, and those that wait for credit or for a delay to end.
+    pub held_max: usize,
+    /// The first time-out without progress, in milliseconds.
+    pub timeout_ms: u64,
+    /// To which it grows, in milliseconds.
+    pub timeout_max_ms: u64,
+    /// Requests that one time-out sends again, at most.
+    pub resend_max: usize,
+    /// The first delay of a request that was put off, in milliseconds.
+    pub delay_ms: u64,
+    /// To which it grows, in milliseconds, and the longest that a peer may ask for.
+    pub delay_max_ms: u64,
+    /// After how many [`RejectKind::Lasting`] rejects a request is to be parked.
+    pub rejects_max: u32,
+}
+
+/// What a reject says about trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectKind {
+    /// The far end was not there: presence tells when to try again.
+    Passing,
+    /// The hub does not take this message; a later try may find another hub or configuration.
+    Lasting,
+}
+
+/// What became of a rejected request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which one.
+    pub sequence: u64,
+    /// It was rejected too often: whoever holds the core is to park it and
+    /// [`forget`](RequesterCore::forget) it.
+    pub park: bool,
+}
+
+/// Decides which request is sent when. Requests are named by their numbers; their bytes, keys and
+/// proofs are the shell's.
+///
+/// A request that was [`hold`](Self::hold)ed leaves only by [`committed`](Self::committed) or
+/// [`forget`](Self::forget): until then it is due, sent and not answered, put off, or its answer is
+/// being recorded.
+pub struct RequesterCore {
+    schedule: Schedule,
+    held: BTreeMap<u64, Held>,
+    due: BTreeSet<u64>,
+    unanswered: BTreeSet<u64>,
+    delayed: BTreeSet<(u64, u64)>,
+    /// Requests by the ordinal of their latest sending on the channel as it is now.
+    by_ordinal: BTreeMap<u64, u64>,
+    instance: Option<u64>,
+    /// When to give up waiting for progress; `None` while nothing is unanswered.
+    give_up_at_ms: Option<u64>,
+    /// Time-outs since the last progress.
+    timeouts: u32,
+}
+
+struct Held {
+    payload_bytes: u64,
+    state: State,
+    /// How often it was put off since it was taken up: the delay grows with it.
+    put_offs: u32,
+    lasting_rejects: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Due,
+    Unanswered {
+        ordinal: u64,
+    },
+    /// `until_presence`: also over when the far end is there anew.
+    Delayed {
+        until_ms: u64,
+        until_presence: bool,
+    },
+    Recording,
+}
+
+impl RequesterCore {
+    /// Holds nothing, and knows of no far end.
+    pub fn new(schedule: Schedule) -> RequesterCore {
+        RequesterCore {
+            schedule,
+            held: BTreeMap::new(),
+            due: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            by_ordinal: BTreeMap::new(),
+            instance: None,
+            give_up_at_ms: None,
+            timeouts: 0,
+        }
+    }
+
+    // ---- getters
+
+    /// How many more requests may be held.
+    pub fn room(&self) -> usize {
+        self.schedule.held_max.saturating_sub(self.held.len())
+    }
+
+    /// How many requests are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether this request is held.
+    pub fn holds(&self, sequence: u64) -> bool {
+        self.held.contains_key(&sequence)
+    }
+
+    /// Requests sent and not answered.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.len()
+    }
+
+    /// Whether the far end is there.
+    pub fn is_peer_present(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next.
+    pub fn next_timeout_ms(&self) -> Option<u64> {
+        let delay = self.delayed.first().map(|(until_ms, _)| *until_ms);
+        delay.into_iter().chain(self.give_up_at_ms).min()
+    }
+
+    // ---- requests
+
+    /// Takes up a waiting request; `payload_bytes` is what it costs in credit. One that is held
+    /// already, or for which there is no [`room`](Self::room), is left alone.
+    pub fn hold(&mut self, sequence: u64, payload_bytes: u64) -> bool {
+        if self.room() == 0 || self.holds(sequence) {
+            return false;
+        }
+        self.held.insert(
+            sequence,
+            Held {
+                payload_bytes,
+                state: State::Due,
+                put_offs: 0,
+                lasting_rejects: 0,
+            },
+        );
+        self.due.insert(sequence);
+        true
+    }
+
+    /// The request to send now, within `credit` and the window: the oldest that is due.
+    pub fn next_to_send(&self, credit: Credit) -> Option<u64> {
+        self.instance?;
+        if self.unanswered.len() >= self.schedule.window || credit.messages == 0 {
+            return None;
+        }
+        let sequence = *self.due.first()?;
+        let held = self.held.get(&sequence)?;
+        (held.payload_bytes <= credit.bytes).then_some(sequence)
+    }
+
+    /// It was sent, as the channel's message with this ordinal.
+    pub fn sent(&mut self, sequence: u64, ordinal: u64, now_ms: u64) {
+        if !self.due.contains(&sequence) {
+            return;
+        }
+        self.set_state(sequence, State::Unanswered { ordinal });
+        if self.give_up_at_ms.is_none() {
+            self.give_up_at_ms = Some(now_ms.saturating_add(self.schedule.timeout_ms));
+        }
+    }
+
+    /// Its answer has come and is authentic. True where it is to be recorded now: until
+    /// [`committed`](Self::committed) or [`not_committed`](Self::not_committed) the request is
+    /// neither sent nor answered again.
+    pub fn answered(&mut self, sequence: u64, now_ms: u64) -> bool {
+        match self.held.get(&sequence).map(|held| held.state) {
+            None | Some(State::Recording) => false,
+            Some(_) => {
+                self.set_state(sequence, State::Recording);
+                self.progress(now_ms);
+                true
+            }
+        }
+    }
+
+    /// The answer is on disk.
+    pub fn committed(&mut self, sequence: u64) {
+        self.forget(sequence);
+    }
+
+    /// The answer could not be recorded: it is asked for again after a delay.
+    pub fn not_committed(&mut self, sequence: u64, now_ms: u64, rng: &mut dyn RngCore) {
+        self.delay(sequence, 0, false, now_ms, rng);
+    }
+
+    /// The far end puts it off; `retry_after_ms` is what it asks for.
+    pub fn put_off(
+        &mut self,
+        sequence: u64,
+        retry_after_ms: u64,
+        now_ms: u64,
+        rng: &mut dyn RngCore,
+    ) -> bool {
+        match self.held.get(&sequence).map(|held| held.state) {
+            None | Some(State::Recording) => return false,
+            Some(_) => {}
+        }
+        self.delay(sequence, retry_after_ms, false, now_ms, rng);
+        self.progress(now_ms);
+        true
+    }
+
+    /// The hub has rejected the message with this ordinal. `None` where that says nothing about
+    /// any request: it was sent again since, or answered.
+    pub fn rejected(
+        &mut self,
+        ordinal: u64,
+        kind: RejectKind,
+        now_ms: u64,
+        rng: &mut dyn RngCore,
+    ) -> Option<Rejected> {
+        let sequence = *self.by_ordinal.get(&ordinal)?;
+        let rejects_max = self.schedule.rejects_max;
+        let held = self.held.get_mut(&sequence)?;
+        if kind == RejectKind::Lasting {
+            held.lasting_rejects += 1;
+        }
+        let park = held.lasting_rejects >= rejects_max;
+        self.delay(sequence, 0, kind == RejectKind::Passing, now_ms, rng);
+        Some(Rejected { sequence, park })
+    }
+
+    /// Any message without an answer may have been rejected.
+    pub fn rejects_overflowed(&mut self, now_ms: u64, rng: &mut dyn RngCore) {
+        for sequence in std::mem::take(&mut self.unanswered) {
+            self.delay(sequence, 0, true, now_ms, rng);
+        }
+    }
+
+    /// Lets go of a request: it was parked, or is not waiting any longer.
+    pub fn forget(&mut self, sequence: u64) {
+        self.leave_state(sequence);
+        self.held.remove(&sequence);
+        self.stop_waiting_when_idle();
+    }
+
+    // ---- the channel
+
+    /// What is known of the far end. When it is another instance than before, or away, what was
+    /// sent and has no answer is due again.
+    pub fn presence(&mut self, instance: Option<u64>) {
+        if instance == self.instance {
+            return;
+        }
+        self.instance = instance;
+        let again = std::mem::take(&mut self.unanswered);
+        for sequence in again {
+            self.set_state(sequence, State::Due);
+        }
+        if instance.is_some() {
+            let over: Vec<u64> = self
+                .held
+                .iter()
+                .filter(|(_, held)| {
+                    matches!(
+                        held.state,
+                        State::Delayed {
+                            until_presence: true,
+                            ..
+                        }
+                    )
+                })
+                .map(|(sequence, _)| *sequence)
+                .collect();
+            for sequence in over {
+                self.set_state(sequence, State::Due);
+            }
+        }
+        self.timeouts = 0;
+        self.give_up_at_ms = None;
+    }
+
+    /// The channel is gone; its ordinals will start anew.
+    pub fn lost(&mut self) {
+        self.presence(None);
+        self.by_ordinal.clear();
+    }
+
+    /// Time has passed: delays end, and without any progress the oldest unanswered requests are due
+    /// again. True where it was for lack of progress.
+    pub fn handle_timeout(&mut self, now_ms: u64, rng: &mut dyn RngCore) -> bool {
+        while let Some((until_ms, sequence)) = self.delayed.first().copied()
+            && until_ms <= now_ms
+        {
+            self.set_state(sequence, State::Due);
+        }
+        if self.give_up_at_ms.is_none_or(|at_ms| now_ms < at_ms) {
+            return false;
+        }
+        let oldest: Vec<u64> = self
+            .unanswered
+            .iter()
+            .take(self.schedule.resend_max)
+            .copied()
+            .collect();
+        for sequence in oldest {
+            self.set_state(sequence, State::Due);
+        }
+        self.timeouts = self.timeouts.saturating_add(1);
+        // Half of a back-off is its shortest: twice the first time-out, and so never below it.
+        let pause_ms = backoff_ms(
+            self.timeouts.saturating_add(1),
+            self.schedule.timeout_ms,
+            self.schedule.timeout_max_ms,
+            rng,
+        );
+        self.give_up_at_ms = Some(now_ms.saturating_add(pause_ms));
+        true
+    }
+
+    // ---- inside
+
+    /// The far end is at work: patience starts anew.
+    fn progress(&mut self, now_ms: u64) {
+        self.timeouts = 0;
+        self.give_up_at_ms = Some(now_ms.saturating_add(self.schedule.timeout_ms));
+        self.stop_waiting_when_idle();
+    }
+
+    /// With nothing sent and unanswered there is nothing to be impatient about. What a time-out has
+    /// made due still counts as waited for until it is sent.
+    fn stop_waiting_when_idle(&mut self) {
+        if self.unanswered.is_empty() && (self.timeouts == 0 || self.due.is_empty()) {
+            self.give_up_at_ms = None;
+        }
+    }
+
+    fn delay(
+        &mut self,
+        sequence: u64,
+        asked_ms: u64,
+        until_presence: bool,
+        now_ms: u64,
+        rng: &mut dyn RngCore,
+    ) {
+        let Some(held) = self.held.get_mut(&sequence) else {
+            return;
+        };
+        let (delay_ms, delay_max_ms) = (self.schedule.delay_ms, self.schedule.delay_max_ms);
+        let own_ms = backoff_ms(held.put_offs, delay_ms, delay_max_ms, rng);
+        let asked_ms = with_jitter_ms(asked_ms.min(delay_max_ms), rng);
+        held.put_offs = held.put_offs.saturating_add(1);
+        let until_ms = now_ms.saturating_add(own_ms.max(asked_ms));
+        self.set_state(
+            sequence,
+            State::Delayed {
+                until_ms,
+                until_presence,
+            },
+        );
+        self.stop_waiting_when_idle();
+    }
+
+    fn set_state(&mut self, sequence: u64, state: State) {
+        self.leave_state(sequence);
+        let Some(held) = self.held.get_mut(&sequence) else {
+            return;
+        };
+        held.state = state;
+        match state {
+            State::Due => {
+                self.due.insert(sequence);
+            }
+            State::Unanswered { ordinal } => {
+                self.unanswered.insert(sequence);
+                self.by_ordinal.insert(ordinal, sequence);
+            }
+            State::Delayed { until_ms, .. } => {
+                self.delayed.insert((until_ms, sequence));
+            }
+            State::Recording => {}
+        }
+    }
+
+    fn leave_state(&mut self, sequence: u64) {
+        let Some(held) = self.held.get(&sequence) else {
+            return;
+        };
+        match held.state {
+            State::Due => {
+                self.due.remove(&sequence);
+            }
+            State::Unanswered { ordinal } => {
+                self.unanswered.remove(&sequence);
+                self.by_ordinal.remove(&ordinal);
+            }
+            State::Delayed { until_ms, .. } => {
+                self.delayed.remove(&(until_ms, sequence));
+            }
+            State::Recording => {}
+        }
+    }
+}
