@@ -242,9 +242,9 @@ impl Connection {
         self.ends.get_mut(&channel_id)
     }
 
-    /// The end, if the client knows of it and it lasts.
-    pub(super) fn open_end_mut(&mut self, channel_id: u32) -> Option<&mut End> {
-        self.ends.get_mut(&channel_id).filter(|end| end.is_open())
+    /// The end, if the client knows of it. It may be closing.
+    pub(super) fn known_end_mut(&mut self, channel_id: u32) -> Option<&mut End> {
+        self.ends.get_mut(&channel_id).filter(|end| end.is_known())
     }
 
     /// Forgets an end. What still points to it from the rings finds nothing.
@@ -257,6 +257,11 @@ impl Connection {
             self.data_ring.retain(|id| *id != channel_id);
         }
         Some(end)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ends(&self) -> impl Iterator<Item = (u32, &End)> {
+        self.ends.iter().map(|(channel_id, end)| (*channel_id, end))
     }
 
     /// What waits for this client on all its channels.

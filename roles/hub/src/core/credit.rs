@@ -98,7 +98,7 @@ impl Inbound {
         self.taken = self.taken.plus(totals);
     }
 
-    /// Messages that the hub holds for this client: waiting for their reader, or refused and not yet told.
+    /// Messages of this client that the hub holds: waiting for their reader, or refused and not yet told.
     #[cfg(test)]
     pub(super) fn held(&self) -> Totals {
         self.received.minus(self.taken)

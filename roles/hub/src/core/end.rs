@@ -140,9 +140,14 @@ impl End {
         }
     }
 
-    /// Whether the client knows the channel id and the channel lasts.
-    pub(super) fn is_open(&self) -> bool {
-        self.intro.is_none() && self.farewell.is_none()
+    /// Whether the client knows the channel id.
+    pub(super) fn is_known(&self) -> bool {
+        self.intro.is_none()
+    }
+
+    /// Whether the channel is over, and this end waits to be told.
+    pub(super) fn is_closing(&self) -> bool {
+        self.farewell.is_some()
     }
 
     /// Whether the client was never told of this channel, so that it need not be told of its end.
@@ -184,7 +189,7 @@ impl End {
         self.outbound.purge();
     }
 
-    /// The channel ends. What waits for this client is still delivered; what it sends is refused.
+    /// The channel ends. What waits for this client is still delivered; what it sends finds nobody.
     pub(super) fn close(&mut self, reason: ChannelCloseReason, detail: String) {
         self.far = None;
         self.farewell = Some(Farewell { reason, detail });
@@ -214,6 +219,12 @@ impl End {
             reason,
             detail,
         });
+    }
+
+    /// Refused messages whose sender was not told yet.
+    #[cfg(test)]
+    pub(super) fn refused_waiting(&self) -> u64 {
+        self.refused.len() as u64
     }
 
     fn far_instance(&self) -> u64 {

@@ -16,7 +16,7 @@ impl HubCore {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return Ok(());
         };
-        let Some(end) = connection.open_end_mut(channel_id) else {
+        let Some(end) = connection.known_end_mut(channel_id) else {
             self.counters.rejected(RejectReason::UnknownChannel);
             self.ready.insert(conn);
             return connection

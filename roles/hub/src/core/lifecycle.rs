@@ -286,11 +286,11 @@ impl HubCore {
             conn,
             channel_id: message.channel_id,
         };
-        let is_open = self
+        let is_known = self
             .connections
             .get_mut(&conn)
-            .is_some_and(|connection| connection.open_end_mut(end.channel_id).is_some());
-        if is_open {
+            .is_some_and(|connection| connection.known_end_mut(end.channel_id).is_some());
+        if is_known {
             self.close_by(end, ChannelCloseReason::ClosedByPeer, message.reason_code);
         }
     }
@@ -351,15 +351,17 @@ impl HubCore {
         };
         let purged = gone.outbound.purge();
         self.counters.purged = self.counters.purged.plus(purged);
-        let Some(channel) = self.channels.remove(&gone.name) else {
-            return;
-        };
-        let other = match gone.side {
-            Side::Requester => channel.acceptor,
-            Side::Responder => channel.opener,
-        };
-        if let Some(other) = other {
-            self.say_closed(other, reason, text);
+        // A channel that is closing has its name free already, and another may have taken it.
+        if !gone.is_closing()
+            && let Some(channel) = self.channels.remove(&gone.name)
+        {
+            let other = match gone.side {
+                Side::Requester => channel.acceptor,
+                Side::Responder => channel.opener,
+            };
+            if let Some(other) = other {
+                self.say_closed(other, reason, text);
+            }
         }
         // The slot of the end that went may be what an offer waits for.
         self.offer_waiting(end.conn);
@@ -439,7 +441,8 @@ impl HubCore {
         let Some(end) = self
             .connections
             .get_mut(&conn)
-            .and_then(|connection| connection.open_end_mut(channel_id))
+            .and_then(|connection| connection.known_end_mut(channel_id))
+            .filter(|end| !end.is_closing())
         else {
             return Ok(None);
         };

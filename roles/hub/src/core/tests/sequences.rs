@@ -1,0 +1,594 @@
+//! Any sequence of connecting, leaving, opening, closing, sending and reading, by clients that keep the rules, keeps
+//! what the specification promises them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WHO: [&str; 3] = [POOL, OTHER_POOL, MINT];
+const LABELS: u8 = 3;
+const WINDOW: Totals = Totals {
+    messages: 6,
+    bytes: 9_000,
+};
+
+fn limits() -> HubLimits {
+    HubLimits {
+        payload_bytes_max: 4_096,
+        window_messages: WINDOW.messages,
+        window_bytes: WINDOW.bytes,
+        channels_max: 4,
+        channels_per_pair_max: 2,
+        ..HubLimits::default()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Connect {
+        who: usize,
+    },
+    Drop {
+        who: usize,
+    },
+    Open {
+        pool: usize,
+        label: u8,
+    },
+    AnswerOffers {
+        refuse: bool,
+        credit: u8,
+    },
+    Send {
+        who: usize,
+        channel: u8,
+        bytes: u16,
+    },
+    SendBad {
+        who: usize,
+        channel: u8,
+    },
+    Read {
+        who: usize,
+        bytes: u16,
+    },
+    Raise {
+        who: usize,
+        channel: u8,
+        messages: u8,
+    },
+    Close {
+        who: usize,
+        channel: u8,
+    },
+    Pass {
+        ms: u8,
+    },
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let (who, channel) = (0..3usize, 0..8u8);
+    let op = prop_oneof![
+        3 => who.clone().prop_map(|who| Op::Connect { who }),
+        1 => who.clone().prop_map(|who| Op::Drop { who }),
+        5 => (0..2usize, 0..LABELS).prop_map(|(pool, label)| Op::Open { pool, label }),
+        5 => (prop::bool::weighted(0.1), 0..20u8)
+            .prop_map(|(refuse, credit)| Op::AnswerOffers { refuse, credit }),
+        20 => (who.clone(), channel.clone(), 0..4_000u16)
+            .prop_map(|(who, channel, bytes)| Op::Send { who, channel, bytes }),
+        2 => (who.clone(), channel.clone()).prop_map(|(who, channel)| Op::SendBad { who, channel }),
+        12 => (who.clone(), 1..5_000u16).prop_map(|(who, bytes)| Op::Read { who, bytes }),
+        6 => (who.clone(), channel.clone(), 0..20u8)
+            .prop_map(|(who, channel, messages)| Op::Raise { who, channel, messages }),
+        1 => (who, channel).prop_map(|(who, channel)| Op::Close { who, channel }),
+        2 => (0..100u8).prop_map(|ms| Op::Pass { ms }),
+    ];
+    prop::collection::vec(op, 1..250)
+}
+
+/// What a client knows of one of its channels.
+#[derive(Debug, Default)]
+struct Channel {
+    /// The opener's place in [`WHO`], and the label.
+    name: (usize, u8),
+    accepted: bool,
+    granted: Totals,
+    sent: Totals,
+    given: Totals,
+    received: Totals,
+    /// The instance of the far end that it was told of last.
+    far_instance: u64,
+    /// Messages that it sent, by ordinal, with the instance that it meant them for.
+    unrefused: BTreeMap<u64, u64>,
+    /// The last ordinal of each sender (by connection and its channel id) that has arrived.
+    arrived: BTreeMap<(u64, u32), u64>,
+    all_arrived: BTreeSet<(u64, u32, u64)>,
+}
+
+#[derive(Debug)]
+struct Client {
+    conn: ConnId,
+    instance: u64,
+    channels: BTreeMap<u32, Channel>,
+    unanswered: Vec<u32>,
+    requests: BTreeMap<u32, u8>,
+}
+
+struct World {
+    net: Net,
+    clients: [Option<Client>; 3],
+    last_request: u32,
+}
+
+fn credit(messages: u64) -> Totals {
+    Totals {
+        messages,
+        bytes: messages * 1_500,
+    }
+}
+
+/// The body says who sent it, on which of its channels, as which message, and on the channel of which name.
+fn message(from: ConnId, channel_id: u32, ordinal: u64, name: (usize, u8), filler: u16) -> Frame {
+    let mut body = Vec::new();
+    body.extend(from.0.to_le_bytes());
+    body.extend(channel_id.to_le_bytes());
+    body.extend(ordinal.to_le_bytes());
+    body.extend([name.0 as u8, name.1]);
+    body.resize(body.len() + usize::from(filler), 0);
+    channel_frame(VENDOR, 0x11, channel_id, &body)
+}
+
+fn number<const N: usize>(body: &[u8], at: usize) -> [u8; N] {
+    body[at..at + N].try_into().unwrap()
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            net: Net::with(limits()),
+            clients: [None, None, None],
+            last_request: 0,
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Connect { who } => self.connect(who),
+            Op::Drop { who } => {
+                if let Some(client) = self.clients[who].take() {
+                    self.net.core.closed(client.conn);
+                }
+            }
+            Op::Open { pool, label } => self.open(pool, label),
+            Op::AnswerOffers { refuse, credit } => self.answer_offers(refuse, credit),
+            Op::Send {
+                who,
+                channel,
+                bytes,
+            } => self.send_message(who, channel, bytes),
+            Op::SendBad { who, channel } => self.send_bad(who, channel),
+            Op::Read { who, bytes } => {
+                self.read(who, usize::from(bytes));
+            }
+            Op::Raise {
+                who,
+                channel,
+                messages,
+            } => self.raise(who, channel, u64::from(messages)),
+            Op::Close { who, channel } => self.close(who, channel),
+            Op::Pass { ms } => self.net.pass(u64::from(ms)),
+        }
+        self.check_memory();
+        self.check_ends();
+    }
+
+    fn connect(&mut self, who: usize) {
+        let conn = self.net.dial();
+        let proof = proof(WHO[who], &transcript(conn));
+        self.net
+            .send(conn, [setup_connection(), request_extensions(), proof]);
+        let let_in = self
+            .net
+            .core
+            .take_events()
+            .into_iter()
+            .find_map(|event| match event {
+                Event::Authenticated { instance, .. } => Some(instance),
+                _ => None,
+            });
+        // An identity that changed hands too often keeps its present connection.
+        let Some(instance) = let_in else {
+            self.net.core.closed(conn);
+            return;
+        };
+        if let Some(older) = self.clients[who].take() {
+            assert!(!self.net.core.is_open(older.conn));
+            self.net.core.closed(older.conn);
+        }
+        self.clients[who] = Some(Client {
+            conn,
+            instance,
+            channels: BTreeMap::new(),
+            unanswered: Vec::new(),
+            requests: BTreeMap::new(),
+        });
+    }
+
+    fn open(&mut self, pool: usize, label: u8) {
+        let Some(client) = &mut self.clients[pool] else {
+            return;
+        };
+        self.last_request += 1;
+        client.requests.insert(self.last_request, label);
+        let given = credit(5);
+        let request = OpenChannel {
+            request_id: self.last_request,
+            extension: VENDOR,
+            peer: MINT.to_owned(),
+            label: label.to_string(),
+            credit_messages: given.messages,
+            credit_bytes: given.bytes,
+        };
+        self.net.say(client.conn, request);
+    }
+
+    fn answer_offers(&mut self, refuse: bool, messages: u8) {
+        let Some(client) = &mut self.clients[2] else {
+            return;
+        };
+        for channel_id in std::mem::take(&mut client.unanswered) {
+            if refuse {
+                client.channels.remove(&channel_id);
+                let reason_code = "no".to_owned();
+                self.net.say(
+                    client.conn,
+                    ChannelOfferRefuse {
+                        channel_id,
+                        reason_code,
+                    },
+                );
+            } else if let Some(channel) = client.channels.get_mut(&channel_id) {
+                channel.accepted = true;
+                channel.given = credit(u64::from(messages));
+                self.net.accept(client.conn, channel_id, channel.given);
+            }
+        }
+    }
+
+    fn channel(&mut self, who: usize, channel: u8) -> Option<(ConnId, u32, &mut Channel)> {
+        let client = self.clients[who].as_mut()?;
+        let place = usize::from(channel) % client.channels.len().max(1);
+        let (id, channel) = client.channels.iter_mut().nth(place)?;
+        Some((client.conn, *id, channel))
+    }
+
+    fn send_message(&mut self, who: usize, channel: u8, bytes: u16) {
+        let Some((conn, channel_id, channel)) = self.channel(who, channel) else {
+            return;
+        };
+        let ordinal = channel.sent.messages + 1;
+        let frame = message(conn, channel_id, ordinal, channel.name, bytes);
+        let sent = channel.sent.plus(Totals::one(frame.payload.len()));
+        if channel.accepted && channel.granted.covers(sent) {
+            channel.sent = sent;
+            channel.unrefused.insert(ordinal, channel.far_instance);
+            self.net.send(conn, [frame]);
+        }
+    }
+
+    fn send_bad(&mut self, who: usize, channel: u8) {
+        let Some((conn, channel_id, channel)) = self.channel(who, channel) else {
+            return;
+        };
+        let frame = quote_request(channel_id);
+        let sent = channel.sent.plus(Totals::one(frame.payload.len()));
+        if channel.granted.covers(sent) {
+            channel.sent = sent;
+            // Must come back refused: meant for an instance that there never is.
+            channel.unrefused.insert(sent.messages, u64::MAX);
+            self.net.send(conn, [frame]);
+        }
+    }
+
+    fn raise(&mut self, who: usize, channel: u8, messages: u64) {
+        let Some((conn, channel_id, channel)) = self.channel(who, channel) else {
+            return;
+        };
+        if channel.accepted {
+            channel.given = channel.given.plus(credit(messages));
+            let given = channel.given;
+            self.net.say(
+                conn,
+                Credit {
+                    channel_id,
+                    messages: given.messages,
+                    bytes: given.bytes,
+                },
+            );
+        }
+    }
+
+    fn close(&mut self, who: usize, channel: u8) {
+        let Some((conn, channel_id, _)) = self.channel(who, channel) else {
+            return;
+        };
+        if let Some(client) = &mut self.clients[who] {
+            client.channels.remove(&channel_id);
+            client.unanswered.retain(|id| *id != channel_id);
+        }
+        let (reason_code, detail) = ("done".to_owned(), String::new());
+        self.net.say(
+            conn,
+            CloseChannel {
+                channel_id,
+                reason_code,
+                detail,
+            },
+        );
+    }
+
+    /// One poll. Whether it gave anything.
+    fn read(&mut self, who: usize, bytes_max: usize) -> bool {
+        let Some(client) = &mut self.clients[who] else {
+            return false;
+        };
+        let mut frames = Vec::new();
+        let left = self
+            .net
+            .core
+            .poll_transmit(client.conn, bytes_max, &mut frames);
+        assert_ne!(
+            left,
+            Transmit::Last,
+            "{who} kept the rules and was closed: {frames:?}"
+        );
+        let some = !frames.is_empty();
+        for frame in frames {
+            client.take(who, seen(frame));
+        }
+        some
+    }
+
+    fn check_ends(&mut self) {
+        for event in self.net.core.take_events() {
+            if let Event::Ended { cause, .. } = event {
+                assert_eq!(cause, EndCause::Gone, "nobody broke a rule");
+            }
+        }
+    }
+
+    /// What the hub holds for a sender is what its window says, and is accounted for to the last message.
+    fn check_memory(&self) {
+        for connection in self.net.core.connections.values() {
+            for (channel_id, end) in connection.ends() {
+                let held = end.inbound.held();
+                assert!(
+                    WINDOW.covers(held),
+                    "{held:?} of {channel_id} in {connection:?}"
+                );
+                assert!(WINDOW.covers(end.outbound.waiting()));
+                if end.is_closing() || !end.is_known() {
+                    continue;
+                }
+                let queued = end.far().and_then(|far| {
+                    let connection = self.net.core.connections.get(&far.end.conn)?;
+                    let (_, end) = connection
+                        .ends()
+                        .find(|(id, _)| *id == far.end.channel_id)?;
+                    Some(end.outbound.waiting().messages)
+                });
+                assert_eq!(
+                    held.messages,
+                    queued.unwrap_or(0) + end.refused_waiting(),
+                    "messages of {channel_id} in {connection:?}"
+                );
+            }
+        }
+    }
+
+    /// Everyone reads everything, with credit for it. Then nothing that was promised is missing.
+    fn settle(&mut self) {
+        loop {
+            self.answer_offers(false, 0);
+            for who in 0..3 {
+                let channels = self.clients[who]
+                    .as_ref()
+                    .map_or(0, |client| client.channels.len());
+                for channel in 0..channels {
+                    self.raise(who, channel as u8, 100);
+                }
+            }
+            let reads = [0, 1, 2].map(|who| self.read(who, 1 << 20));
+            if reads == [false; 3] {
+                break;
+            }
+        }
+        assert_eq!(self.net.core.load().queued, Totals::default());
+    }
+
+    /// The live end of the same name on the other side.
+    fn far_of(&self, who: usize, name: (usize, u8)) -> Option<(u64, &Channel)> {
+        let far = if who == 2 { name.0 } else { 2 };
+        let client = self.clients[far].as_ref()?;
+        let channel = client
+            .channels
+            .values()
+            .find(|channel| channel.name == name)?;
+        Some((client.instance, channel))
+    }
+
+    fn check_promises(&self) {
+        for (who, client) in self.clients.iter().enumerate() {
+            let Some(client) = client else { continue };
+            for (channel_id, channel) in &client.channels {
+                let far = self.far_of(who, channel.name);
+                let instance = far.map_or(0, |(instance, _)| instance);
+                assert_eq!(
+                    channel.far_instance, instance,
+                    "{} was told the truth about {channel_id}",
+                    WHO[who]
+                );
+                let Some((instance, far)) = far else { continue };
+                for (ordinal, meant_for) in &channel.unrefused {
+                    assert_ne!(*meant_for, u64::MAX, "a bad message was not refused");
+                    let id = (client.conn.0, *channel_id, *ordinal);
+                    assert!(
+                        *meant_for != instance || far.all_arrived.contains(&id),
+                        "message {ordinal} of {} on {channel_id} is lost",
+                        WHO[who]
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    fn take(&mut self, who: usize, seen: Seen) {
+        let message = match seen {
+            Seen::Channel(frame) => return self.take_message(&frame),
+            Seen::Hub(message) => message,
+            Seen::Common(_) | Seen::Negotiation(_) => return,
+        };
+        match message {
+            HubMessage::OpenChannelSuccess(message) => {
+                let label = self.requests.remove(&message.request_id).unwrap();
+                let channel = Channel {
+                    name: (who, label),
+                    accepted: true,
+                    granted: Totals {
+                        messages: message.credit_messages,
+                        bytes: message.credit_bytes,
+                    },
+                    given: credit(5),
+                    far_instance: message.peer_instance,
+                    ..Channel::default()
+                };
+                assert_eq!(message.peer_present, message.peer_instance != 0);
+                assert!(self.channels.insert(message.channel_id, channel).is_none());
+            }
+            HubMessage::ChannelOffer(message) => {
+                let opener = WHO.iter().position(|name| *name == message.peer).unwrap();
+                let channel = Channel {
+                    name: (opener, message.label.parse().unwrap()),
+                    granted: Totals {
+                        messages: message.credit_messages,
+                        bytes: message.credit_bytes,
+                    },
+                    far_instance: message.peer_instance,
+                    ..Channel::default()
+                };
+                assert!(self.channels.insert(message.channel_id, channel).is_none());
+                self.unanswered.push(message.channel_id);
+            }
+            HubMessage::Credit(message) => {
+                // A channel that this client has just closed is not there any more.
+                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
+                    let totals = Totals {
+                        messages: message.messages,
+                        bytes: message.bytes,
+                    };
+                    assert!(totals.covers(channel.granted), "totals never fall");
+                    channel.granted = totals;
+                }
+            }
+            HubMessage::Presence(message) => {
+                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
+                    assert_eq!(message.present, message.instance != 0);
+                    assert_ne!(channel.far_instance, message.instance, "told twice");
+                    channel.far_instance = message.instance;
+                }
+            }
+            HubMessage::Reject(message) => {
+                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
+                    let known = channel.unrefused.remove(&message.ordinal);
+                    assert!(known.is_some(), "refused what was not sent: {message:?}");
+                }
+            }
+            HubMessage::CloseChannel(message) => {
+                self.channels.remove(&message.channel_id);
+                self.unanswered.retain(|id| *id != message.channel_id);
+            }
+            HubMessage::OpenChannelError(message) => {
+                self.requests.remove(&message.request_id).unwrap();
+                let codes = ["already-open", "too-many-channels"];
+                assert!(codes.contains(&message.error_code.as_str()), "{message:?}");
+            }
+            HubMessage::AuthenticateSuccess(_) | HubMessage::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn take_message(&mut self, frame: &Frame) {
+        let channel_id = frame.channel_id().unwrap();
+        let Some(channel) = self.channels.get_mut(&channel_id) else {
+            panic!("a message for a channel that this client gave up or never had");
+        };
+        let body = &frame.payload[4..];
+        let sender = (
+            u64::from_le_bytes(number(body, 0)),
+            u32::from_le_bytes(number(body, 8)),
+        );
+        let ordinal = u64::from_le_bytes(number(body, 12));
+        assert_eq!(
+            channel.name,
+            (usize::from(body[20]), body[21]),
+            "a message of another channel"
+        );
+        let last = channel.arrived.insert(sender, ordinal);
+        assert!(last.is_none_or(|last| last < ordinal), "out of order");
+        channel.all_arrived.insert((sender.0, sender.1, ordinal));
+        channel.received = channel.received.plus(Totals::one(frame.payload.len()));
+        assert!(
+            channel.given.covers(channel.received),
+            "more than this client takes"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn clients_that_keep_the_rules_get_what_they_were_promised(ops in ops()) {
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+        }
+        world.settle();
+        world.check_promises();
+    }
+
+    /// Whatever an authenticated client sends, it can only hurt itself.
+    #[test]
+    fn noise_from_one_client_leaves_the_others_alone(
+        noise in prop::collection::vec(
+            (
+                prop_oneof![Just(EXT_HUB), Just(QUOTES | CHANNEL_BIT), Just(VENDOR | CHANNEL_BIT), any::<u16>()],
+                prop_oneof![0u8..0x10, any::<u8>()],
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..40),
+                    (1u32..4, prop::collection::vec(any::<u8>(), 0..40))
+                        .prop_map(|(id, rest)| [id.to_le_bytes().to_vec(), rest].concat()),
+                ],
+            ),
+            1..60,
+        )
+    ) {
+        let mut net = Net::new();
+        let noisy = net.connect(OTHER_POOL);
+        net.open(noisy, VENDOR, "");
+        let ends = net.joined_beside(noisy);
+        for (extension_type, msg_type, payload) in noise {
+            net.send(noisy, [Frame { extension_type, msg_type, payload }]);
+        }
+        net.receive(noisy);
+        net.send(ends.pool, [vendor(ends.pool_id, 7, 10)]);
+        let arrived = net.receive(ends.mint).into_iter().any(|seen| {
+            matches!(seen, Seen::Channel(frame)
+                if frame.channel_id() == Some(ends.mint_id) && frame.payload[4] == 7)
+        });
+        prop_assert!(arrived);
+        prop_assert!(net.core.is_open(ends.pool) && net.core.is_open(ends.mint));
+    }
+}
