@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Run the Cashu mint that issues the quotes
     #[cfg(feature = "mint")]
     #[command(after_help = ROLE_HELP)]
-    Mint(crate::role::Args),
+    Mint(crate::role::MintArgs),
     /// Show it all on this machine: real shares become real ecash
     #[cfg(feature = "demo")]
     Demo(crate::demo::Args),
@@ -45,7 +45,7 @@ pub(crate) enum Command {
 
 #[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
 const ROLE_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
-    ready hub=127.0.0.1:34254 http=127.0.0.1:9234\n\
+    ready hub=127.0.0.1:34254 http=127.0.0.1:9254\n\
     SIGTERM or SIGINT ends it in good order (status 0).\n\n\
     The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
 

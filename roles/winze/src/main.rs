@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "pool")]
         Command::Pool(args) => role::run(role::Role::Pool, &args),
         #[cfg(feature = "mint")]
-        Command::Mint(args) => role::run(role::Role::Mint, &args),
+        Command::Mint(args) => role::run_mint(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Keys(args) => exit(keys::run(&args)),

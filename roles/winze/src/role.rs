@@ -1,9 +1,16 @@
 //! `winze hub`, `winze pool`, `winze mint`: read the configuration, start the role, stop it in good order.
 
+use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use winze_runtime::{config, logging, shutdown};
+use serde::de::DeserializeOwned;
+use winze_runtime::{config, logging, ready, shutdown};
+
+/// What is logged when nothing is said.
+#[cfg(feature = "hub")]
+const LOG_DEFAULT: &str = "info";
 
 /// How every role is started.
 #[derive(clap::Args, Debug)]
@@ -47,52 +54,103 @@ impl Role {
 
 /// Runs `role` until it is told to stop or fails.
 pub(crate) fn run(role: Role, args: &Args) -> ExitCode {
-    match start(role, args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    finish(start(role, args))
 }
 
 fn start(role: Role, args: &Args) -> Result<(), String> {
-    logging::init(&args.log).map_err(text)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(async {
+    block_on(async {
         let stop = shutdown::signal().map_err(text)?;
         match role {
             #[cfg(feature = "hub")]
             Role::Hub => {
-                let config = config::load_role(&args.config, role.name()).map_err(text)?;
+                let config = load(role, args, |_: &winze_hub::HubConfig| LOG_DEFAULT)?;
                 let hub = winze_hub::Hub::bind(config).await.map_err(text)?;
-                announce(&[("hub", hub.hub_addr), ("http", hub.http_addr)])?;
+                announce(&[("hub", hub.hub_addr), ("http", hub.http_addr)]);
                 hub.run(stop).await.map_err(text)
             }
             #[cfg(feature = "pool")]
             Role::Pool => {
-                let config = config::load_role(&args.config, role.name()).map_err(text)?;
+                let config = load(role, args, |config: &winze_pool::PoolConfig| &config.log)?;
                 let pool = winze_pool::Pool::bind(config).await.map_err(text)?;
-                announce(&[("mining", pool.mining_addr), ("http", pool.http_addr)])?;
+                announce(&[("mining", pool.mining_addr), ("http", pool.http_addr)]);
                 pool.run(stop).await.map_err(text)
             }
             #[cfg(feature = "mint")]
             Role::Mint => {
-                let config = config::load_role(&args.config, role.name()).map_err(text)?;
+                let config = load(role, args, |config: &winze_mint::MintConfig| &config.log)?;
                 let mint = winze_mint::Mint::bind(config).await.map_err(text)?;
-                announce(&[("api", mint.api_addr), ("http", mint.http_addr)])?;
+                announce(&[("api", mint.api_addr), ("http", mint.http_addr)]);
                 mint.run(stop).await.map_err(text)
             }
         }
     })
 }
 
-fn announce(ports: &[(&str, std::net::SocketAddr)]) -> Result<(), String> {
-    winze_runtime::ready::print(ports)
-        .map_err(|error| format!("cannot write the ready line: {error}"))
+/// How the mint is started, or told to do one thing.
+#[cfg(feature = "mint")]
+#[derive(clap::Args, Debug)]
+pub(crate) struct MintArgs {
+    #[command(flatten)]
+    role: Args,
+    /// Instead of running the mint, make a new active keyset for this unit and print its id. A mint that runs on the
+    /// same stores announces it within seconds; ecash of the old keyset stays good
+    #[arg(long, value_name = "UNIT")]
+    rotate_keyset: Option<String>,
+}
+
+/// Runs the mint, or makes a new keyset.
+#[cfg(feature = "mint")]
+pub(crate) fn run_mint(args: &MintArgs) -> ExitCode {
+    let Some(unit) = &args.rotate_keyset else {
+        return run(Role::Mint, &args.role);
+    };
+    finish(block_on(async {
+        let config = load(Role::Mint, &args.role, |config: &winze_mint::MintConfig| {
+            &config.log
+        })?;
+        let keyset = winze_mint::rotate_keyset(&config, unit)
+            .await
+            .map_err(text)?;
+        println!("{keyset}");
+        Ok(())
+    }))
+}
+
+/// Reads the configuration and sets up logging as it, or the command line, says.
+fn load<T: DeserializeOwned>(
+    role: Role,
+    args: &Args,
+    log: impl FnOnce(&T) -> &str,
+) -> Result<T, String> {
+    let config: T = config::load_role(&args.config, role.name()).map_err(text)?;
+    logging::init(args.log.as_deref().unwrap_or_else(|| log(&config))).map_err(text)?;
+    Ok(config)
+}
+
+fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?
+        .block_on(future)
+}
+
+/// The role's work does not depend on who reads its standard output.
+fn announce(ports: &[(&str, SocketAddr)]) {
+    if let Err(error) = ready::print(ports) {
+        tracing::warn!(%error, "the ready line was not printed");
+    }
+}
+
+/// Status 0, or one line on standard error and status 1.
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -52,6 +52,17 @@ impl Findings {
         self.look(key, source.resolve());
     }
 
+    /// A file of somebody else's must be there for us to read.
+    pub(super) fn readable(&mut self, key: &str, file: impl AsRef<Path>) {
+        let file = file.as_ref();
+        if let Err(error) = std::fs::File::open(file) {
+            self.problem(
+                key,
+                format_args!("{}: cannot read: {error}", file.display()),
+            );
+        }
+    }
+
     /// A server's key and certificate must belong together, and the certificate be valid now.
     pub(super) fn server(&mut self, static_key: (&str, &Path), certificate: (&str, &Path)) {
         let key = self.look(static_key.0, keyfile::read_secret(static_key.1));

@@ -80,8 +80,16 @@ pub(crate) fn run(args: &Args) -> Result<(), CheckError> {
     let What::Check { file } = &args.what;
     let role = role(file)?.ok_or_else(|| CheckError::NoRole { file: file.clone() })?;
     let Some((_, check)) = CHECKS.iter().find(|(name, _)| *name == role) else {
-        let known = CHECKS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        return Err(CheckError::UnknownRole { file: file.clone(), role, known });
+        let known = CHECKS
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(CheckError::UnknownRole {
+            file: file.clone(),
+            role,
+            known,
+        });
     };
     let problems = check(file)?.into_problems();
     if problems.is_empty() {
@@ -89,6 +97,9 @@ pub(crate) fn run(args: &Args) -> Result<(), CheckError> {
         return Ok(());
     }
     Err(CheckError::Problems(
-        problems.into_iter().map(|problem| format!("{}: {problem}", file.display())).collect(),
+        problems
+            .into_iter()
+            .map(|problem| format!("{}: {problem}", file.display()))
+            .collect(),
     ))
 }
