@@ -336,3 +336,84 @@ fn default_description_bytes_max() -> usize {
 fn default_log() -> String {
     "info".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use winze_transport::SecretKey;
+
+    use super::*;
+
+    fn written(top: &str, allowance: &str) -> String {
+        let key = SecretKey::generate(&mut rand::rngs::OsRng).public_key();
+        let next = SecretKey::generate(&mut rand::rngs::OsRng).public_key();
+        format!(
+            r#"
+            secret_key_file = "identity.key"
+            store_file = "mint.sqlite"
+            ecash_store_file = "ecash.sqlite"
+            seed_file = "seed"
+            {top}
+            [hub]
+            address = "127.0.0.1:1"
+            authority = {{ public_key = "{key}" }}
+            [[pool]]
+            peer = "pool/main"
+            public_key = "{key}"
+            next_key = {{ public_key = "{next}" }}
+            [[pool.allowance]]
+            unit = "hash"
+            {allowance}
+            "#
+        )
+    }
+
+    const ALLOWANCE: &str = "amount_per_hour_max = 1_000\namount_per_day_max = 9_000";
+
+    #[test]
+    fn a_pool_that_changes_its_key_has_one_allowance_under_both() {
+        let text = written("amount_max = 1_000", ALLOWANCE);
+        let config: MintConfig = toml::from_str(&text).expect("it is complete");
+        config.check().expect("it can be used");
+        let rules = config.rules().expect("no file is named");
+        let pools: Vec<&PoolRules> = rules.pools.values().collect();
+        assert_eq!(pools.len(), 2);
+        assert!(
+            pools
+                .iter()
+                .all(|pool| pool.name.to_string() == "pool/main")
+        );
+        assert!(pools.iter().all(|pool| pool.caps["hash"].per_hour == 1_000));
+    }
+
+    #[test]
+    fn what_would_surprise_later_is_refused_at_the_start() {
+        for (top, allowance, key) in [
+            // A quote that fits in no hour would wait for ever.
+            (
+                "amount_max = 1_001",
+                ALLOWANCE,
+                "pool.allowance.amount_per_hour_max",
+            ),
+            (
+                "amount_max = 10",
+                "amount_per_hour_max = 10\namount_per_day_max = 9",
+                "pool.allowance.amount_per_day_max",
+            ),
+            ("amount_max = 0", ALLOWANCE, "amount_max"),
+            // cdk would make it lower case, and no request would match.
+            (r#"units = ["HASH"]"#, ALLOWANCE, "units"),
+            (r#"units = ["sat"]"#, ALLOWANCE, "pool.allowance.unit"),
+            (
+                "description_bytes_max = 256",
+                ALLOWANCE,
+                "description_bytes_max",
+            ),
+            (r#"name = "Main""#, ALLOWANCE, "name"),
+        ] {
+            let config: MintConfig = toml::from_str(&written(top, allowance)).expect("complete");
+            assert_eq!(config.check().expect_err(top).key, key);
+        }
+        let unknown = written("amount_maximum = 5", ALLOWANCE);
+        assert!(toml::from_str::<MintConfig>(&unknown).is_err());
+    }
+}
