@@ -25,14 +25,13 @@ use async_trait::async_trait;
 use cdk::cdk_database::Error as EcashStoreError;
 use cdk::mint::MintQuote;
 use tokio::sync::Semaphore;
-use winze_client::{QuoteIssuer, QuoteOutcome};
-use winze_client::{Store, StoreError};
+use winze_client::{QuoteIssuer, QuoteOutcome, Store, StoreError};
 use winze_messages::PeerName;
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_transport::PublicKey;
 
 use self::check::{PoolRules, Refusal, Rules};
-use self::outcome::{answer, busy, over_allowance, refused, unavailable};
+use self::outcome::{answer, busy, issued, over_allowance, refused, unavailable};
 use self::record::{Made, NewQuote};
 use crate::allowance::{self, Account, Verdict, Wish};
 use crate::ecash::Ecash;
@@ -131,11 +130,19 @@ impl Issuer {
                 self.settle(pool, part, &mut knowledge).await;
             }
         }
-        let outcomes: Vec<QuoteOutcome> = checked
+        let earlier = self.recall(requests, &checked).await;
+        let outcomes: Vec<QuoteOutcome> = requests
             .iter()
-            .map(|checked| match checked {
-                Ok(quote) => answer(quote, knowledge.get(&quote.header_hash)),
-                Err(refusal) => refused(refusal),
+            .zip(&checked)
+            .map(|(request, checked)| match (checked, &earlier) {
+                (Ok(quote), _) => answer(quote, knowledge.get(&quote.header_hash)),
+                (Err(refusal), Ok(earlier)) => match earlier.get(&request.header_hash) {
+                    Some(quote) if record::is_what_was_asked(quote, request) => {
+                        issued(quote, request)
+                    }
+                    _ => refused(refusal),
+                },
+                (Err(_), Err(_)) => unavailable(),
             })
             .collect();
         let new = knowledge
@@ -144,6 +151,39 @@ impl Issuer {
             .count();
         inner.metrics.outcomes(&outcomes, new);
         outcomes
+    }
+
+    /// The quotes of requests that are refused by the rules. They may be from before the rules were changed, by a mint
+    /// that was killed before it answered; what exists is not refused.
+    async fn recall(
+        &self,
+        requests: &[MintQuoteRequest],
+        checked: &[Result<NewQuote, Refusal>],
+    ) -> Result<HashMap<HeaderHash, MintQuote>, EcashStoreError> {
+        let refused = requests.iter().zip(checked).filter(|it| it.1.is_err());
+        let hashes: Vec<HeaderHash> = refused.map(|(request, _)| request.header_hash).collect();
+        Ok(self.find_all(hashes).await?.into_iter().collect())
+    }
+
+    /// Those of the header hashes that have quotes, with them.
+    async fn find_all(
+        &self,
+        hashes: Vec<HeaderHash>,
+    ) -> Result<Vec<(HeaderHash, MintQuote)>, EcashStoreError> {
+        if hashes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self.0.ecash.quote_store();
+        on_blocking_thread(async move {
+            let mut found = Vec::new();
+            for header_hash in hashes {
+                if let Some(quote) = record::find(&store, &header_hash).await? {
+                    found.push((header_hash, quote));
+                }
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// Sees to it that everything there is to know about `quotes` is in `knowledge`.
@@ -176,19 +216,8 @@ impl Issuer {
         missing: &mut BTreeMap<HeaderHash, NewQuote>,
         knowledge: &mut Knowledge,
     ) -> Result<(), EcashStoreError> {
-        let store = self.0.ecash.quote_store();
-        let hashes: Vec<HeaderHash> = missing.keys().copied().collect();
-        let found = on_blocking_thread(async move {
-            let mut found = Vec::new();
-            for header_hash in hashes {
-                if let Some(quote) = record::find(&store, &header_hash).await? {
-                    found.push((header_hash, quote));
-                }
-            }
-            Ok(found)
-        })
-        .await?;
-        for (header_hash, quote) in found {
+        let hashes = missing.keys().copied().collect();
+        for (header_hash, quote) in self.find_all(hashes).await? {
             missing.remove(&header_hash);
             knowledge.insert(header_hash, Known::quote(quote, false));
         }

@@ -42,11 +42,16 @@ impl TestMint {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let alice = SecretKey::generate(&mut rand::rngs::OsRng).public_key();
         let now_s = Arc::new(AtomicU64::new(1_800_000_000));
-        Self::open(folder, alice, now_s).await
+        Self::open(folder, alice, now_s, AMOUNT_MAX).await
     }
 
     /// As after SIGKILL: nothing but the files goes on.
     pub(crate) async fn killed_and_started(self) -> Self {
+        self.killed_and_started_with(AMOUNT_MAX).await
+    }
+
+    /// As [`Self::killed_and_started`], and somebody has changed the largest amount meanwhile.
+    pub(crate) async fn killed_and_started_with(self, amount_max: u64) -> Self {
         let Self {
             folder,
             ecash,
@@ -59,16 +64,21 @@ impl TestMint {
         // Only its tasks are stopped, so that they do not outlive their mint; nothing is written by it.
         ecash.stop().await.expect("cdk stops");
         drop(ecash);
-        Self::open(folder, alice, now_s).await
+        Self::open(folder, alice, now_s, amount_max).await
     }
 
-    async fn open(folder: tempfile::TempDir, alice: PublicKey, now_s: Arc<AtomicU64>) -> Self {
-        let ecash = open_ecash(folder.path(), AMOUNT_MAX).await;
+    async fn open(
+        folder: tempfile::TempDir,
+        alice: PublicKey,
+        now_s: Arc<AtomicU64>,
+        amount_max: u64,
+    ) -> Self {
+        let ecash = open_ecash(folder.path(), amount_max).await;
         let store = Store::open(&folder.path().join("mint.sqlite"), &[ALLOWANCE_SCHEMA])
             .expect("the store opens");
         let caps = HashMap::from([("hash".to_owned(), CAPS), ("ehash".to_owned(), CAPS)]);
         let rules = Rules {
-            amount_max: AMOUNT_MAX,
+            amount_max,
             description_bytes_max: 128,
             units: units(),
             pools: HashMap::from([(

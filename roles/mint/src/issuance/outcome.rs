@@ -1,12 +1,15 @@
 //! The words in which a pool is answered.
 
+use cdk::mint::MintQuote;
 use cdk::nuts::MintQuoteState;
 use winze_client::QuoteOutcome;
-use winze_messages::families::mint_quote::{MintQuoteResponse, QuoteErrorCode, QuoteState};
+use winze_messages::families::mint_quote::{
+    MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
+};
 
-use super::Known;
 use super::check::{PoolRules, Refusal};
 use super::record::NewQuote;
+use super::{HeaderHash, Known};
 use crate::allowance::Window;
 use crate::limits::{RETRY_BUSY_MS, RETRY_UNAVAILABLE_MS};
 
@@ -14,21 +17,30 @@ use crate::limits::{RETRY_BUSY_MS, RETRY_UNAVAILABLE_MS};
 pub(super) fn answer(asked: &NewQuote, known: Option<&Known>) -> QuoteOutcome {
     match known {
         Some(Known::Quote { quote, .. }) if !asked.is(quote) => refused(&Refusal::Conflict),
-        Some(Known::Quote { quote, .. }) => QuoteOutcome::Issued(MintQuoteResponse {
-            quote_id: quote.id.to_string(),
-            header_hash: asked.header_hash,
-            amount: asked.amount,
-            unit: asked.unit.to_string(),
-            expires_at_unix_s: quote.expiry,
-            state: match quote.state() {
-                MintQuoteState::Unpaid => QuoteState::Unpaid,
-                MintQuoteState::Paid => QuoteState::Paid,
-                MintQuoteState::Issued => QuoteState::Issued,
-            },
-        }),
+        Some(Known::Quote { quote, .. }) => issued_to(quote, asked.header_hash, asked.amount),
         Some(Known::Later(outcome)) => outcome.clone(),
         None => unavailable(),
     }
+}
+
+/// The answer to a request whose quote exists.
+pub(super) fn issued(quote: &MintQuote, request: &MintQuoteRequest) -> QuoteOutcome {
+    issued_to(quote, request.header_hash, request.amount)
+}
+
+fn issued_to(quote: &MintQuote, header_hash: HeaderHash, amount: u64) -> QuoteOutcome {
+    QuoteOutcome::Issued(MintQuoteResponse {
+        quote_id: quote.id.to_string(),
+        header_hash,
+        amount,
+        unit: quote.unit.to_string(),
+        expires_at_unix_s: quote.expiry,
+        state: match quote.state() {
+            MintQuoteState::Unpaid => QuoteState::Unpaid,
+            MintQuoteState::Paid => QuoteState::Paid,
+            MintQuoteState::Issued => QuoteState::Issued,
+        },
+    })
 }
 
 pub(super) fn refused(refusal: &Refusal) -> QuoteOutcome {

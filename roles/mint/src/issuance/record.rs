@@ -6,6 +6,7 @@ use cdk::cdk_payment::PaymentIdentifier;
 use cdk::mint::MintQuote;
 use cdk::nuts::{CurrencyUnit, PaymentMethod, PublicKey};
 use cdk::util::unix_time;
+use winze_messages::families::mint_quote::MintQuoteRequest;
 
 use super::HeaderHash;
 use crate::ecash::QuoteStore;
@@ -62,6 +63,13 @@ impl NewQuote {
             .map_err(|error| StoreError::Internal(error.to_string()))?;
         Ok(quote)
     }
+}
+
+/// Whether `quote` is for the amount, unit and locking key of `request`, whatever the rules say of them today.
+pub(super) fn is_what_was_asked(quote: &MintQuote, request: &MintQuoteRequest) -> bool {
+    quote.unit.to_string() == request.unit
+        && quote.amount.as_ref().map(Amount::value) == Some(request.amount)
+        && quote.pubkey.map(|key| key.to_bytes()) == Some(request.locking_key)
 }
 
 /// A header hash as block hashes are written: 64 hexadecimal digits, most significant byte first.

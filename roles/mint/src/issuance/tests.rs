@@ -183,6 +183,23 @@ async fn go_as_far_as(mint: &TestMint, request: &MintQuoteRequest, done: Done) {
 }
 
 #[tokio::test]
+async fn a_quote_that_was_made_is_told_even_if_the_rules_have_changed() {
+    let mint = TestMint::start().await;
+    let request = mint.request(1, 600);
+    let quote = mint.quote(&request).await;
+    let mint = mint.killed_and_started_with(500).await;
+    let other_key = MintQuoteRequest {
+        locking_key: mint.request(1, 600).locking_key,
+        ..request.clone()
+    };
+    let outcomes = mint.ask(&[request, other_key, mint.request(2, 600)]).await;
+    assert_eq!(issued(&outcomes[0]), quote);
+    for over in [1, 2] {
+        assert_eq!(refusal(&outcomes[over]).0, QuoteErrorCode::AmountTooLarge);
+    }
+}
+
+#[tokio::test]
 async fn a_reservation_that_never_became_a_quote_may_become_another() {
     let mint = TestMint::start().await;
     go_as_far_as(&mint, &mint.request(1, 900), Done::Reserved).await;
