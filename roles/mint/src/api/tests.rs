@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use winze_messages::families::mint_quote::QuoteState;
 
 use super::*;
-use crate::testing::{TestMint, open_ecash};
+use crate::testing::{TestMint, issued, open_ecash};
 
 /// Serves the mint's API on a free port, for as long as the test runs.
 async fn serve(mint: Arc<cdk::Mint>, metrics: &Metrics) -> SocketAddr {
@@ -210,4 +210,41 @@ async fn a_body_that_is_too_long_is_not_read() {
     let mut status = [0; 12];
     stream.read_exact(&mut status).await.expect("an answer");
     assert_eq!(&status, b"HTTP/1.1 413");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wallets_and_pools_do_not_stop_each_other() {
+    let mint = TestMint::start().await;
+    let miner = SecretKey::generate();
+    let shares: Vec<_> = (0..12)
+        .map(|share| mint.request_locked(share, 1, &miner))
+        .collect();
+    let quotes = mint.ask(&shares).await;
+    let api = serve(Arc::clone(mint.ecash.mint()), &mint.metrics).await;
+    // More wallets than workers and more than runtime threads, each with writes of its own.
+    let mut wallets = tokio::task::JoinSet::new();
+    for outcome in &quotes {
+        let (quote, miner) = (issued(outcome), miner.clone());
+        wallets.spawn(async move { redeem(&wallet(api).await, &quote.quote_id, &miner).await });
+    }
+    let mut share = 12;
+    while !wallets.is_empty() {
+        let batch: Vec<_> = (share..share + 8)
+            .map(|share| mint.request_locked(share, 1, &miner))
+            .collect();
+        assert!(
+            mint.ask(&batch)
+                .await
+                .iter()
+                .all(|it| issued(it).amount == 1)
+        );
+        share += 8;
+        if share > 200 {
+            break;
+        }
+    }
+    let redeemed = tokio::time::timeout(std::time::Duration::from_secs(60), wallets.join_all());
+    for amount in redeemed.await.expect("nobody waits for ever") {
+        assert_eq!(amount.expect("each is its own"), 1);
+    }
 }
