@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use winze_miner::{ChannelKind, Miner, MinerConfig, ShareBudget};
+use winze_transport::PublicKey;
 
 use crate::account::Account;
 use crate::deployment::Deployment;
@@ -15,6 +16,36 @@ use crate::error::TestbedError;
 use crate::limits::MINERS_MAX;
 use crate::wallet::Wallet;
 use crate::{member, quotes, wait};
+
+/// Where to mine and to redeem: of a [`Deployment`], or of processes that somebody started by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Where miners connect.
+    pub mining: SocketAddr,
+    /// The key that signed the pool's certificate.
+    pub pool_authority: PublicKey,
+    /// Where the pool lists quotes.
+    pub pool_http: SocketAddr,
+    /// Where wallets reach the mint.
+    pub mint_url: String,
+    /// What shares are paid in.
+    pub unit: String,
+    /// A share with so many leading zero bits is worth 1.
+    pub minimum_zero_bits: u32,
+}
+
+impl From<&Deployment> for Site {
+    fn from(deployment: &Deployment) -> Site {
+        Site {
+            mining: deployment.mining(),
+            pool_authority: deployment.pool_authority(),
+            pool_http: deployment.pool_http(),
+            mint_url: deployment.mint_url(),
+            unit: deployment.unit().to_owned(),
+            minimum_zero_bits: deployment.minimum_zero_bits(),
+        }
+    }
+}
 
 /// Who shall mine, and how much.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +91,8 @@ impl Crew {
     /// # Errors
     /// [`TestbedError::Plan`] for a plan that cannot be carried out; [`TestbedError::Wallet`]; [`TestbedError::Machine`]
     /// where there are no threads to be had.
-    pub async fn start(deployment: &Deployment, plan: CrewPlan) -> Result<Crew, TestbedError> {
+    pub async fn start(site: impl Into<Site>, plan: CrewPlan) -> Result<Crew, TestbedError> {
+        let site = site.into();
         if plan.miners == 0 || plan.miners > MINERS_MAX || plan.channels.is_empty() {
             return Err(TestbedError::Plan(format!(
                 "a crew has 1 to {MINERS_MAX} miners and a kind of channel to open, not {} and {:?}",
@@ -71,7 +103,7 @@ impl Crew {
             Some(shares) => ShareBudget::exactly(shares),
             None => ShareBudget::unlimited(),
         };
-        let (account, _) = watch::channel(Account::new(deployment.minimum_zero_bits()));
+        let (account, _) = watch::channel(Account::new(site.minimum_zero_bits));
         let mut crew = Crew {
             miners: Vec::new(),
             wallets: Vec::new(),
@@ -79,13 +111,13 @@ impl Crew {
             helpers: Vec::new(),
             budget,
             account,
-            pool_http: deployment.pool_http(),
+            pool_http: site.pool_http,
         };
         for (index, kind) in plan.channels.iter().cycle().take(plan.miners).enumerate() {
-            let wallet = Arc::new(Wallet::new(&deployment.mint_url(), deployment.unit()).await?);
+            let wallet = Arc::new(Wallet::new(&site.mint_url, &site.unit).await?);
             let mut config = MinerConfig::new(
-                deployment.mining().to_string(),
-                deployment.pool_authority(),
+                site.mining.to_string(),
+                site.pool_authority,
                 *wallet.locking_key(),
             );
             config.worker = Some(format!("miner-{}", index + 1));

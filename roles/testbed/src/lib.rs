@@ -38,7 +38,7 @@ pub mod wait;
 pub mod wallet;
 
 pub use account::{Account, Problem};
-pub use crew::{Crew, CrewPlan};
+pub use crew::{Crew, CrewPlan, Site};
 pub use deployment::{Deployment, DeploymentPlan, Health, Role};
 pub use error::TestbedError;
 pub use metrics::Metrics;
