@@ -15,6 +15,9 @@ use super::error::DemoError;
 use super::report::{Asked, Outcome};
 use super::view::View;
 
+/// Of each miner. A thread can do ten times as many: this leaves the machine to the processes that are to be shown, and
+/// gives some six shares a second.
+const HASHES_PER_SECOND_MAX: u32 = 400_000;
 /// Without a further accepted share, quote or redemption for so long, the run has failed. The slowest of these takes a
 /// second on a busy machine.
 const STALL_MAX: Duration = Duration::from_secs(60);
@@ -78,6 +81,7 @@ impl Course {
         let crew = CrewPlan {
             miners: usize::from(args.miners),
             shares: Some(args.shares),
+            hash_rate_max: Some(HASHES_PER_SECOND_MAX),
             ..CrewPlan::default()
         };
         let crew = Crew::start(&deployment, crew).await?;
@@ -163,7 +167,9 @@ impl Course {
         ];
         for role in Role::ALL {
             let http = deployment.http(role);
-            lines.push(format!("  {role:<6} health  http://{http}/health and /metrics"));
+            lines.push(format!(
+                "  {role:<6} health  http://{http}/health and /metrics"
+            ));
         }
         lines.push(format!("  files          {}", self.folder()));
         lines.push(String::new());
@@ -194,13 +200,17 @@ impl Node {
     /// The pool's blocks on the node's best chain. Each has to pay its whole reward to the configured script.
     async fn blocks(&self) -> Result<u64, DemoError> {
         // The pool gives a block to the node beside accepting its share, so the last may come a little later.
-        let first = wait::until("block of the pool on the node's chain", BLOCK_WITHIN, || async {
-            match self.regtest.height().await {
-                Ok(height) if height > self.height_before => Ok(()),
-                Ok(height) => Err(format!("its height is still {height}")),
-                Err(error) => Err(error.to_string()),
-            }
-        });
+        let first = wait::until(
+            "block of the pool on the node's chain",
+            BLOCK_WITHIN,
+            || async {
+                match self.regtest.height().await {
+                    Ok(height) if height > self.height_before => Ok(()),
+                    Ok(height) => Err(format!("its height is still {height}")),
+                    Err(error) => Err(error.to_string()),
+                }
+            },
+        );
         first.await.map_err(|_| DemoError::NoBlock)?;
         let height = self.regtest.height().await?;
         for at in self.height_before + 1..=height {

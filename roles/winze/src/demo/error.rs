@@ -33,7 +33,9 @@ pub(crate) enum DemoError {
     #[error("no block of the pool is on the node's chain")]
     NoBlock,
     /// A block of the pool pays somebody else.
-    #[error("the block at height {height} pays {payments:?}, and not the configured script {script} alone")]
+    #[error(
+        "the block at height {height} pays {payments:?}, and not the configured script {script} alone"
+    )]
     OtherScript {
         /// Which block.
         height: u64,

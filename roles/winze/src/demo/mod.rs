@@ -11,10 +11,10 @@ mod view;
 
 use std::process::ExitCode;
 
-use winze_runtime::{logging, shutdown};
 use course::Course;
 use error::DemoError;
 use view::View;
+use winze_runtime::{logging, shutdown};
 
 /// Show it: real shares become real ecash, on this machine.
 ///
@@ -103,7 +103,10 @@ async fn show(args: &Args) -> Result<ExitCode, String> {
     }
     if !outcome.problems.is_empty() {
         course.keep_folder();
-        eprintln!("configuration, stores and logs are left in {}", course.folder());
+        eprintln!(
+            "configuration, stores and logs are left in {}",
+            course.folder()
+        );
     }
     if args.keep {
         eprint!("{}", course.how_to_connect());

@@ -168,6 +168,9 @@ mod tests {
         let outcome = Outcome::new(&Account::new(16), asked, Some(0), &[DemoError::NoBlock]);
         assert_eq!(outcome.problems.len(), 2);
         let summary = outcome.summary(asked);
-        assert!(summary.contains("NOT as it must be:\n- no block"), "{summary}");
+        assert!(
+            summary.contains("NOT as it must be:\n- no block"),
+            "{summary}"
+        );
     }
 }

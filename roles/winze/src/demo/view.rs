@@ -115,7 +115,10 @@ fn picture(account: &Account, shares_asked: u64, elapsed: Duration) -> Vec<Strin
     let row = |name: &str, count: u64, more: String| {
         let filled = (count.min(shares_asked) * BAR_WIDTH) / shares_asked.max(1);
         let bar = "#".repeat(filled as usize);
-        format!("  {name:<9}{count:>7}  {bar:<width$}  {more}", width = BAR_WIDTH as usize)
+        format!(
+            "  {name:<9}{count:>7}  {bar:<width$}  {more}",
+            width = BAR_WIDTH as usize
+        )
     };
     let latency = match (account.quote_latency_ms(50), account.quote_latency_ms(99)) {
         (Some(p50), Some(p99)) => format!("after {p50} ms (p50), {p99} ms (p99)"),
@@ -123,9 +126,17 @@ fn picture(account: &Account, shares_asked: u64, elapsed: Duration) -> Vec<Strin
     };
     let seconds = elapsed.as_secs();
     vec![
-        row("accepted", account.shares_accepted(), format!("of {shares_asked} shares, {seconds} s{}", aside(account))),
+        row(
+            "accepted",
+            account.shares_accepted(),
+            format!("of {shares_asked} shares, {seconds} s{}", aside(account)),
+        ),
         row("quoted", account.quotes_issued(), latency),
-        row("redeemed", account.quotes_redeemed(), format!("{} hash expected", account.ecash_expected())),
+        row(
+            "redeemed",
+            account.quotes_redeemed(),
+            format!("{} hash expected", account.ecash_expected()),
+        ),
     ]
 }
 
