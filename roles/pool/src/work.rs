@@ -57,13 +57,6 @@ pub fn leading_zero_bits(header_hash: &[u8; 32]) -> u32 {
     bits
 }
 
-/// A header hash as people and block explorers write it: most significant byte first.
-pub fn display_hash(header_hash: &[u8; 32]) -> String {
-    let mut reversed = *header_hash;
-    reversed.reverse();
-    hex::encode(reversed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +101,5 @@ mod tests {
         let genesis = bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin);
         let hash: [u8; 32] = *genesis.block_hash().as_ref();
         assert_eq!(leading_zero_bits(&hash), 43);
-        assert!(display_hash(&hash).starts_with("000000000019d668"));
     }
 }

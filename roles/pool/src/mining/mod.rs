@@ -47,15 +47,13 @@ pub struct Rules {
     pub idle_timeout_ms: u64,
 }
 
-/// Whether new work can be paid for now.
+/// Whether new channels can be paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intake {
     /// It can.
     Open,
     /// The mint's keyset was never heard: no channel is opened.
     KeysetUnknown,
-    /// As many quotes wait for the mint as may: shares are refused.
-    BacklogFull,
 }
 
 /// What a connection wants done, in order.
@@ -73,6 +71,8 @@ pub enum Action {
         channel_id: u32,
         /// Whose quotes it may be told.
         locking_key: LockingKey,
+        /// Whether the miner has negotiated to be told.
+        wants_quotes: bool,
     },
     /// A channel is gone.
     Closed {
@@ -105,6 +105,8 @@ pub enum Recorded {
     Stored,
     /// The share was there already, from this run or an earlier one.
     Duplicate,
+    /// As many quote requests wait for the mint as may; nothing was written.
+    BacklogFull,
     /// The write failed.
     Failed,
 }

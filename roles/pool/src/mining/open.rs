@@ -180,7 +180,6 @@ impl MiningConnection {
         if self.channels.len() >= self.shared.rules.channels_max {
             return Err(CAPACITY_EXHAUSTED);
         }
-        // A full backlog refuses shares one by one: the channel may be there when it has emptied.
         if intake == Intake::KeysetUnknown {
             return Err(codes::MINT_KEYSET_UNKNOWN);
         }
@@ -224,6 +223,7 @@ impl MiningConnection {
         out.push(Action::Opened {
             channel_id,
             locking_key: channel.miner.locking_key,
+            wants_quotes: self.quotes_agreed,
         });
         self.channels.insert(channel_id, channel);
     }

@@ -16,7 +16,7 @@ use stratum_core::mining_sv2::{
 use super::channel::{Refusal, ValidShare};
 use super::connection::MiningConnection;
 use super::wire::{self, Malformed};
-use super::{Action, Intake, Recorded, codes};
+use super::{Action, Recorded, codes};
 use crate::identity::MinerIdentity;
 use crate::template::block::{FoundBlock, HeaderChoice};
 
@@ -49,7 +49,6 @@ impl MiningConnection {
     pub(super) fn submit_standard(
         &mut self,
         payload: &mut [u8],
-        intake: Intake,
         out: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let share: SubmitSharesStandard = wire::decode(payload)?;
@@ -66,14 +65,13 @@ impl MiningConnection {
             }
             Some(channel) => channel.submit_standard(share),
         };
-        self.judged(channel_id, sequence_number, choice, verdict, intake, out);
+        self.judged(channel_id, sequence_number, choice, verdict, out);
         Ok(())
     }
 
     pub(super) fn submit_extended(
         &mut self,
         payload: &mut [u8],
-        intake: Intake,
         out: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let share: SubmitSharesExtended = wire::decode(payload)?;
@@ -90,7 +88,7 @@ impl MiningConnection {
             }
             Some(channel) => channel.submit_extended(share.into_owned()),
         };
-        self.judged(channel_id, sequence_number, choice, verdict, intake, out);
+        self.judged(channel_id, sequence_number, choice, verdict, out);
         Ok(())
     }
 
@@ -100,7 +98,6 @@ impl MiningConnection {
         sequence_number: u32,
         choice: HeaderChoice,
         verdict: Result<ValidShare, Refusal>,
-        intake: Intake,
         out: &mut Vec<Action>,
     ) {
         let share = match verdict {
@@ -119,9 +116,6 @@ impl MiningConnection {
         let Some(amount) = self.shared.rules.minimum.amount(&share.header_hash) else {
             return refuse(channel_id, sequence_number, DIFFICULTY_TOO_LOW, out);
         };
-        if intake != Intake::Open {
-            return refuse(channel_id, sequence_number, codes::QUOTE_BACKLOG_FULL, out);
-        }
         let Some(channel) = self.channels.get_mut(&channel_id) else {
             return;
         };
@@ -200,6 +194,7 @@ impl MiningConnection {
                     continue;
                 }
                 Recorded::Duplicate => DUPLICATE_SHARE,
+                Recorded::BacklogFull => codes::QUOTE_BACKLOG_FULL,
                 Recorded::Failed => codes::STORAGE_FAILED,
             };
             refuse(share.channel_id, share.sequence_number, code, out);

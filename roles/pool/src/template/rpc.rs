@@ -6,6 +6,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::TemplateError;
 use crate::limits::{NODE_RESPONSE_BYTES_MAX, NODE_TIMEOUT_S};
@@ -21,7 +22,7 @@ pub enum Credentials {
         /// `rpcuser`.
         user: String,
         /// `rpcpassword`.
-        password: String,
+        password: Zeroizing<String>,
     },
 }
 
@@ -90,8 +91,8 @@ impl NodeRpc {
     }
 
     async fn authorization(&self) -> Result<String, TemplateError> {
-        let secret = match &self.credentials {
-            Credentials::UserPassword { user, password } => format!("{user}:{password}"),
+        let secret = Zeroizing::new(match &self.credentials {
+            Credentials::UserPassword { user, password } => format!("{user}:{}", password.as_str()),
             Credentials::CookieFile(path) => {
                 let cookie = tokio::fs::read_to_string(path).await.map_err(|error| {
                     TemplateError::Credentials {
@@ -101,8 +102,8 @@ impl NodeRpc {
                 })?;
                 cookie.trim().to_owned()
             }
-        };
-        let encoded = base64::engine::general_purpose::STANDARD.encode(secret);
+        });
+        let encoded = base64::engine::general_purpose::STANDARD.encode(secret.as_bytes());
         Ok(format!("Basic {encoded}"))
     }
 

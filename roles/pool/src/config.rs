@@ -1,0 +1,224 @@
+//! The pool's configuration: what an operator writes in `pool.toml`.
+
+mod check;
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use winze_runtime::config::{ConfigPath, PublicKeySource};
+
+pub use check::{Checked, InvalidValue, Login, Source};
+
+/// The whole of it. Unknown keys are refused; relative paths are relative to the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolConfig {
+    /// This pool's name: at the hub it is `pool/<name>`. 1 to 32 characters out of `a-z`, `0-9` and `-`. Default `main`.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The secret key of this pool's identity at the hub (mode 0600, made by `winze keys`).
+    pub secret_key_file: ConfigPath,
+    /// Where the hub is.
+    pub hub: HubPeer,
+    /// The mint that issues the quotes.
+    pub mint: MintPeer,
+    /// Where miners connect, `ip:port`. Port 0 takes a free one. Default `127.0.0.1:34255`.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Address of the HTTP port: `/health`, `/metrics`, and `/v1/quotes/{locking_key}` for miners. Plain and without
+    /// authentication. Port 0 takes a free one. Default `127.0.0.1:9255`.
+    #[serde(default = "default_http_listen")]
+    pub http_listen: SocketAddr,
+    /// The mining server's static secret key (mode 0600). Not the identity at the hub: miners know it by its certificate.
+    pub static_key_file: ConfigPath,
+    /// The authority's certificate for the static key.
+    pub certificate_file: ConfigPath,
+    /// This role's SQLite file: shares, requests that wait, quotes. Made if missing.
+    pub store_file: ConfigPath,
+    /// The unit of the quotes, in lower case, at most 32 characters out of `a-z`, `0-9`, `-` and `_`. Default `hash`.
+    #[serde(default = "default_unit")]
+    pub unit: String,
+    /// The least work that earns a quote, in leading zero bits of a share's hash: 0 to 96. A share with `n` of them is
+    /// worth `2^(n - minimum_zero_bits)`. No channel's target is easier. Default 32, about 4 billion hashes.
+    #[serde(default = "default_minimum_zero_bits")]
+    pub minimum_zero_bits: u8,
+    /// Shares a minute that each channel's target is set for: 0.1 to 6000. Default 6.
+    #[serde(default = "default_shares_per_minute")]
+    pub shares_per_minute: f32,
+    /// Quotes that may wait for the mint. While as many wait, shares are refused with `quote-backlog-full`. 1 to 2^40.
+    /// Default 1000000, about 400 MB on disk.
+    #[serde(default = "default_quotes_waiting_max")]
+    pub quotes_waiting_max: u64,
+    /// Miners' connections at a time, 1 to 65536. One more is closed unheard. Default 1024.
+    #[serde(default = "default_connections_max")]
+    pub connections_max: usize,
+    /// Channels on one connection, 1 to 65536. In the whole pool there are 65536 at most. Default 256.
+    #[serde(default = "default_channels_per_connection_max")]
+    pub channels_per_connection_max: usize,
+    /// A connection on which nothing was heard for so long is closed, in seconds: 10 to 86400. Default 900.
+    #[serde(default = "default_idle_timeout_s")]
+    pub idle_timeout_s: u64,
+    /// How often jobs are made anew on the same block, in milliseconds: 100 to 600000. Default 30000.
+    #[serde(default = "default_template_refresh_ms")]
+    pub template_refresh_ms: u64,
+    /// Where blocks pay, and their tag.
+    #[serde(default)]
+    pub coinbase: CoinbaseConfig,
+    /// A bitcoin node to take templates from and to give blocks to. Without this table the pool makes a chain of its own.
+    #[serde(default)]
+    pub bitcoind: Option<BitcoindConfig>,
+    /// The chain of the pool's own, used where no node is configured.
+    #[serde(default)]
+    pub builtin: BuiltinConfig,
+    /// The log's filter, as in `info` or `winze_pool=debug,info`. The variable `WINZE_LOG` goes before it. Default `info`.
+    #[serde(default = "default_log")]
+    pub log: String,
+}
+
+/// Where the hub is, and how to know it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubPeer {
+    /// `host:port`.
+    pub address: String,
+    /// The key that signs the hub's certificate: `authority = { public_key = ".." }` or `{ public_key_file = ".." }`.
+    pub authority: PublicKeySource,
+}
+
+/// The mint, and how to know it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MintPeer {
+    /// Its peer name. Default `mint/main`.
+    #[serde(default = "default_mint")]
+    pub peer: String,
+    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. Its answers are checked against this key, whatever
+    /// the hub says.
+    #[serde(flatten)]
+    pub public_key: PublicKeySource,
+}
+
+/// The coinbase of the pool's blocks.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoinbaseConfig {
+    /// Where blocks pay, as an address of `network`. With a bitcoin node either this or `payout_script` is needed; without
+    /// one, blocks are nobody's and pay to anyone (OP_TRUE) unless told otherwise.
+    #[serde(default)]
+    pub payout_address: Option<String>,
+    /// Where blocks pay, as an output script in hex.
+    #[serde(default)]
+    pub payout_script: Option<String>,
+    /// The network of `payout_address`: `bitcoin`, `testnet`, `testnet4`, `signet` or `regtest`. Default `bitcoin`.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Stands in the coinbase between `Sv2/` and `//`: up to 32 printable ASCII characters. Default `winze`.
+    #[serde(default)]
+    pub tag: Option<String>,
+}
+
+/// A bitcoin node's RPC port, and how it lets us in: `cookie_file`, or `user` and `password_file`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitcoindConfig {
+    /// `host:port` of the RPC port: plain HTTP, so on this machine or in a private network.
+    pub address: String,
+    /// The node's cookie file.
+    #[serde(default)]
+    pub cookie_file: Option<ConfigPath>,
+    /// `rpcuser`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// File with `rpcpassword`, mode 0600.
+    #[serde(default)]
+    pub password_file: Option<ConfigPath>,
+    /// How often the node is asked for its tip, in milliseconds: 50 to 60000. Default 500.
+    #[serde(default = "default_poll_ms")]
+    pub poll_ms: u64,
+}
+
+/// The chain of the pool's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuiltinConfig {
+    /// Its target in compact form, eight hex digits as `getblocktemplate` has them. Default `1b00ffff`, about 2^48 hashes a
+    /// block.
+    #[serde(default = "default_nbits")]
+    pub nbits: String,
+    /// How long a block stays the tip when none is found, in milliseconds: 100 to 86400000. Default 600000.
+    #[serde(default = "default_block_interval_ms")]
+    pub block_interval_ms: u64,
+}
+
+impl Default for BuiltinConfig {
+    fn default() -> BuiltinConfig {
+        BuiltinConfig {
+            nbits: default_nbits(),
+            block_interval_ms: default_block_interval_ms(),
+        }
+    }
+}
+
+fn default_name() -> String {
+    "main".to_owned()
+}
+
+fn default_mint() -> String {
+    "mint/main".to_owned()
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 34255))
+}
+
+fn default_http_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9255))
+}
+
+fn default_unit() -> String {
+    "hash".to_owned()
+}
+
+fn default_minimum_zero_bits() -> u8 {
+    32
+}
+
+fn default_shares_per_minute() -> f32 {
+    6.0
+}
+
+fn default_quotes_waiting_max() -> u64 {
+    1_000_000
+}
+
+fn default_connections_max() -> usize {
+    1_024
+}
+
+fn default_channels_per_connection_max() -> usize {
+    256
+}
+
+fn default_idle_timeout_s() -> u64 {
+    900
+}
+
+fn default_template_refresh_ms() -> u64 {
+    30_000
+}
+
+fn default_poll_ms() -> u64 {
+    500
+}
+
+fn default_nbits() -> String {
+    "1b00ffff".to_owned()
+}
+
+fn default_block_interval_ms() -> u64 {
+    600_000
+}
+
+fn default_log() -> String {
+    "info".to_owned()
+}

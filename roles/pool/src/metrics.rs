@@ -1,0 +1,183 @@
+//! What an operator can watch: `GET /metrics`, all names starting with `winze_pool_`.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use winze_runtime::metrics::{LATENCY_BUCKETS_S, Registry, registry};
+
+use crate::template::Submitted;
+use crate::template::feed::SubmitReport;
+
+/// Handles on all metrics; clones count into the same.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Miners' connections, handshakes under way included.
+    pub connections: Gauge,
+    /// Connections closed unheard because there were too many.
+    pub connections_turned_away: Counter,
+    /// Handshakes that failed or were not done in time.
+    pub handshakes_failed: Counter,
+    /// Open mining channels.
+    pub channels: Gauge,
+    /// Shares on disk.
+    pub shares_accepted: Counter,
+    shares_refused: Family<ReasonLabel, Counter>,
+    /// From a share's arrival to its commit, in seconds.
+    pub share_commit_seconds: Histogram,
+    /// Quotes recorded.
+    pub quotes_issued: Counter,
+    /// Final refusals of the mint recorded.
+    pub quotes_refused: Counter,
+    /// Notices that a miner's connection had no room for.
+    pub notices_dropped: Counter,
+    blocks: Family<OutcomeLabel, Counter>,
+    /// Found blocks dropped because too many waited for their submission.
+    pub blocks_dropped: Counter,
+    /// Quote requests without an answer.
+    pub quotes_waiting: Gauge<u64, AtomicU64>,
+    /// Quote requests that only the operator can bring back.
+    pub quotes_parked: Gauge<u64, AtomicU64>,
+    /// Age of the oldest quote request without an answer, in milliseconds.
+    pub quotes_oldest_ms: Gauge<u64, AtomicU64>,
+    /// 1 while the hub is connected.
+    pub hub_connected: Gauge,
+    /// 1 while the mint is there.
+    pub mint_present: Gauge,
+    /// Height of the block that is mined on now.
+    pub template_height: Gauge<u64, AtomicU64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+impl Metrics {
+    /// All metrics at 0, and the registry that writes them out.
+    pub fn new() -> (Metrics, Registry) {
+        let metrics = Metrics {
+            connections: Gauge::default(),
+            connections_turned_away: Counter::default(),
+            handshakes_failed: Counter::default(),
+            channels: Gauge::default(),
+            shares_accepted: Counter::default(),
+            shares_refused: Family::default(),
+            share_commit_seconds: Histogram::new(LATENCY_BUCKETS_S),
+            quotes_issued: Counter::default(),
+            quotes_refused: Counter::default(),
+            notices_dropped: Counter::default(),
+            blocks: Family::default(),
+            blocks_dropped: Counter::default(),
+            quotes_waiting: Gauge::default(),
+            quotes_parked: Gauge::default(),
+            quotes_oldest_ms: Gauge::default(),
+            hub_connected: Gauge::default(),
+            mint_present: Gauge::default(),
+            template_height: Gauge::default(),
+        };
+        let mut all = registry("pool");
+        let m = &metrics;
+        all.register("connections", "Miners' connections", m.connections.clone());
+        all.register(
+            "connections_turned_away",
+            "Connections closed unheard because there were too many",
+            m.connections_turned_away.clone(),
+        );
+        all.register(
+            "handshakes_failed",
+            "Handshakes that failed or took too long",
+            m.handshakes_failed.clone(),
+        );
+        all.register("channels", "Open mining channels", m.channels.clone());
+        all.register(
+            "shares_accepted",
+            "Shares written down with their quote requests",
+            m.shares_accepted.clone(),
+        );
+        all.register(
+            "shares_refused",
+            "Shares refused, by error code",
+            m.shares_refused.clone(),
+        );
+        all.register(
+            "share_commit_seconds",
+            "From a share's arrival to its commit",
+            m.share_commit_seconds.clone(),
+        );
+        all.register("quotes_issued", "Quotes recorded", m.quotes_issued.clone());
+        all.register(
+            "quotes_refused",
+            "Final refusals of the mint",
+            m.quotes_refused.clone(),
+        );
+        all.register(
+            "notices_dropped",
+            "Quote notices that a connection had no room for",
+            m.notices_dropped.clone(),
+        );
+        all.register("blocks_found", "Blocks found, by outcome", m.blocks.clone());
+        all.register(
+            "blocks_dropped",
+            "Blocks dropped because too many waited for submission",
+            m.blocks_dropped.clone(),
+        );
+        all.register(
+            "quotes_waiting",
+            "Quote requests without an answer",
+            m.quotes_waiting.clone(),
+        );
+        all.register(
+            "quotes_parked",
+            "Quote requests that only the operator can bring back",
+            m.quotes_parked.clone(),
+        );
+        all.register(
+            "quotes_oldest_ms",
+            "Age of the oldest quote request without an answer, in milliseconds",
+            m.quotes_oldest_ms.clone(),
+        );
+        all.register(
+            "hub_connected",
+            "1 while the hub is connected",
+            m.hub_connected.clone(),
+        );
+        all.register(
+            "mint_present",
+            "1 while the mint is there",
+            m.mint_present.clone(),
+        );
+        all.register(
+            "template_height",
+            "Height of the block that is mined on",
+            m.template_height.clone(),
+        );
+        (metrics, all)
+    }
+
+    /// Counts a refused share under the code that the miner got.
+    pub fn share_refused(&self, reason: &'static str) {
+        self.shares_refused
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a found block.
+    pub fn block(&self, report: &SubmitReport) {
+        let outcome = match report {
+            SubmitReport::Answered(Submitted::Accepted) => "accepted",
+            SubmitReport::Answered(Submitted::NotBest(_)) => "not_best",
+            SubmitReport::Answered(Submitted::Rejected(_)) => "rejected",
+            SubmitReport::Failed(_) => "failed",
+        };
+        self.blocks.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}

@@ -1,0 +1,72 @@
+//! What `/health` and `/metrics` say.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::json;
+use winze_client::{HubClient, RequesterStatus};
+use winze_runtime::metrics::{Registry, text};
+use winze_runtime::ops_http::{Health, OpsState};
+
+use super::PoolState;
+
+/// The closures hold no part of the pool alive: its end does not wait for the HTTP port's.
+pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -> OpsState {
+    let hub_status = hub.status();
+    let weak = Arc::downgrade(state);
+    let for_metrics = (weak.clone(), hub_status.clone());
+    OpsState::new(
+        move || health(&weak, hub_status.borrow().is_connected()),
+        move || {
+            let (state, hub_status) = &for_metrics;
+            if let Some(state) = state.upgrade() {
+                refresh(&state, hub_status.borrow().is_connected());
+            }
+            text(&registry)
+        },
+    )
+}
+
+/// Ready is: miners can open channels, and their quotes travel. A pool that is not connected to the hub goes on taking
+/// shares, whose requests wait.
+fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
+    let Some(state) = state.upgrade() else {
+        return Health {
+            ready: false,
+            detail: json!({ "state": "stopping" }),
+        };
+    };
+    let keyset = state.keyset.borrow().as_ref().map(hex::encode);
+    let height = height(&state);
+    let requests: RequesterStatus = state.requester.status();
+    Health {
+        ready: hub_connected && keyset.is_some() && height.is_some(),
+        detail: json!({
+            "hub_connected": hub_connected,
+            "mint_present": requests.peer_present,
+            "mint_keyset_id": keyset,
+            "template_height": height,
+            "channels": state.metrics.channels.get(),
+            "quotes_waiting": requests.waiting,
+            "quotes_parked": requests.parked,
+            "quotes_oldest_ms": requests.oldest_age_ms,
+        }),
+    }
+}
+
+fn refresh(state: &PoolState, hub_connected: bool) {
+    let metrics = &state.metrics;
+    let requests = state.requester.status();
+    metrics.quotes_waiting.set(requests.waiting);
+    metrics.quotes_parked.set(requests.parked);
+    metrics
+        .quotes_oldest_ms
+        .set(requests.oldest_age_ms.unwrap_or(0));
+    metrics.hub_connected.set(i64::from(hub_connected));
+    metrics.mint_present.set(i64::from(requests.peer_present));
+    metrics.template_height.set(height(state).unwrap_or(0));
+}
+
+fn height(state: &PoolState) -> Option<u64> {
+    let work = state.templates.borrow();
+    work.as_ref().map(|work| work.template.height)
+}

@@ -1,0 +1,139 @@
+//! From a configuration to everything that a pool consists of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use tokio::sync::watch;
+use winze_client::{HubClientConfig, Identity, OUTBOX_SCHEMA, QuoteRequesterConfig, Store};
+use winze_runtime::clock::{now_unix_s, now_unix_s_u32};
+use winze_runtime::keyfile;
+use winze_runtime::metrics::Registry;
+use winze_transport::ServerIdentity;
+
+use super::PoolError;
+use crate::config::{Login, PoolConfig, Source};
+use crate::directory::Directory;
+use crate::limits::EXTRANONCE_RUN_BYTES;
+use crate::metrics::Metrics;
+use crate::mining::Shared;
+use crate::mining::extranonce::Extranonces;
+use crate::store::{Answers, Ledger, LedgerSettings, POOL_SCHEMA};
+use crate::template::TemplateSource;
+use crate::template::bitcoind::Bitcoind;
+use crate::template::builtin::{Builtin, BuiltinSettings};
+use crate::template::rpc::{Credentials, NodeRpc};
+
+pub(super) struct Prepared {
+    pub(super) identity: Arc<ServerIdentity>,
+    pub(super) hub: HubClientConfig,
+    pub(super) hub_identity: Identity,
+    pub(super) requester: QuoteRequesterConfig,
+    pub(super) store: Store,
+    pub(super) ledger: Ledger,
+    pub(super) answers: Arc<Answers>,
+    pub(super) keyset: watch::Receiver<Option<Vec<u8>>>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) metrics: Metrics,
+    pub(super) registry: Registry,
+    pub(super) shared: Shared,
+    pub(super) source: Arc<dyn TemplateSource>,
+    pub(super) template_refresh: Duration,
+    pub(super) connections_max: usize,
+}
+
+pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> {
+    let checked = config.check()?;
+    let identity =
+        keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)?;
+    let certificate = identity.certificate();
+    certificate
+        .verify(&certificate.authority_key, now_unix_s_u32())
+        .map_err(|source| PoolError::Certificate {
+            file: config.certificate_file.to_string(),
+            source,
+        })?;
+    let secret = keyfile::read_secret(&config.secret_key_file)?;
+    let authority = config.hub.authority.resolve()?;
+    let mint_key = config.mint.public_key.resolve()?;
+    let mut run_id = [0; EXTRANONCE_RUN_BYTES];
+    OsRng.fill_bytes(&mut run_id);
+    let source = source(checked.source, &checked.payout, run_id)?;
+
+    let store = Store::open(config.store_file.as_path(), &[OUTBOX_SCHEMA, POOL_SCHEMA])?;
+    let settings = LedgerSettings {
+        mint: checked.mint.to_string(),
+        unit: config.unit.clone(),
+        waiting_max: config.quotes_waiting_max,
+    };
+    let ledger = Ledger::new(store.clone(), settings);
+    let (keyset_sink, keyset) = watch::channel(ledger.keyset().await?);
+    let directory = Arc::new(Directory::default());
+    let (metrics, registry) = Metrics::new();
+    let answers = Answers::new(
+        config.unit.clone(),
+        Arc::clone(&directory),
+        metrics.clone(),
+        keyset_sink,
+    );
+    Ok(Prepared {
+        identity: Arc::new(identity),
+        hub: HubClientConfig::new(config.hub.address.clone(), authority),
+        hub_identity: Identity::of(checked.peer, secret),
+        requester: QuoteRequesterConfig::new(checked.mint, mint_key),
+        store,
+        ledger,
+        answers: Arc::new(answers),
+        keyset,
+        directory,
+        metrics,
+        registry,
+        shared: Shared {
+            rules: Arc::new(checked.rules),
+            extranonces: Extranonces::new(run_id),
+        },
+        source,
+        template_refresh: Duration::from_millis(config.template_refresh_ms),
+        connections_max: config.connections_max,
+    })
+}
+
+fn source(
+    source: Source,
+    payout: &bitcoin::ScriptBuf,
+    run_id: [u8; EXTRANONCE_RUN_BYTES],
+) -> Result<Arc<dyn TemplateSource>, PoolError> {
+    Ok(match source {
+        Source::Bitcoind {
+            address,
+            login,
+            poll_interval,
+        } => {
+            let credentials = match login {
+                Login::CookieFile(file) => Credentials::CookieFile(file.as_path().to_owned()),
+                Login::PasswordFile {
+                    user,
+                    password_file,
+                } => Credentials::UserPassword {
+                    user,
+                    password: keyfile::read_secret_text(&password_file)?,
+                },
+            };
+            let rpc = NodeRpc::new(address, credentials);
+            Arc::new(Bitcoind::new(rpc, payout.clone(), poll_interval))
+        }
+        Source::Builtin {
+            bits,
+            block_interval,
+        } => {
+            let settings = BuiltinSettings {
+                bits,
+                block_interval,
+                payout: payout.clone(),
+                clock_unix_s: now_unix_s,
+            };
+            Arc::new(Builtin::new(settings, run_id))
+        }
+    })
+}

@@ -1,0 +1,176 @@
+//! What the mint says, written down in the transaction that ends the request.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use tokio::sync::watch;
+use winze_client::{QuoteAnswers, QuoteEvent, StoreError};
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, MintQuoteError, MintQuoteFailure, MintQuoteNotification, MintQuoteRequest,
+    MintQuoteResponse,
+};
+use winze_runtime::clock::now_unix_ms;
+
+use super::{QUOTED, REFUSED};
+use crate::directory::Directory;
+use crate::metrics::Metrics;
+use crate::mining::QuoteNotice;
+
+/// The pool's side of the mint's answers.
+pub struct Answers {
+    unit: String,
+    directory: Arc<Directory>,
+    metrics: Metrics,
+    keyset: watch::Sender<Option<Vec<u8>>>,
+}
+
+impl Answers {
+    /// `keyset` holds the id of the active keyset of `unit`, and hears of each new one.
+    pub fn new(
+        unit: String,
+        directory: Arc<Directory>,
+        metrics: Metrics,
+        keyset: watch::Sender<Option<Vec<u8>>>,
+    ) -> Answers {
+        Answers {
+            unit,
+            directory,
+            metrics,
+            keyset,
+        }
+    }
+}
+
+impl QuoteAnswers for Answers {
+    fn on_response(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        response: &MintQuoteResponse,
+    ) -> Result<(), StoreError> {
+        tx.prepare_cached(
+            "INSERT INTO pool_quote (header_hash, quote_id, locking_key, amount, unit,
+                                     expires_at_unix_s, state, issued_unix_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (header_hash) DO NOTHING",
+        )?
+        .execute(params![
+            request.header_hash,
+            response.quote_id,
+            request.locking_key,
+            request.amount,
+            request.unit,
+            // Past the end of SQLite's numbers is never, in effect.
+            response.expires_at_unix_s.min(i64::MAX as u64),
+            response.state as u8,
+            now_unix_ms()
+        ])?;
+        // A refused request that the operator has brought back.
+        tx.prepare_cached("DELETE FROM pool_refusal WHERE header_hash = ?1")?
+            .execute([&request.header_hash[..]])?;
+        set_state(tx, &request.header_hash, QUOTED)
+    }
+
+    fn on_refusal(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<(), StoreError> {
+        tx.prepare_cached(
+            "INSERT INTO pool_refusal (header_hash, locking_key, amount, unit, error_code,
+                                       error_message, refused_unix_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (header_hash) DO UPDATE
+             SET error_code = excluded.error_code, error_message = excluded.error_message,
+                 refused_unix_ms = excluded.refused_unix_ms",
+        )?
+        .execute(params![
+            request.header_hash,
+            request.locking_key,
+            request.amount,
+            request.unit,
+            error.error_code,
+            error.error_message,
+            now_unix_ms()
+        ])?;
+        set_state(tx, &request.header_hash, REFUSED)
+    }
+
+    fn on_keyset(&self, tx: &Connection, keyset: &KeysetAnnouncement) -> Result<(), StoreError> {
+        // One row for each unit that we ask for, however many a mint announces.
+        if keyset.unit != self.unit {
+            return Ok(());
+        }
+        tx.prepare_cached(
+            "INSERT INTO pool_keyset (unit, keyset_id) VALUES (?1, ?2)
+             ON CONFLICT (unit) DO UPDATE SET keyset_id = excluded.keyset_id",
+        )?
+        .execute(params![keyset.unit, keyset.keyset_id])?;
+        Ok(())
+    }
+
+    fn committed(&self, events: &[QuoteEvent]) {
+        for event in events {
+            match event {
+                QuoteEvent::Issued { request, response } => {
+                    self.metrics.quotes_issued.inc();
+                    self.tell(
+                        request,
+                        QuoteNotice::Issued(MintQuoteNotification {
+                            header_hash: request.header_hash,
+                            quote_id: response.quote_id.clone(),
+                            amount: request.amount,
+                            unit: request.unit.clone(),
+                            expires_at_unix_s: response.expires_at_unix_s,
+                        }),
+                    );
+                }
+                QuoteEvent::Refused { request, error } => {
+                    self.metrics.quotes_refused.inc();
+                    let share = winze_messages::text::header_hash_to_text(&request.header_hash);
+                    let (code, message) = (error.error_code, &error.error_message);
+                    tracing::warn!(share, code, message, "the mint refuses a quote for good");
+                    self.tell(
+                        request,
+                        QuoteNotice::Refused(MintQuoteFailure {
+                            header_hash: request.header_hash,
+                            error_code: error.error_code,
+                            error_message: error.error_message.clone(),
+                        }),
+                    );
+                }
+                QuoteEvent::Keyset(keyset) if keyset.unit == self.unit => {
+                    let id = Some(keyset.keyset_id.clone());
+                    let changed = self.keyset.send_if_modified(|known| {
+                        let changed = *known != id;
+                        *known = id;
+                        changed
+                    });
+                    if changed {
+                        let keyset_id = hex::encode(&keyset.keyset_id);
+                        tracing::info!(keyset_id, unit = keyset.unit, "the mint's active keyset");
+                    }
+                }
+                QuoteEvent::Keyset(_) => {}
+            }
+        }
+    }
+}
+
+impl Answers {
+    fn tell(&self, request: &MintQuoteRequest, notice: QuoteNotice) {
+        let header_hash = request.header_hash;
+        if !self
+            .directory
+            .deliver(&header_hash, &request.locking_key, notice)
+        {
+            self.metrics.notices_dropped.inc();
+        }
+    }
+}
+
+fn set_state(tx: &Connection, header_hash: &[u8; 32], state: u8) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE pool_share SET state = ?2 WHERE header_hash = ?1")?
+        .execute(params![&header_hash[..], state])?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! What the pool must not lose: shares, quotes and the mint's keyset, beside the client's outbox in one SQLite file.
+//!
+//! | table | what |
+//! |---|---|
+//! | `pool_share` | every share that was ever accepted, by header hash: none counts twice, not even after a restart |
+//! | `pool_quote` | every quote the mint has issued for one |
+//! | `pool_refusal` | every share whose quote the mint has refused for good |
+//! | `pool_keyset` | the active keyset of each unit, as last announced |
+
+mod answers;
+mod ledger;
+mod quotes;
+
+pub use answers::Answers;
+pub use ledger::{Ledger, LedgerSettings};
+pub use quotes::{QuotePage, QuoteRow, RefusalRow, quote_page};
+
+use winze_client::Schema;
+
+/// The pool's own tables.
+pub static POOL_SCHEMA: Schema = Schema {
+    name: "pool",
+    migrations: &["
+        CREATE TABLE pool_share (
+            header_hash BLOB NOT NULL PRIMARY KEY,
+            locking_key BLOB NOT NULL,
+            worker TEXT,
+            amount INTEGER NOT NULL,
+            accepted_unix_ms INTEGER NOT NULL,
+            state INTEGER NOT NULL CHECK (state IN (0, 1, 2))
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX pool_share_waiting ON pool_share (locking_key) WHERE state = 0;
+        CREATE TABLE pool_quote (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            header_hash BLOB NOT NULL UNIQUE,
+            quote_id TEXT NOT NULL,
+            locking_key BLOB NOT NULL,
+            amount INTEGER NOT NULL,
+            unit TEXT NOT NULL,
+            expires_at_unix_s INTEGER NOT NULL,
+            state INTEGER NOT NULL,
+            issued_unix_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX pool_quote_key ON pool_quote (locking_key, sequence);
+        CREATE TABLE pool_refusal (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            header_hash BLOB NOT NULL UNIQUE,
+            locking_key BLOB NOT NULL,
+            amount INTEGER NOT NULL,
+            unit TEXT NOT NULL,
+            error_code INTEGER NOT NULL,
+            error_message TEXT NOT NULL,
+            refused_unix_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX pool_refusal_key ON pool_refusal (locking_key, sequence);
+        CREATE TABLE pool_keyset (
+            unit TEXT NOT NULL PRIMARY KEY,
+            keyset_id BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+    "],
+};
+
+/// `pool_share.state`: its quote request waits in the outbox.
+const WAITING: u8 = 0;
+/// `pool_share.state`: its quote is in `pool_quote`.
+const QUOTED: u8 = 1;
+/// `pool_share.state`: its quote was refused for good, see `pool_refusal`.
+const REFUSED: u8 = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use winze_client::outbox::{self, Backlog};
+use winze_client::{OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, Store, StoreError};
+use winze_messages::families::mint_quote::*;
+
+use super::*;
+use crate::directory::Directory;
+use crate::identity::MinerIdentity;
+use crate::metrics::Metrics;
+use crate::mining::{AcceptedShare, QuoteNotice, Recorded};
+
+const ALICE: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798.rig";
+const BOB: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
+const KEYSET: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+struct Pool {
+    store: Store,
+    ledger: Ledger,
+    answers: Answers,
+    directory: Arc<Directory>,
+    keyset: watch::Receiver<Option<Vec<u8>>>,
+}
+
+fn start(folder: &Path, waiting_max: u64) -> Pool {
+    let store = Store::open(&folder.join("pool.sqlite"), &[OUTBOX_SCHEMA, POOL_SCHEMA]).unwrap();
+    let settings = LedgerSettings {
+        mint: "mint/main".to_owned(),
+        unit: "hash".to_owned(),
+        waiting_max,
+    };
+    let directory = Arc::new(Directory::default());
+    let (sink, keyset) = watch::channel(None);
+    let metrics = Metrics::new().0;
+    Pool {
+        ledger: Ledger::new(store.clone(), settings),
+        answers: Answers::new("hash".to_owned(), Arc::clone(&directory), metrics, sink),
+        store,
+        directory,
+        keyset,
+    }
+}
+
+fn share(miner: &str, number: u8) -> AcceptedShare {
+    AcceptedShare {
+        channel_id: 2,
+        sequence_number: u32::from(number),
+        header_hash: [number; 32],
+        amount: 1 << number,
+        miner: Arc::new(MinerIdentity::parse(miner.as_bytes()).unwrap()),
+        difficulty: 1.0,
+    }
+}
+
+impl Pool {
+    async fn record(&self, share: &AcceptedShare) -> Recorded {
+        self.ledger.record(share, KEYSET.to_vec(), 1_000).await
+    }
+
+    async fn waiting(&self) -> Vec<MintQuoteRequest> {
+        let read = self.store.read(|connection| {
+            outbox::waiting_page(connection, "mint/main", EXT_MINT_QUOTE, 0, 100)
+        });
+        let rows = read.await.unwrap();
+        rows.iter()
+            .map(|row| MintQuoteRequest::decode_body(&row.body).unwrap())
+            .collect()
+    }
+
+    async fn backlog(&self) -> Backlog {
+        let read = self
+            .store
+            .read(|connection| outbox::backlog(connection, "mint/main", EXT_MINT_QUOTE));
+        read.await.unwrap()
+    }
+
+    async fn page(&self, miner: &str, after: u64, limit: u32) -> QuotePage {
+        let key = MinerIdentity::parse(miner.as_bytes()).unwrap().locking_key;
+        let read = self
+            .store
+            .read(move |connection| quote_page(connection, &key, after, limit));
+        read.await.unwrap()
+    }
+}
+
+/// What the client does with an answer: the effect and the end of the request are one transaction.
+async fn answer(pool: Pool, request: MintQuoteRequest, refuse: bool) -> Pool {
+    let store = pool.store.clone();
+    let event = if refuse {
+        let error = MintQuoteError {
+            header_hash: request.header_hash,
+            error_code: QuoteErrorCode::UnitNotAllowed.to_u32(),
+            error_message: "not you".to_owned(),
+            retry_after_ms: 0,
+        };
+        QuoteEvent::Refused { request, error }
+    } else {
+        let response = MintQuoteResponse {
+            quote_id: format!("quote-{}", request.header_hash[0]),
+            header_hash: request.header_hash,
+            amount: request.amount,
+            unit: request.unit.clone(),
+            expires_at_unix_s: 0,
+            state: QuoteState::Paid,
+        };
+        QuoteEvent::Issued { request, response }
+    };
+    let answers = Arc::new(pool.answers);
+    let (for_tx, in_tx) = (Arc::clone(&answers), event.clone());
+    store
+        .write(move |tx| {
+            match &in_tx {
+                QuoteEvent::Issued { request, response } => {
+                    for_tx.on_response(tx, request, response)?;
+                    let key = &request.header_hash;
+                    outbox::mark_answered(tx, "mint/main", EXT_MINT_QUOTE, key, 2_000)?;
+                }
+                QuoteEvent::Refused { request, error } => {
+                    for_tx.on_refusal(tx, request, error)?;
+                    let key = &request.header_hash;
+                    outbox::park(tx, "mint/main", EXT_MINT_QUOTE, key, "refused", 2_000)?;
+                }
+                QuoteEvent::Keyset(keyset) => for_tx.on_keyset(tx, keyset)?,
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    answers.committed(&[event]);
+    let answers = Arc::into_inner(answers).expect("the write has ended");
+    Pool { answers, ..pool }
+}
+
+#[tokio::test]
+async fn a_share_that_was_taken_before_a_restart_is_still_known_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    assert_eq!(pool.record(&share(ALICE, 1)).await, Recorded::Stored);
+    drop(pool);
+
+    let pool = start(folder.path(), 100);
+    assert_eq!(pool.record(&share(ALICE, 1)).await, Recorded::Duplicate);
+    let request = pool.waiting().await;
+    assert_eq!(request.len(), 1, "and is asked for once");
+    assert_eq!(request[0].amount, 2);
+    assert_eq!(request[0].keyset_id, KEYSET);
+    assert_eq!(&request[0].locking_key[..2], [0x02, 0x79]);
+}
+
+#[tokio::test]
+async fn at_the_bound_a_share_is_refused_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 2);
+    assert_eq!(pool.record(&share(ALICE, 1)).await, Recorded::Stored);
+    assert_eq!(pool.record(&share(BOB, 2)).await, Recorded::Stored);
+    assert_eq!(pool.record(&share(ALICE, 3)).await, Recorded::BacklogFull);
+    assert_eq!(pool.page(ALICE, 0, 10).await.pending, 1);
+
+    let first = pool.waiting().await.remove(0);
+    let pool = answer(pool, first, false).await;
+    assert_eq!(pool.record(&share(ALICE, 3)).await, Recorded::Stored);
+    assert_eq!(pool.backlog().await.waiting, 2);
+}
+
+#[tokio::test]
+async fn a_miner_finds_its_quotes_page_by_page_and_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pool = start(folder.path(), 100);
+    for number in 1..=5 {
+        pool.record(&share(ALICE, number)).await;
+    }
+    pool.record(&share(BOB, 6)).await;
+    for request in pool.waiting().await {
+        let refuse = request.header_hash == [4; 32];
+        if request.header_hash != [5; 32] {
+            pool = answer(pool, request, refuse).await;
+        }
+    }
+    let ids = |page: &QuotePage| -> Vec<String> {
+        page.quotes.iter().map(|row| row.quote_id.clone()).collect()
+    };
+    let first = pool.page(ALICE, 0, 2).await;
+    assert_eq!(ids(&first), ["quote-1", "quote-2"]);
+    assert!(first.more);
+    let last = pool.page(ALICE, first.quotes[1].sequence, 2).await;
+    assert_eq!(ids(&last), ["quote-3"]);
+    assert!(!last.more);
+    assert_eq!(last.pending, 1);
+    assert_eq!(last.refused.len(), 1);
+    assert_eq!(last.refused[0].error_message, "not you");
+    assert_eq!(ids(&pool.page(BOB, 0, 2).await), ["quote-6"]);
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_operator_has_brought_back_can_become_a_quote() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    let alice = MinerIdentity::parse(ALICE.as_bytes()).unwrap().locking_key;
+    let mut notices = pool.directory.connected(1);
+    pool.directory.opened(1, 2, alice);
+    pool.record(&share(ALICE, 1)).await;
+    let request = pool.waiting().await.remove(0);
+
+    let pool = answer(pool, request.clone(), true).await;
+    assert_eq!(pool.page(ALICE, 0, 10).await.refused.len(), 1);
+    assert!(matches!(
+        notices.try_recv().unwrap(),
+        (2, QuoteNotice::Refused(_))
+    ));
+
+    let pool = answer(pool, request, false).await;
+    let page = pool.page(ALICE, 0, 10).await;
+    assert_eq!(
+        (page.quotes.len(), page.refused.len(), page.pending),
+        (1, 0, 0)
+    );
+    assert!(matches!(
+        notices.try_recv().unwrap(),
+        (2, QuoteNotice::Issued(_))
+    ));
+}
+
+#[tokio::test]
+async fn the_keyset_is_learnt_for_our_unit_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    assert_eq!(pool.ledger.keyset().await.unwrap(), None);
+    for (unit, first) in [("hash", 7), ("sat", 9)] {
+        let keyset = KeysetAnnouncement {
+            unit: unit.to_owned(),
+            keyset_id: vec![first; 8],
+            keys: Vec::new(),
+        };
+        pool.answers
+            .committed(&[QuoteEvent::Keyset(keyset.clone())]);
+        let answers = Answers::new(
+            "hash".to_owned(),
+            Arc::default(),
+            Metrics::new().0,
+            watch::Sender::new(None),
+        );
+        let write = pool.store.write(move |tx| answers.on_keyset(tx, &keyset));
+        write.await.unwrap();
+    }
+    assert_eq!(*pool.keyset.borrow(), Some(vec![7; 8]));
+    drop(pool);
+    let pool = start(folder.path(), 100);
+    assert_eq!(pool.ledger.keyset().await.unwrap(), Some(vec![7; 8]));
+}
