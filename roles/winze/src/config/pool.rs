@@ -19,7 +19,7 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
     found.public_key("hub.authority", &config.hub.authority);
     found.public_key("mint.public_key", &config.mint.public_key);
     found.listen(&[
-        ("mining_listen", config.mining_listen),
+        ("listen", config.listen),
         ("http_listen", config.http_listen),
     ]);
     found.server(
