@@ -1,0 +1,155 @@
+//! A pool, a hub and a mint in one process, each with stores and ports of its own, and a wallet that redeems over HTTP.
+
+mod deployment;
+
+use cdk::Wallet;
+use cdk::amount::SplitTarget;
+use cdk::nuts::{CurrencyUnit, PaymentMethod, SecretKey as MinerKey};
+use winze_client::QuoteEvent;
+use winze_messages::families::mint_quote::{KeysetAnnouncement, MintQuoteRequest};
+use winze_mint::MINING_SHARE;
+use winze_transport::SecretKey;
+
+use deployment::{Deployment, Pool, get, until};
+
+fn request(
+    share: u8,
+    amount: u64,
+    miner: &MinerKey,
+    keyset: &KeysetAnnouncement,
+) -> MintQuoteRequest {
+    MintQuoteRequest {
+        amount,
+        unit: "hash".to_owned(),
+        header_hash: [share; 32],
+        description: Some("a share".to_owned()),
+        locking_key: miner.public_key().to_bytes(),
+        keyset_id: keyset.keyset_id.clone(),
+    }
+}
+
+async fn redeem(api: std::net::SocketAddr, quote_id: &str, miner: &MinerKey) -> u64 {
+    let store = cdk_sqlite::wallet::memory::empty().await.expect("memory");
+    let wallet = Wallet::new(
+        &format!("http://{api}"),
+        CurrencyUnit::custom("hash"),
+        std::sync::Arc::new(store),
+        [7; 64],
+        None,
+    )
+    .expect("a wallet");
+    let method = PaymentMethod::Custom(MINING_SHARE.to_owned());
+    let mut quote = wallet
+        .fetch_mint_quote(quote_id, Some(method))
+        .await
+        .expect("the quote is there");
+    quote.secret_key = Some(miner.clone());
+    wallet
+        .localstore
+        .add_mint_quote(quote)
+        .await
+        .expect("memory");
+    wallet
+        .mint(quote_id, SplitTarget::default(), None)
+        .await
+        .expect("it is the miner's");
+    wallet.total_balance().await.expect("memory").into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_becomes_ecash_before_and_after_a_rotation() {
+    let deployment = Deployment::start().await;
+    let mint = deployment.start_mint().await;
+    let mut pool = Pool::start(&deployment, &deployment.mint_key()).await;
+    let first = pool.keyset().await;
+    assert_eq!(first.keys.len(), 63);
+
+    let miner = MinerKey::generate();
+    pool.ask(&request(1, 5, &miner, &first)).await;
+    let (quote_id, amount) = pool.issued().await;
+    assert_eq!(amount, 5);
+    assert_eq!(redeem(mint.api_addr, &quote_id, &miner).await, 5);
+
+    let rotated = mint.handle.rotate_keyset("hash").await.expect("it rotates");
+    let second = pool.keyset().await;
+    assert_eq!(hex::encode(&second.keyset_id), rotated);
+    // A backlog from before the rotation names the old keyset.
+    pool.ask(&request(2, 6, &miner, &first)).await;
+    let (quote_id, _) = pool.issued().await;
+    assert_eq!(redeem(mint.api_addr, &quote_id, &miner).await, 6);
+
+    pool.ask(&request(3, 0, &miner, &second)).await;
+    let QuoteEvent::Refused { request, error } = pool.event().await else {
+        panic!("nothing is worth a quote of 0");
+    };
+    assert_eq!((request.header_hash, error.error_code), ([3; 32], 2));
+
+    let health = get(mint.http_addr, "/health").await;
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    let metrics = get(mint.http_addr, "/metrics").await;
+    for line in [
+        "winze_mint_quotes_issued_total 2",
+        r#"winze_mint_quotes_refused_total{code="amount-zero"} 1"#,
+        "winze_mint_hub_connected 1",
+        r#"winze_mint_allowance_left{pool="pool/main",unit="hash",window="hour"} 989"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    mint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_outlives_the_mint_and_is_issued_once() {
+    let deployment = Deployment::start().await;
+    let mint = deployment.start_mint().await;
+    let mut pool = Pool::start(&deployment, &deployment.mint_key()).await;
+    let keyset = pool.keyset().await;
+    let miner = MinerKey::generate();
+    pool.ask(&request(0, 1, &miner, &keyset)).await;
+    pool.issued().await;
+    mint.stop().await;
+
+    for share in 1..20 {
+        pool.ask(&request(share, 1, &miner, &keyset)).await;
+    }
+    let mint = deployment.start_mint().await;
+    let mut quotes = std::collections::HashSet::new();
+    for _ in 1..20 {
+        quotes.insert(pool.issued().await.0);
+    }
+    assert_eq!(quotes.len(), 19);
+    let metrics = get(mint.http_addr, "/metrics").await;
+    assert!(
+        metrics.contains("winze_mint_quotes_issued_total 19"),
+        "{metrics}"
+    );
+    mint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_was_not_sealed_for_this_mint_issues_nothing() {
+    let deployment = Deployment::start().await;
+    let mint = deployment.start_mint().await;
+    // As a hub would be that speaks for the mint: the pool seals for another key than the mint's.
+    let other = SecretKey::generate(&mut rand::rngs::OsRng).public_key();
+    let pool = Pool::start(&deployment, &other).await;
+    let keyset = KeysetAnnouncement {
+        unit: "hash".to_owned(),
+        keyset_id: vec![0; 8],
+        keys: Vec::new(),
+    };
+    pool.ask(&request(1, 5, &MinerKey::generate(), &keyset))
+        .await;
+    until("the mint drops the request", async || {
+        let metrics = get(mint.http_addr, "/metrics").await;
+        metrics.contains("winze_mint_requests_unauthentic_total")
+            && !metrics.contains("winze_mint_requests_unauthentic_total 0")
+    })
+    .await;
+    let metrics = get(mint.http_addr, "/metrics").await;
+    assert!(
+        metrics.contains("winze_mint_quotes_issued_total 0"),
+        "{metrics}"
+    );
+    mint.stop().await;
+}
