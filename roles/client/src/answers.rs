@@ -147,23 +147,24 @@ pub enum Decision {
 ///
 /// Where the record has an answer already, that one counts and `decision` is dropped: two peers
 /// may have asked at the same time. `conflict` makes the answer for a request whose key has other
-/// content by now.
+/// content. `None` where nothing is recorded and nothing was decided.
 ///
 /// # Errors
 /// [`StoreError::Aborted`] when key or body are over their bounds.
 pub fn record(
     connection: &Connection,
     asked: &Asked<'_>,
-    decision: Decision,
+    decision: Option<Decision>,
     conflict: impl FnOnce() -> Answer,
     now_unix_ms: u64,
-) -> Result<NumberedAnswer, StoreError> {
+) -> Result<Option<NumberedAnswer>, StoreError> {
     let (answer, table) = match (find(connection, asked)?, decision) {
-        (Found::Given(given), _) => return Ok(given),
+        (Found::Given(given), _) => return Ok(Some(given)),
         (Found::Effect(effect), _) => (effect, Table::Given),
         (Found::Conflict, _) => (conflict(), Table::Given),
-        (Found::Nothing, Decision::Effect(effect)) => (effect, Table::Effect),
-        (Found::Nothing, Decision::Refusal(refusal)) => (refusal, Table::Given),
+        (Found::Nothing, Some(Decision::Effect(effect))) => (effect, Table::Effect),
+        (Found::Nothing, Some(Decision::Refusal(refusal))) => (refusal, Table::Given),
+        (Found::Nothing, None) => return Ok(None),
     };
     if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
         return Err(StoreError::Aborted {
@@ -199,7 +200,7 @@ pub fn record(
             sequence,
             now_unix_ms
         ])?;
-    Ok(NumberedAnswer { answer, sequence })
+    Ok(Some(NumberedAnswer { answer, sequence }))
 }
 
 enum Table {

@@ -1,8 +1,8 @@
 //! How every role talks to the hub.
 
 pub mod answers;
-pub mod delivery;
 mod backoff;
+pub mod delivery;
 pub mod hub_client;
 mod identity;
 pub mod limits;

@@ -73,3 +73,29 @@ pub const STABLE_AFTER_MS: u64 = 5_000;
 
 /// What a shutdown waits, in milliseconds, for the last messages to be written.
 pub const SHUTDOWN_FLUSH_MS: u64 = 1_000;
+
+/// Requests that a requester holds in memory, in windows: those under way, and beside them those
+/// that were put off, so that these do not block the others.
+pub const HELD_WINDOWS: usize = 4;
+
+/// Requests that one time-out without progress sends again, at most: enough to find out whether the
+/// peer is there, little enough not to bury one that is only slow.
+pub const RESEND_PER_TIMEOUT_MAX: usize = 16;
+
+/// Answers that may wait to be recorded; beyond, they stay with the channel, whose credit bounds
+/// them.
+pub const SETTLEMENTS_WAITING_MAX: usize = 1_024;
+
+/// Events that are taken off a channel at once.
+pub const EVENTS_PER_TURN_MAX: usize = 256;
+
+/// How often a requester looks after its outbox, in milliseconds: the age of what its status says.
+pub const HOUSEKEEPING_MS: u64 = 1_000;
+
+/// Answered requests that one housekeeping deletes, at most, so that it does not hold up the
+/// writers. A thousand a second is about what a busy pool adds.
+pub const ANSWERED_DELETED_PER_STEP: usize = 1_000;
+
+/// Channels of one family that a peer may have accepted at a time, whatever their labels: so one
+/// peer cannot take the places of the others.
+pub const CHANNELS_PER_PEER_MAX: usize = 4;

@@ -43,7 +43,9 @@ async fn ask(store: &Store, peer: &'static str, content: u8, decision: Decision)
         .write(move |c| {
             let content = [content; 32];
             let asked = asked(peer, &content);
-            Ok(sent(record(c, &asked, decision, conflict, 7)?))
+            Ok(sent(
+                record(c, &asked, Some(decision), conflict, 7)?.unwrap(),
+            ))
         })
         .await
         .unwrap()

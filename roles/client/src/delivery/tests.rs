@@ -173,7 +173,12 @@ fn a_reject_delays_and_what_the_hub_never_takes_is_to_be_parked() {
     for tries in 1..=3 {
         let rejected = pool
             .core
-            .rejected(pool.ordinal, RejectKind::Lasting, pool.now_ms, &mut pool.rng)
+            .rejected(
+                pool.ordinal,
+                RejectKind::Lasting,
+                pool.now_ms,
+                &mut pool.rng,
+            )
             .unwrap();
         assert_eq!((rejected.sequence, rejected.park), (2, tries == 3));
         if !rejected.park {
@@ -184,7 +189,10 @@ fn a_reject_delays_and_what_the_hub_never_takes_is_to_be_parked() {
     pool.core.forget(2);
     // A reject that comes late is about nothing.
     let (now_ms, rng) = (pool.now_ms, &mut pool.rng);
-    assert_eq!(pool.core.rejected(4, RejectKind::Lasting, now_ms, rng), None);
+    assert_eq!(
+        pool.core.rejected(4, RejectKind::Lasting, now_ms, rng),
+        None
+    );
 }
 
 #[test]

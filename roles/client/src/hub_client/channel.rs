@@ -64,12 +64,16 @@ impl ChannelHandle {
     }
 
     /// Moves up to `events_max` events to `out`. Taking messages is what raises the credit for
-    /// more.
+    /// more. Where some are left, [`Self::changed`] returns at once.
     pub fn take_events(&mut self, out: &mut Vec<ChannelEvent>, events_max: usize) {
-        self.shared.with(|core, _| {
+        let some_left = self.shared.with(|core, _| {
             let events = std::iter::from_fn(|| core.take_event(self.key));
             out.extend(events.take(events_max));
+            core.has_events(self.key)
         });
+        if some_left {
+            self.notify.notify_one();
+        }
     }
 
     /// Waits until there may be something new: an event, credit, or room for messages. May return

@@ -114,6 +114,10 @@ impl Inbox {
         Some(event)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Whether the owner has yet to hear that the channel has changed.
     pub(super) fn has_change(&self) -> bool {
         self.changes > 0

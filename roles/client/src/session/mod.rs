@@ -332,6 +332,13 @@ impl SessionCore {
         Some(event)
     }
 
+    /// Whether [`Self::take_event`] has something to give.
+    pub fn has_events(&self, key: ChannelKey) -> bool {
+        self.channels
+            .get(&key)
+            .is_some_and(|channel| !channel.inbox.is_empty())
+    }
+
     /// Hands a message to the channel: `bytes` is what comes behind the channel id. Gives its
     /// ordinal, by which a `Reject` would name it.
     pub fn send(&mut self, key: ChannelKey, msg_type: u8, bytes: &[u8]) -> Result<u64, SendError> {

@@ -13,6 +13,7 @@ use super::error::{Misbehaviour, SessionError, Step};
 use super::inbox::ChannelEvent;
 use super::setup::{Progress, closed};
 use super::{ChannelKey, ListenerKey, Phase, SessionCore, Woken};
+use crate::limits::CHANNELS_PER_PEER_MAX;
 
 impl SessionCore {
     /// Takes one frame from the hub. An error ends the connection.
@@ -234,6 +235,14 @@ impl SessionCore {
         let listener = self.listeners.get(&listener_key).ok_or("not-listening")?;
         if let Some(reason) = listener.refusal(&name) {
             return Err(reason);
+        }
+        let of_this_peer = self.channels.values().filter(|channel| {
+            channel.end == ChannelEnd::Acceptor
+                && channel.name.extension == name.extension
+                && channel.name.peer == name.peer
+        });
+        if of_this_peer.count() >= CHANNELS_PER_PEER_MAX {
+            return Err("too-many-channels");
         }
         let key = self.add_channel(Channel::new(name, ChannelEnd::Acceptor));
         if let Some(listener) = self.listeners.get_mut(&listener_key) {

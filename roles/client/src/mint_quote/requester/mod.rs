@@ -1,17 +1,25 @@
 //! The asking side: what lies in the outbox for a mint is sent until its answer is recorded.
 
+mod answer;
 mod config;
+mod held;
+mod settlement;
 mod status;
+mod task;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse,
 };
 
 pub use config::QuoteRequesterConfig;
 pub use status::{RequesterCounts, RequesterStatus};
+use task::Task;
 
 use crate::hub_client::HubClient;
 use crate::session::OpenError;
@@ -70,7 +78,24 @@ pub enum QuoteEvent {
 
 /// A handle on the requester's task; clones share it. The task ends with the last of them.
 #[derive(Clone)]
-pub struct QuoteRequester {}
+pub struct QuoteRequester {
+    shared: Arc<Shared>,
+    /// The task sees when the last clone is gone.
+    stop: Arc<watch::Sender<bool>>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What the task and the handles share.
+pub(super) struct Shared {
+    nudged: Notify,
+    status: Mutex<RequesterStatus>,
+}
+
+impl Shared {
+    pub(super) fn update(&self, f: impl FnOnce(&mut RequesterStatus)) {
+        f(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 impl QuoteRequester {
     /// Opens the channel to the mint and starts to work off the outbox in `store`, which was
@@ -81,21 +106,60 @@ impl QuoteRequester {
     /// [`OpenError::AlreadyOpen`] for a second requester of one mint on one client,
     /// [`OpenError::NotNegotiated`] when the client's configuration leaves the family out.
     pub fn start(
-        _hub: &HubClient,
-        _store: Store,
-        _config: QuoteRequesterConfig,
-        _answers: Arc<dyn QuoteAnswers>,
+        hub: &HubClient,
+        store: Store,
+        config: QuoteRequesterConfig,
+        answers: Arc<dyn QuoteAnswers>,
     ) -> Result<QuoteRequester, OpenError> {
-        unimplemented!()
+        let channel = hub.open_channel(EXT_MINT_QUOTE, &config.mint, "")?;
+        let shared = Arc::new(Shared {
+            nudged: Notify::new(),
+            status: Mutex::new(RequesterStatus::default()),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let task = Task::new(
+            Arc::clone(&shared),
+            channel,
+            hub.identity(),
+            store,
+            config,
+            answers,
+        );
+        let task = tokio::spawn(task.run(stopped));
+        Ok(QuoteRequester {
+            shared,
+            stop: Arc::new(stop),
+            task: Arc::new(Mutex::new(Some(task))),
+        })
     }
 
     /// New rows were committed to the outbox: look now, not only in a while.
     pub fn nudge(&self) {
-        unimplemented!()
+        self.shared.nudged.notify_one();
     }
 
-    /// Where it stands, as of about a second ago at most.
+    /// Where it stands; what lies on disk as of about a second ago at most.
     pub fn status(&self) -> RequesterStatus {
-        unimplemented!()
+        *self
+            .shared
+            .status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the task and waits until an answer that is being recorded is on disk. What has no
+    /// answer stays in the outbox.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the requester's task");
+        }
     }
 }

@@ -1,18 +1,27 @@
 //! The answering side: each request is issued once and gets the same answer every time.
 
+mod announcements;
+mod asked;
+mod batch;
 mod config;
+mod serve;
+mod shared;
 mod status;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use winze_messages::PeerName;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
 };
+use winze_messages::{EXT_MINT_QUOTE, PeerName};
 use winze_transport::PublicKey;
 
 pub use config::QuoteResponderConfig;
+use shared::Shared;
 pub use status::{ResponderCounts, ResponderStatus};
 
 use crate::hub_client::HubClient;
@@ -63,7 +72,12 @@ pub enum QuoteOutcome {
 
 /// A handle on the responder's tasks; clones share it. They end with the last of them.
 #[derive(Clone)]
-pub struct QuoteResponder {}
+pub struct QuoteResponder {
+    shared: Arc<Shared>,
+    /// The tasks see when the last clone is gone.
+    stop: Arc<watch::Sender<bool>>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
 
 impl QuoteResponder {
     /// Takes the channels that the listed pools open and answers what comes on them. `store` was
@@ -74,22 +88,61 @@ impl QuoteResponder {
     /// [`OpenError::ListenerExists`] for a second responder on one client,
     /// [`OpenError::NotNegotiated`] when the client's configuration leaves the family out.
     pub fn start(
-        _hub: &HubClient,
-        _store: Store,
-        _config: QuoteResponderConfig,
-        _issuer: Arc<dyn QuoteIssuer>,
+        hub: &HubClient,
+        store: Store,
+        config: QuoteResponderConfig,
+        issuer: Arc<dyn QuoteIssuer>,
     ) -> Result<QuoteResponder, OpenError> {
-        unimplemented!()
+        let names: BTreeSet<String> = config
+            .pools
+            .iter()
+            .map(|(pool, _)| pool.to_string())
+            .collect();
+        let listener = hub.accept(EXT_MINT_QUOTE, config.channels_max, move |channel| {
+            names.contains(&channel.peer)
+        })?;
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared::new(store, config, issuer));
+        let task = tokio::spawn(serve::accept_channels(
+            Arc::clone(&shared),
+            listener,
+            hub.identity().clone(),
+            stopped,
+        ));
+        Ok(QuoteResponder {
+            shared,
+            stop: Arc::new(stop),
+            task: Arc::new(Mutex::new(Some(task))),
+        })
     }
 
     /// Makes `keyset` the active one of its unit: stored with a rising serial number, sent on
     /// every open channel, and on each one that opens. The same keyset again changes nothing.
-    pub async fn announce(&self, _keyset: KeysetAnnouncement) -> Result<(), StoreError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Aborted`] for a keyset that has no encoding.
+    pub async fn announce(&self, keyset: KeysetAnnouncement) -> Result<(), StoreError> {
+        self.shared.announcements.announce(&keyset).await
     }
 
     /// Where it stands.
     pub fn status(&self) -> ResponderStatus {
-        unimplemented!()
+        self.shared.status()
+    }
+
+    /// Takes no more requests and waits until those that are with the issuer are recorded, and
+    /// handed to the connection.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the responder's task");
+        }
     }
 }

@@ -1,0 +1,56 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::announcements::Announcements;
+use super::{QuoteIssuer, QuoteResponderConfig, ResponderCounts, ResponderStatus};
+use crate::store::Store;
+
+/// What the tasks of all channels and the handles share.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) config: QuoteResponderConfig,
+    pub(super) issuer: Arc<dyn QuoteIssuer>,
+    pub(super) announcements: Announcements,
+    /// One permit for each request that may be with the issuer.
+    pub(super) under_way: Semaphore,
+    under_way_max: usize,
+    pub(super) pools_present: AtomicU64,
+    counts: Mutex<ResponderCounts>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Store,
+        config: QuoteResponderConfig,
+        issuer: Arc<dyn QuoteIssuer>,
+    ) -> Shared {
+        let under_way_max = config
+            .under_way_max
+            .max(config.batch_max)
+            .clamp(1, Semaphore::MAX_PERMITS);
+        Shared {
+            announcements: Announcements::new(store.clone()),
+            store,
+            config,
+            issuer,
+            under_way: Semaphore::new(under_way_max),
+            under_way_max,
+            pools_present: AtomicU64::new(0),
+            counts: Mutex::new(ResponderCounts::default()),
+        }
+    }
+
+    pub(super) fn count(&self, f: impl FnOnce(&mut ResponderCounts)) {
+        f(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn status(&self) -> ResponderStatus {
+        ResponderStatus {
+            pools_present: self.pools_present.load(Ordering::Relaxed),
+            under_way: (self.under_way_max - self.under_way.available_permits()) as u64,
+            counts: *self.counts.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
