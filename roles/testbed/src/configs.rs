@@ -21,7 +21,7 @@ pub struct Settings {
     pub amount_per_day_max: u64,
     /// Where templates come from; `None`: built into the pool.
     pub node: Option<NodeAccess>,
-    /// Hexadecimal script that coinbases pay to; `None`: the pool's default.
+    /// Hexadecimal script that coinbases pay to; `None`: the pool's default, which it does not have with a node.
     pub coinbase_script: Option<String>,
 }
 
@@ -105,13 +105,13 @@ amount_per_day_max = {per_day}
 /// `pool.toml`, beside the folder `keys`.
 pub fn pool(ports: &Ports, hub: SocketAddr, settings: &Settings) -> String {
     let coinbase = match &settings.coinbase_script {
-        Some(script) => format!("coinbase_script = \"{script}\"\n"),
+        Some(script) => format!("\n[coinbase]\npayout_script = \"{script}\"\n"),
         None => String::new(),
     };
     let node = match &settings.node {
         Some(node) => format!(
-            "\n[node]\nurl = \"{}\"\ncookie_file = \"{}\"\n",
-            node.url(),
+            "\n[bitcoind]\naddress = \"{}\"\ncookie_file = \"{}\"\n",
+            node.rpc,
             node.cookie_file.display()
         ),
         None => String::new(),
@@ -126,7 +126,8 @@ certificate_file = "keys/pool/certificate.toml"
 store_file = "pool.sqlite"
 minimum_zero_bits = {minimum_zero_bits}
 shares_per_minute = {shares_per_minute:.1}
-{coinbase}
+unit = "hash"
+
 [hub]
 address = "{hub}"
 authority = {{ public_key_file = "keys/hub/authority.pub" }}
@@ -134,8 +135,7 @@ authority = {{ public_key_file = "keys/hub/authority.pub" }}
 [mint]
 peer = "mint/main"
 public_key_file = "keys/mint/identity.pub"
-unit = "hash"
-{node}"#,
+{coinbase}{node}"#,
         main = ports.main(),
         http = ports.http(),
         minimum_zero_bits = settings.minimum_zero_bits,

@@ -98,8 +98,8 @@ impl fmt::Display for Role {
 pub struct Health {
     /// Status 200; any other means not ready.
     pub ready: bool,
-    /// The body.
-    pub detail: serde_json::Value,
+    /// The body: what the role says is under its key `detail`.
+    pub body: serde_json::Value,
 }
 
 /// A running deployment. Dropping it kills all processes, and then removes its folder if it is a temporary one.
@@ -160,7 +160,7 @@ impl Deployment {
                 || async {
                     match ask_health(&url).await {
                         Ok(health) if health.ready => Ok(()),
-                        Ok(health) => Err(health.detail.to_string()),
+                        Ok(health) => Err(health.body.to_string()),
                         Err(error) => Err(error.to_string()),
                     }
                 },
@@ -417,7 +417,7 @@ async fn ask_health(url: &str) -> Result<Health, TestbedError> {
     let answer = http::get(url).await?;
     Ok(Health {
         ready: answer.status == 200,
-        detail: answer.json()?,
+        body: answer.json()?,
     })
 }
 

@@ -100,6 +100,12 @@ pub enum TestbedError {
         /// What the wallet has got for it.
         redeemed: u64,
     },
+    /// The mint went away in the middle of a redemption and has not said yet what came of it.
+    #[error("quote {quote_id}: the mint does not say yet whether it was redeemed")]
+    Unfinished {
+        /// Which quote.
+        quote_id: String,
+    },
     /// There is no bitcoin node to be had.
     #[error(
         "no bitcoind: set BITCOIND_EXE, put bitcoind on the PATH, or lay one at {}", .looked_at.display()

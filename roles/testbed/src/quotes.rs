@@ -38,8 +38,8 @@ pub struct ListedQuote {
 #[derive(Deserialize)]
 struct Page {
     quotes: Vec<Row>,
+    more: bool,
     pending: u64,
-    #[serde(default)]
     refused: Vec<serde_json::Value>,
 }
 
@@ -72,7 +72,6 @@ pub async fn list(
         let page: Page = answer.ok()?;
         list.pending = page.pending;
         list.refused = page.refused.len() as u64;
-        let count = page.quotes.len();
         for row in page.quotes {
             let header_hash =
                 header_hash_from_text(&row.header_hash).map_err(|error| TestbedError::Http {
@@ -88,8 +87,7 @@ pub async fn list(
                 unit: row.unit,
             });
         }
-        // A short page is the last one; the states are of the moment that it was made.
-        if count < LIST_PAGE_QUOTES as usize {
+        if !page.more {
             return Ok(list);
         }
     }

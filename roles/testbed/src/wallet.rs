@@ -1,5 +1,6 @@
 //! A miner's wallet: cdk's own, over the mint's HTTP API.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use cdk::nuts::{CurrencyUnit, PaymentMethod, nut20};
 use cdk::wallet::WalletBuilder;
 use rand::RngCore;
 use rand::rngs::OsRng;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::error::TestbedError;
@@ -23,6 +25,15 @@ const LOCKING_KEYS: u32 = 1;
 pub struct Wallet {
     cdk: cdk::Wallet,
     locking_key: [u8; 33],
+    redemptions: Mutex<Redemptions>,
+}
+
+/// What this wallet has got for which quote. The mint's word that a quote was redeemed does not say by whom.
+#[derive(Default)]
+struct Redemptions {
+    done: BTreeMap<String, u64>,
+    /// The quote whose redemption failed in a way that may still turn out to have worked.
+    interrupted: Option<String>,
 }
 
 impl Wallet {
@@ -51,6 +62,7 @@ impl Wallet {
         Ok(Wallet {
             cdk,
             locking_key: secret.public_key().to_bytes(),
+            redemptions: Mutex::default(),
         })
     }
 
@@ -63,22 +75,26 @@ impl Wallet {
     /// repeated: what an earlier call began and could not finish is finished, and nothing is redeemed twice.
     ///
     /// # Errors
-    /// [`TestbedError::Wallet`] where the mint is away or refuses; [`TestbedError::Redeemed`] where it gave another
+    /// [`TestbedError::Wallet`] where the mint is away or refuses, or somebody else has redeemed it;
+    /// [`TestbedError::Unfinished`] while an earlier redemption may still turn out either way; [`TestbedError::Redeemed`] where it gave another
     /// amount than the quote's.
     pub async fn redeem(&self, quote_id: &str) -> Result<u64, TestbedError> {
-        // A mint that died in the middle may have signed: then the signatures are asked for again.
-        self.cdk.recover_incomplete_sagas().await?;
+        let mut redemptions = self.redemptions.lock().await;
+        self.finish_interrupted(&mut redemptions).await?;
+        if let Some(redeemed) = redemptions.done.get(quote_id) {
+            return Ok(*redeemed);
+        }
         let method = PaymentMethod::Custom(MINING_SHARE.to_owned());
         let quote = self
             .cdk
             .fetch_mint_quote_with_key_search(quote_id, Some(method), LOCKING_KEYS)
             .await?;
+        redemptions.interrupted = Some(quote_id.to_owned());
+        let proofs = self.cdk.mint(quote_id, SplitTarget::None, None).await?;
+        redemptions.interrupted = None;
+        let redeemed = proofs.iter().map(|proof| u64::from(proof.amount)).sum();
+        redemptions.done.insert(quote_id.to_owned(), redeemed);
         let worth = quote.amount.map_or(0, u64::from);
-        let mut redeemed = u64::from(quote.amount_issued);
-        if redeemed == 0 {
-            let proofs = self.cdk.mint(quote_id, SplitTarget::None, None).await?;
-            redeemed = proofs.iter().map(|proof| u64::from(proof.amount)).sum();
-        }
         if redeemed != worth {
             return Err(TestbedError::Redeemed {
                 quote_id: quote_id.to_owned(),
@@ -87,6 +103,25 @@ impl Wallet {
             });
         }
         Ok(redeemed)
+    }
+
+    /// A mint that died in the middle of a redemption may have signed: then the signatures are asked for again.
+    async fn finish_interrupted(&self, redemptions: &mut Redemptions) -> Result<(), TestbedError> {
+        let Some(quote_id) = redemptions.interrupted.clone() else {
+            return Ok(());
+        };
+        let before = self.balance().await?;
+        let report = self.cdk.recover_incomplete_sagas().await?;
+        if report.skipped + report.failed > 0 {
+            // Another redemption now, and nobody could tell whose ecash a later recovery brings.
+            return Err(TestbedError::Unfinished { quote_id });
+        }
+        let redeemed = self.balance().await?.saturating_sub(before);
+        if redeemed > 0 {
+            redemptions.done.insert(quote_id, redeemed);
+        }
+        redemptions.interrupted = None;
+        Ok(())
     }
 
     /// What the wallet holds: the sum of its unspent ecash.

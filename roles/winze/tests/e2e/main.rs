@@ -1,0 +1,34 @@
+//! End to end: the real binary, real miners and wallets; or the real hub and mint with a scripted pool between which a
+//! test can put anything.
+//!
+//! | file | what |
+//! |---|---|
+//! | `shares` | shares become ecash |
+//! | `killed` | the same while hub, pool or mint is killed |
+//! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
+//! | `hostile_hub` | a hub that alters, invents and repeats messages |
+//! | `operator` | health, metrics, and what is in no log |
+//! | `by_hand` | the files in `config/`, as the README says |
+//! | `world`, `pool`, `peer`, `evil` | the stage: hub and mint in this process, a pool and a peer by hand, a hostile hub |
+
+mod bad_quotes;
+mod by_hand;
+mod evil;
+mod hostile_hub;
+mod killed;
+mod operator;
+mod peer;
+mod pool;
+mod shares;
+mod world;
+
+use winze_testbed::{Deployment, DeploymentPlan};
+
+/// The binary under test.
+const WINZE: &str = env!("CARGO_BIN_EXE_winze");
+
+/// Hub, pool and mint as processes, ready for miners.
+async fn deployment() -> Deployment {
+    let started = Deployment::start(DeploymentPlan::new(WINZE)).await;
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
