@@ -119,7 +119,26 @@ impl Course {
             });
             blocks_found = Some(found);
         }
-        Outcome::new(&self.crew.account(), self.asked, blocks_found, &failures)
+        let held = self.held().await.unwrap_or_else(|error| {
+            failures.push(error);
+            0
+        });
+        Outcome::new(
+            &self.crew.account(),
+            self.asked,
+            held,
+            blocks_found,
+            &failures,
+        )
+    }
+
+    /// What the wallets hold.
+    async fn held(&self) -> Result<u64, DemoError> {
+        let mut held = 0_u64;
+        for wallet in self.crew.wallets() {
+            held = held.saturating_add(wallet.balance().await?);
+        }
+        Ok(held)
     }
 
     async fn flow(&mut self, view: &mut View) -> Result<(), DemoError> {

@@ -1,9 +1,12 @@
 //! What is said at the end: the object of `--json`, the summary for people, and what was not as it must be.
 
 use serde::Serialize;
-use winze_testbed::Account;
+use winze_testbed::{Account, Problem};
 
 use super::error::DemoError;
+
+/// Problems that the summary tells one by one. What went wrong once often did so a thousand times.
+const PROBLEMS_SHOWN_MAX: usize = 20;
 
 /// The last line of standard output with `--json`; its fields are documented in the command's help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,11 +47,12 @@ pub(crate) struct Asked {
 }
 
 impl Outcome {
-    /// Of a run that came to its end, or was broken off for `failures`. `blocks_found` is what the node has, where there
-    /// is one.
+    /// Of a run that came to its end, or was broken off for `failures`. `held` is what the wallets hold, `blocks_found`
+    /// what the node has, where there is one.
     pub(crate) fn new(
         account: &Account,
         asked: Asked,
+        held: u64,
         blocks_found: Option<u64>,
         failures: &[DemoError],
     ) -> Outcome {
@@ -60,14 +64,23 @@ impl Outcome {
                 account.shares_accepted()
             ));
         }
-        problems.extend(account.problems().iter().map(ToString::to_string));
+        // The account knows what the wallets hold only where it was settled; `held` is always of now.
+        let share_by_share = account.problems().into_iter();
+        let share_by_share =
+            share_by_share.filter(|it| !matches!(it, Problem::WrongBalance { .. }));
+        problems.extend(share_by_share.map(|problem| problem.to_string()));
+        let expected = account.ecash_expected();
+        if held != expected {
+            let problem = Problem::WrongBalance { held, expected };
+            problems.push(problem.to_string());
+        }
         Outcome {
             report: Report {
                 shares_accepted: account.shares_accepted(),
                 quotes_issued: account.quotes_issued(),
                 quotes_redeemed: account.quotes_redeemed(),
-                ecash_redeemed: account.ecash_redeemed(),
-                ecash_expected: account.ecash_expected(),
+                ecash_redeemed: held,
+                ecash_expected: expected,
                 blocks_found: blocks_found.unwrap_or_else(|| account.blocks_found()),
                 quote_latency_ms: Latency {
                     p50: account.quote_latency_ms(50),
@@ -116,7 +129,12 @@ impl Outcome {
             lines.push("Every accepted share became exactly one redeemed quote.".to_owned());
         } else {
             lines.push("NOT as it must be:".to_owned());
-            lines.extend(self.problems.iter().map(|problem| format!("- {problem}")));
+            let shown = self.problems.iter().take(PROBLEMS_SHOWN_MAX);
+            lines.extend(shown.map(|problem| format!("- {problem}")));
+            let more = self.problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+            if more > 0 {
+                lines.push(format!("- and {more} more"));
+            }
         }
         lines.push(String::new());
         lines.join("\n")
@@ -163,9 +181,12 @@ mod tests {
             miners: 2,
             node: false,
         };
-        let outcome = Outcome::new(&Account::new(16), asked, None, &[]);
+        let outcome = Outcome::new(&Account::new(16), asked, 0, None, &[]);
         assert_eq!(outcome.problems, ["5 shares were asked for and 0 accepted"]);
-        let outcome = Outcome::new(&Account::new(16), asked, Some(0), &[DemoError::NoBlock]);
+        let outcome = Outcome::new(&Account::new(16), asked, 7, None, &[]);
+        assert_eq!(outcome.problems.len(), 2, "7 hash without a share");
+        assert_eq!(outcome.report.ecash_redeemed, 7);
+        let outcome = Outcome::new(&Account::new(16), asked, 0, Some(0), &[DemoError::NoBlock]);
         assert_eq!(outcome.problems.len(), 2);
         let summary = outcome.summary(asked);
         assert!(
