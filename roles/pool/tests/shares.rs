@@ -1,0 +1,227 @@
+//! Shares over real connections, and what becomes of them.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::miner::{ALICE, Answer, Miner, connect, open};
+use support::mint::TestMint;
+use support::{World, get, metric, nobody, until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use winze_client::Store;
+use winze_messages::text::header_hash_to_text;
+use winze_miner::{ChannelKind, ClientError};
+
+async fn ready(http: std::net::SocketAddr) {
+    until("the pool is ready", || async {
+        (get(http, "/health").await.0 == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_share_becomes_a_quote_that_its_miner_hears_of() {
+    let world = World::new();
+    let (hub_addr, hub) = world.start_hub().await;
+    let mint = TestMint::start(&world, hub_addr, false).await;
+    let pool = world.start_pool(hub_addr, "", "").await;
+    ready(pool.http).await;
+
+    let mut amounts = BTreeMap::new();
+    for kind in [ChannelKind::Standard, ChannelKind::Extended] {
+        let mut alice = Miner::start(pool.mining, world.authority, kind).await;
+        let mut accepted = 0;
+        for _ in 0..25 {
+            let share = alice.find().await;
+            amounts.insert(share.header_hash, 1_u64 << (share.zero_bits - 8));
+            alice.submit(&share).await;
+        }
+        while accepted < 25 {
+            match alice.answer().await {
+                Answer::Accepted { last, count } => {
+                    accepted += count;
+                    assert_eq!(last, accepted, "in order, and none counted twice");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        alice.wait_for_quotes(25).await;
+        for quote in &alice.quotes {
+            assert_eq!(amounts[&quote.header_hash], quote.amount);
+        }
+    }
+
+    let (status, page) = get(pool.http, &format!("/v1/quotes/{ALICE}?limit=30")).await;
+    assert_eq!(
+        (status, &page["more"], &page["pending"]),
+        (200, &true.into(), &0.into())
+    );
+    let mut listed = page["quotes"].as_array().unwrap().clone();
+    let after = &listed.last().unwrap()["sequence"];
+    let (_, page) = get(pool.http, &format!("/v1/quotes/{ALICE}?after={after}")).await;
+    listed.extend(page["quotes"].as_array().unwrap().clone());
+    let listed: BTreeMap<String, u64> = listed
+        .iter()
+        .map(|quote| {
+            let hash = quote["header_hash"].as_str().unwrap().to_owned();
+            (hash, quote["amount"].as_u64().unwrap())
+        })
+        .collect();
+    let expected: BTreeMap<String, u64> = amounts
+        .iter()
+        .map(|(hash, amount)| (header_hash_to_text(hash), *amount))
+        .collect();
+    assert_eq!(listed, expected);
+    assert_eq!(
+        metric(pool.http, "winze_pool_shares_accepted_total").await,
+        50.0
+    );
+    assert_eq!(
+        metric(pool.http, "winze_pool_quotes_issued_total").await,
+        50.0
+    );
+
+    pool.running.stop().await;
+    mint.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_taken_while_the_hub_is_away_outlive_the_pool_and_are_paid_once() {
+    let world = World::new();
+    world.seed_keyset().await;
+    let pool = world.start_pool(nobody(), "", "").await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Extended).await;
+    let mut shares = Vec::new();
+    for _ in 0..5 {
+        let share = alice.find().await;
+        assert_eq!(alice.ask(&share).await, Ok(()));
+        assert_eq!(alice.ask(&share).await, Err("duplicate-share".to_owned()));
+        shares.push(share);
+    }
+    let (_, page) = get(pool.http, &format!("/v1/quotes/{ALICE}")).await;
+    assert_eq!(page["pending"], 5);
+    pool.running.stop().await;
+
+    let (hub_addr, hub) = world.start_hub().await;
+    let mint = TestMint::start(&world, hub_addr, false).await;
+    let pool = world.start_pool(hub_addr, "", "").await;
+    // What was work before the restart is none now, whatever job number it names.
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Extended).await;
+    alice.find().await;
+    for share in &shares {
+        assert!(alice.ask(share).await.is_err());
+    }
+    until("all quotes", || async {
+        let (_, page) = get(pool.http, &format!("/v1/quotes/{ALICE}")).await;
+        (page["pending"] == 0).then_some(())
+    })
+    .await;
+    let (_, page) = get(pool.http, &format!("/v1/quotes/{ALICE}")).await;
+    assert_eq!(page["quotes"].as_array().unwrap().len(), 5);
+    alice.wait_for_quotes(5).await;
+
+    pool.running.stop().await;
+    mint.stop().await;
+    hub.stop().await;
+    // And in the store each share stands once.
+    let store = Store::open(&world.at("pool.sqlite"), &[]).unwrap();
+    let count = store.read(|connection| {
+        Ok(connection.query_row(
+            "SELECT count(*) FROM pool_share WHERE state = 1",
+            [],
+            |row| row.get::<_, u64>(0),
+        )?)
+    });
+    assert_eq!(count.await.unwrap(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_too_many_quotes_wait_the_next_share_is_refused_with_the_reason() {
+    let world = World::new();
+    world.seed_keyset().await;
+    let pool = world
+        .start_pool(nobody(), "quotes_waiting_max = 3", "")
+        .await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        let share = alice.find().await;
+        answers.push(alice.ask(&share).await);
+    }
+    let full = Err("quote-backlog-full".to_owned());
+    assert_eq!(answers, [Ok(()), Ok(()), Ok(()), full.clone(), full]);
+    let refused = "winze_pool_shares_refused_total{reason=\"quote-backlog-full\"}";
+    assert_eq!(metric(pool.http, refused).await, 2.0);
+    pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_mint_there_is_nothing_to_mine_for() {
+    let world = World::new();
+    let pool = world.start_pool(nobody(), "", "").await;
+    let mut client = connect(pool.mining, world.authority).await;
+    let refused = open(&mut client, ALICE, ChannelKind::Standard).await;
+    let Err(ClientError::OpenRefused { error_code }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error_code, "mint-keyset-unknown");
+    let (status, health) = get(pool.http, "/health").await;
+    assert_eq!((status, &health["ready"]), (503, &false.into()));
+
+    let (status, answer) = get(pool.http, "/v1/quotes/0279be").await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"].as_str().unwrap().contains("66 hex digits"),
+        "{answer}"
+    );
+    pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mint_that_refuses_is_heard_of_by_the_miner_and_in_the_list() {
+    let world = World::new();
+    let (hub_addr, hub) = world.start_hub().await;
+    let mint = TestMint::start(&world, hub_addr, true).await;
+    let pool = world.start_pool(hub_addr, "", "").await;
+    ready(pool.http).await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+    let share = alice.find().await;
+    assert_eq!(alice.ask(&share).await, Ok(()));
+    let refused = until("the refusal", || async {
+        let (_, page) = get(pool.http, &format!("/v1/quotes/{ALICE}")).await;
+        page["refused"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(
+        refused["header_hash"],
+        header_hash_to_text(&share.header_hash)
+    );
+    assert_eq!(refused["error_message"], "not this pool");
+    pool.running.stop().await;
+    mint.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_talks_nonsense_disturbs_nobody() {
+    let world = World::new();
+    world.seed_keyset().await;
+    let pool = world.start_pool(nobody(), "", "").await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+
+    let mut stranger = tokio::net::TcpStream::connect(pool.mining).await.unwrap();
+    stranger.write_all(&[0x5a; 500]).await.unwrap();
+    let mut heard = Vec::new();
+    // The handshake's answer and then the end; a reset is an end too.
+    let _ = within(stranger.read_to_end(&mut heard)).await;
+    assert!(
+        heard.len() <= winze_transport::ACT_2_BYTES,
+        "{} bytes",
+        heard.len()
+    );
+
+    let share = alice.find().await;
+    assert_eq!(alice.ask(&share).await, Ok(()));
+    pool.running.stop().await;
+}
