@@ -166,7 +166,9 @@ async fn one_that_asks_and_never_reads_is_closed_at_the_bound_of_its_answers() {
     let exchange = Exchange::start(&hub).await;
     let mut deaf = Peer::dial_with_small_buffer(&hub).await;
     deaf.authenticate(BAD_POOL).await;
-    let request = HubMessage::from(open_channel(0x4b00, &"x".repeat(200)))
+    // Refused, and with the longest answer that there is.
+    let peer = format!("{}/{}", "x".repeat(32), "y".repeat(32));
+    let request = HubMessage::from(open_channel(0x4b00, &peer))
         .to_frame()
         .unwrap();
     // Enough for every buffer between the two: the hub stops reading before that.

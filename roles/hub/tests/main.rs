@@ -5,3 +5,4 @@ mod bad_timing;
 mod common;
 mod identity;
 mod operator;
+mod reference_client;

@@ -149,6 +149,31 @@ fn a_refused_channel_ends_with_the_acceptors_own_code() {
 }
 
 #[test]
+fn an_offer_that_was_not_taken_carries_nothing_either_way() {
+    let mut net = Net::new();
+    let (pool, mint) = (net.connect(POOL), net.connect(MINT));
+    let opened = net.open(pool, VENDOR, "");
+    let offer = net.offer(mint);
+    for (conn, channel_id) in [(pool, opened.channel_id), (mint, offer.channel_id)] {
+        net.send(conn, [vendor(channel_id, 1, 10)]);
+        let seen = net.receive(conn);
+        assert!(
+            matches!(&seen[..], [Seen::Hub(HubMessage::Reject(reject))]
+                if reject.error_code == "peer-away" && reject.ordinal == 1),
+            "{seen:?}"
+        );
+    }
+    net.accept(mint, offer.channel_id, PLENTY);
+    net.receive(pool);
+    net.send(mint, [vendor(offer.channel_id, 2, 10)]);
+    assert_eq!(numbers(net.receive(pool)), [2]);
+
+    // An id that the client opened itself is none to accept.
+    net.accept(pool, opened.channel_id, PLENTY);
+    assert_eq!(close_of(&net.receive(pool)).0, "malformed");
+}
+
+#[test]
 fn whoever_closes_a_channel_is_heard_to_the_end_first() {
     let mut net = Net::new();
     let ends = net.joined(VENDOR, Totals::default());
