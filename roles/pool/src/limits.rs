@@ -103,6 +103,10 @@ pub const NODE_TIMEOUT_S: u64 = 30;
 pub const NODE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(15));
 
+/// Age of the newest template, in seconds, beyond which `/health` says not ready: the longest refresh interval that the
+/// configuration allows is 600 s, so a source that answers is never as far behind.
+pub const TEMPLATE_AGE_READY_S: u64 = 700;
+
 /// Found blocks that may wait for their submission. More at a time means a chain without difficulty
 /// (regtest); the rest is dropped and counted, the shares stay.
 pub const BLOCKS_QUEUED_MAX: usize = 64;

@@ -2,6 +2,12 @@
 
 mod support;
 
+use bitcoin::absolute::LockTime;
+use bitcoin::transaction::Version;
+use bitcoin::{
+    Address, Amount, Network, OutPoint, Script, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
+    Witness,
+};
 use serde_json::json;
 use support::miner::Miner;
 use support::node::{self, Node};
@@ -19,6 +25,7 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
         return;
     };
     let node = Node::start(&executable).await;
+    let txid = spend_the_first_coin(&node).await;
     let world = World::new();
     world.seed_keyset().await;
     let script = "51201111111111111111111111111111111111111111111111111111111111111111";
@@ -40,7 +47,7 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     })
     .await;
 
-    for (kind, height) in [(ChannelKind::Standard, 2), (ChannelKind::Extended, 3)] {
+    for (kind, height) in [(ChannelKind::Standard, 103), (ChannelKind::Extended, 104)] {
         let mut alice = Miner::start(pool.mining, world.authority, kind).await;
         let share = alice.find().await;
         assert!(share.meets_network_target);
@@ -56,7 +63,10 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
         let block = node.call("getblock", json!([hash, 2])).await;
         let outputs = block["tx"][0]["vout"].as_array().unwrap();
         assert_eq!(outputs[0]["scriptPubKey"]["hex"], script);
-        assert_eq!(outputs[0]["value"], 50.0);
+        // The first block has the transaction and its fee.
+        let first = height == 103;
+        assert_eq!(outputs[0]["value"], if first { 50.01 } else { 50.0 });
+        assert_eq!(block["tx"][1]["txid"].as_str(), first.then_some(&txid[..]));
         assert_eq!(outputs[1]["value"], 0.0, "the witness commitment");
         until("the next template", || async {
             let next = metric(pool.http, "winze_pool_template_height ").await;
@@ -67,4 +77,33 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     let accepted = "winze_pool_blocks_found_total{outcome=\"accepted\"}";
     assert_eq!(metric(pool.http, accepted).await, 2.0);
     pool.running.stop().await;
+}
+
+/// Makes 101 blocks, so that the first of them can be spent, and has the node take a transaction that does, with a witness
+/// and a fee of 0.01. Anyone may: the coin's script is OP_TRUE.
+async fn spend_the_first_coin(node: &Node) -> String {
+    let anyone = Script::from_bytes(&[0x51]);
+    let address = Address::p2wsh(anyone, Network::Regtest);
+    let blocks = node
+        .call("generatetoaddress", json!([101, address.to_string()]))
+        .await;
+    let block = node.call("getblock", json!([blocks[0], 1])).await;
+    let coin = block["tx"][0].as_str().unwrap();
+    let transaction = Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::new(coin.parse().unwrap(), 0),
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::from_slice(&[anyone.as_bytes()]),
+        }],
+        output: vec![TxOut {
+            value: Amount::from_sat(4_999_000_000),
+            script_pubkey: address.script_pubkey(),
+        }],
+    };
+    let text = bitcoin::consensus::encode::serialize_hex(&transaction);
+    let txid = node.call("sendrawtransaction", json!([text, 0])).await;
+    txid.as_str().unwrap().to_owned()
 }

@@ -304,6 +304,13 @@ impl MiningChannel {
         self.retarget(hashrate, None).is_ok() && self.target() != before
     }
 
+    /// As if variable difficulty had begun to count `seconds` ago and seen `shares` since.
+    #[cfg(test)]
+    pub(super) fn backdate_vardiff(&mut self, seconds: u64, shares: u32) {
+        self.vardiff.timestamp_of_last_update -= seconds;
+        self.vardiff.shares_since_last_update = shares;
+    }
+
     /// Tells the miner the target of jobs to come.
     pub fn set_target(&self) -> Frame {
         let message = SetTargetOwned {

@@ -8,6 +8,7 @@ use winze_runtime::metrics::{Registry, text};
 use winze_runtime::ops_http::{Health, OpsState};
 
 use super::PoolState;
+use crate::limits::TEMPLATE_AGE_READY_S;
 
 /// The closures hold no part of the pool alive: its end does not wait for the HTTP port's.
 pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -> OpsState {
@@ -26,8 +27,8 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
     )
 }
 
-/// Ready is: miners can open channels, and their quotes travel. A pool that is not connected to the hub goes on taking
-/// shares, whose requests wait.
+/// Ready is: miners can open channels, what they mine on is not outdated, and their quotes travel. A pool that is not
+/// connected to the hub, or whose bitcoin node is away, goes on taking shares; the operator is the one to know.
 fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
     let Some(state) = state.upgrade() else {
         return Health {
@@ -36,15 +37,23 @@ fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
         };
     };
     let keyset = state.keyset.borrow().as_ref().map(hex::encode);
-    let height = height(&state);
+    let (height, age_s) = match &*state.templates.borrow() {
+        Some(work) => (
+            Some(work.template.height),
+            Some(work.fetched.elapsed().as_secs()),
+        ),
+        None => (None, None),
+    };
+    let template_fresh = age_s.is_some_and(|age_s| age_s <= TEMPLATE_AGE_READY_S);
     let requests: RequesterStatus = state.requester.status();
     Health {
-        ready: hub_connected && keyset.is_some() && height.is_some(),
+        ready: hub_connected && keyset.is_some() && template_fresh,
         detail: json!({
             "hub_connected": hub_connected,
             "mint_present": requests.peer_present,
             "mint_keyset_id": keyset,
             "template_height": height,
+            "template_age_s": age_s,
             "channels": state.metrics.channels.get(),
             "quotes_waiting": requests.waiting,
             "quotes_parked": requests.parked,

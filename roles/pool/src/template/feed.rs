@@ -1,7 +1,7 @@
 //! A source's templates as a stream, and its way back for found blocks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -16,6 +16,8 @@ pub struct Work {
     pub template_id: u64,
     /// The template.
     pub template: Arc<Template>,
+    /// When the source gave it.
+    pub fetched: Instant,
 }
 
 /// Fetches templates until its future is dropped: at the start, when the tip moves, when `nudge` is notified, and
@@ -41,6 +43,7 @@ pub async fn fetch_templates(
                 sink.send_replace(Some(Work {
                     template_id,
                     template: Arc::new(template),
+                    fetched: Instant::now(),
                 }));
                 tokio::select! {
                     () = source.tip_changed(prev_hash) => {}

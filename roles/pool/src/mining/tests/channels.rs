@@ -122,6 +122,31 @@ fn a_target_holds_for_the_jobs_after_it() {
 }
 
 #[test]
+fn a_miner_that_is_faster_than_it_said_gets_harder_work_and_back_again() {
+    let minimum = MinimumWork::new(8).target();
+    let mut alice = connected();
+    alice.open_standard(ALICE, 1.0);
+    assert_eq!(alice.target, minimum);
+    let channel = alice.pool.channels.get_mut(&alice.channel_id).unwrap();
+    channel.backdate_vardiff(60, 500);
+    assert!(alice.tick(4_999).is_empty(), "not every second");
+    let harder = alice.tick(5_000);
+    assert_eq!(
+        types(&harder),
+        [MESSAGE_TYPE_SET_TARGET, MESSAGE_TYPE_NEW_MINING_JOB]
+    );
+    assert!(alice.target < minimum);
+
+    // Then it finds nothing for hours.
+    for round in 2..20 {
+        let channel = alice.pool.channels.get_mut(&alice.channel_id).unwrap();
+        channel.backdate_vardiff(600, 0);
+        alice.tick(round * 5_000);
+    }
+    assert_eq!(alice.target, minimum, "as easy as it gets, and no easier");
+}
+
+#[test]
 fn an_update_that_makes_no_sense_is_answered_and_changes_nothing() {
     let mut alice = connected();
     alice.open_standard(ALICE, 1.0);

@@ -58,6 +58,7 @@ pub fn work(template_id: u64, template: Template) -> Work {
     Work {
         template_id,
         template: Arc::new(template),
+        fetched: std::time::Instant::now(),
     }
 }
 
@@ -147,6 +148,13 @@ impl Rig {
     pub fn recorded(&mut self, outcomes: Vec<(AcceptedShare, Recorded)>) -> Vec<Action> {
         let mut out = Vec::new();
         self.pool.recorded(outcomes, &mut out);
+        self.listen(&out);
+        out
+    }
+
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.pool.tick(now_ms, &mut out);
         self.listen(&out);
         out
     }
