@@ -6,7 +6,7 @@ use serde::Deserialize;
 use winze_messages::names::PeerName;
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
-use crate::core::{ListedPeer, RegistryError};
+use crate::core::{HubCore, ListedPeer};
 use crate::limits::HubLimits;
 
 /// A hub's configuration file. Unknown keys are refused; relative paths start at the file's folder.
@@ -83,24 +83,24 @@ impl HubConfig {
     /// # Errors
     /// The first value that cannot be used.
     pub fn check(&self) -> Result<(), InvalidValue> {
+        self.core().map(drop)
+    }
+
+    /// The state machine for this configuration.
+    pub(crate) fn core(&self) -> Result<HubCore, InvalidValue> {
         if let Some((key, message)) = self.limits.problem() {
             return Err(InvalidValue {
                 key: format!("limits.{key}"),
                 message,
             });
         }
-        let listed = self.listed_peers()?;
-        crate::core::HubCore::new(&listed, self.limits.clone()).map_err(invalid_list)?;
-        Ok(())
-    }
-
-    /// The list of peers with names parsed and keys read.
-    ///
-    /// # Errors
-    /// The first entry that cannot be used.
-    pub fn listed_peers(&self) -> Result<Vec<ListedPeer>, InvalidValue> {
         let entries = self.peers.iter().enumerate();
-        entries.map(|(index, peer)| peer.listed(index)).collect()
+        let listed = entries.map(|(index, peer)| peer.listed(index));
+        let listed = listed.collect::<Result<Vec<_>, _>>()?;
+        HubCore::new(&listed, self.limits.clone()).map_err(|contradiction| InvalidValue {
+            key: "peers".to_owned(),
+            message: contradiction.to_string(),
+        })
     }
 }
 
@@ -130,13 +130,5 @@ impl PeerConfig {
             public_key,
             may_open: may_open.collect::<Result<_, _>>()?,
         })
-    }
-}
-
-/// A list that contradicts itself, as a problem of the key `peers`.
-pub(crate) fn invalid_list(error: RegistryError) -> InvalidValue {
-    InvalidValue {
-        key: "peers".to_owned(),
-        message: error.to_string(),
     }
 }

@@ -44,7 +44,7 @@ async fn messages_before_authentication() {
         later.send(early).await;
         later.closed_with("not-authenticated").await;
     }
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 fn open_channel_frame() -> Frame {
@@ -68,8 +68,8 @@ async fn a_channel_that_the_list_does_not_allow() {
         };
         assert_eq!(error.error_code, "not-allowed");
     }
-    pool.is_served().await;
-    exchange.is_undisturbed().await;
+    pool.still_answers().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -88,14 +88,14 @@ async fn an_unknown_message_of_a_known_extension() {
         ),
         ("unknown-message", id, 1)
     );
-    pool.is_served().await;
+    pool.still_answers().await;
 
     pool.send(frame(EXT_HUB, 0x99, b"")).await;
     pool.closed_with("unknown-message").await;
     let mut pool = Peer::connect(&hub, BAD_POOL).await;
     pool.send(frame(EXT_MINT_QUOTE, 0x80, b"")).await;
     pool.closed_with("unknown-message").await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -107,9 +107,9 @@ async fn an_unknown_extension_without_the_channel_bit_is_ignored_at_any_time() {
     pool.send(unknown.clone()).await;
     pool.authenticate(BAD_POOL).await;
     pool.send(unknown).await;
-    pool.is_served().await;
+    pool.still_answers().await;
     assert_eq!(hub.metric("winze_hub_messages_ignored_total").await, 2);
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_length_beyond_the_limit() {
     let too_long = pool.encrypt(&channel_frame(VENDOR, 1, id, &[0; 65_533]));
     pool.send_raw(&too_long[..header_bytes]).await.unwrap();
     pool.closed_with("payload-too-long").await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_body_that_does_not_decode_or_has_bytes_left_over() {
         close.detail.contains("SetupConnection.device_id"),
         "{close:?}"
     );
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn bytes_that_are_no_frame_of_this_connection() {
     altered[3] ^= 1;
     pool.send_raw(&altered).await.unwrap();
     pool.closed_with("malformed").await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn credit_exceeded() {
     for _ in 0..4 {
         pool.send(quote_request(id)).await;
     }
-    pool.is_served().await;
+    pool.still_answers().await;
     assert_eq!(hub.metric("winze_hub_queued_messages").await, 4);
     let exchange = Exchange::start(&hub).await;
     pool.send(quote_request(id)).await;
@@ -228,6 +228,6 @@ async fn credit_exceeded() {
     assert_eq!(hub.metric("winze_hub_messages_purged_total").await, 4);
     mint.wait_for(|message| matches!(message, HubMessage::Presence(presence) if !presence.present))
         .await;
-    mint.is_served().await;
-    exchange.is_undisturbed().await;
+    mint.still_answers().await;
+    exchange.was_undisturbed().await;
 }

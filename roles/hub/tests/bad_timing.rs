@@ -62,7 +62,7 @@ async fn a_handshake_of_one_byte_after_the_other_is_cut_off() {
     };
     assert!(soon("the end", closed).await);
     assert_eq!(hub.metric("winze_hub_handshake_failures_total").await, 1);
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn steps_of_one_byte_after_the_other_are_cut_off() {
         close_reason(trickle(&mut slow, &bytes).await),
         "setup-timeout"
     );
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_authenticated_client_of_one_byte_after_the_other_is_idle() {
         close_reason(trickle(&mut slow, &bytes).await),
         "idle-timeout"
     );
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -116,8 +116,8 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_goes() {
     };
     soon("pings", answered).await;
     dead.closed_with("idle-timeout").await;
-    quiet.is_served().await;
-    exchange.is_undisturbed().await;
+    quiet.still_answers().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -156,8 +156,8 @@ async fn one_that_never_reads_holds_back_its_sender_and_is_closed() {
     assert!(!presence.present);
     let series = "winze_hub_closes_total{reason=\"unread\"}";
     assert_eq!(hub.metric(series).await, 1);
-    pool.is_served().await;
-    exchange.is_undisturbed().await;
+    pool.still_answers().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn one_that_asks_and_never_reads_is_closed_at_the_bound_of_its_answers() {
     }
     let series = "winze_hub_closes_total{reason=\"control-overflow\"}";
     hub.metric_reaches(series, 1).await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_hub_that_is_full_says_so_and_serves_on() {
     let series = "winze_hub_closes_total{reason=\"gone\"}";
     hub.metric_reaches(series, 1).await;
     Peer::connect(&hub, BAD_POOL).await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn an_address_with_too_many_connections_is_not_heard() {
     hub.metric_reaches("winze_hub_handshake_failures_total", 1)
         .await;
     Peer::connect(&hub, BAD_POOL).await;
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]

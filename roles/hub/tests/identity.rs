@@ -41,7 +41,7 @@ async fn a_client_refuses_a_hub_that_its_authority_did_not_certify() {
         ),
         "{refused}"
     );
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_client_refuses_a_hub_whose_certificate_has_expired() {
         ),
         "{refused}"
     );
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_key_that_is_not_listed_is_not_let_in() {
     assert_eq!(code, "unlisted-key");
     let series = "winze_hub_setup_refusals_total{reason=\"unlisted-key\"}";
     assert_eq!(hub.metric(series).await, 1);
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -118,10 +118,10 @@ async fn the_right_key_with_a_wrong_or_a_replayed_signature_is_not_let_in() {
     real.set_up().await;
     let recorded = proof(BAD_MINT, &real.transcript);
     real.say(recorded.clone()).await;
-    real.is_served().await;
+    real.still_answers().await;
     assert_eq!(refusal(&hub, |_| recorded).await, "bad-signature");
-    real.is_served().await;
-    exchange.is_undisturbed().await;
+    real.still_answers().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_role_or_a_name_that_is_not_the_keys_is_not_let_in() {
         let code = refusal(&hub, |transcript| sign(BAD_MINT, claimed, transcript)).await;
         assert_eq!(code, "identity-mismatch", "{claimed}");
     }
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
 }
 
 #[tokio::test]
@@ -143,6 +143,6 @@ async fn the_same_identity_twice_leaves_the_newer_connection() {
     let mut newer = Peer::connect(&hub, BAD_MINT).await;
     let close = older.closed_with("replaced").await;
     assert!(close.retry_after_ms > 0);
-    newer.is_served().await;
-    exchange.is_undisturbed().await;
+    newer.still_answers().await;
+    exchange.was_undisturbed().await;
 }

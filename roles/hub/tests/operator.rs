@@ -102,7 +102,7 @@ async fn no_log_at_any_level_shows_the_hubs_secret() {
         .await;
     let last = stranger.last_words().await;
     assert!(matches!(last, HubMessage::AuthenticateError(_)));
-    exchange.is_undisturbed().await;
+    exchange.was_undisturbed().await;
     hub.stopped().await;
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

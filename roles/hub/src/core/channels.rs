@@ -63,7 +63,7 @@ impl Channels {
         &self,
         acceptor: PeerId,
     ) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
-        self.from_name(first_name(acceptor, PeerId(0)))
+        self.names_from(first_name(acceptor, PeerId(0)))
             .take_while(move |(name, _)| name.acceptor == acceptor)
     }
 
@@ -73,11 +73,14 @@ impl Channels {
         opener: PeerId,
         acceptor: PeerId,
     ) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
-        self.from_name(first_name(acceptor, opener))
+        self.names_from(first_name(acceptor, opener))
             .take_while(move |(name, _)| name.acceptor == acceptor && name.opener == opener)
     }
 
-    fn from_name(&self, first: ChannelName) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
+    fn names_from(
+        &self,
+        first: ChannelName,
+    ) -> impl Iterator<Item = (&Arc<ChannelName>, &Channel)> {
         self.by_name
             .range::<ChannelName, _>((Bound::Included(&first), Bound::Unbounded))
     }

@@ -9,8 +9,8 @@
 //!    first, then channels take turns. What is not polled stays where it is counted, so a client that does not read
 //!    holds back its own senders and costs no more than the windows.
 //!
-//! The same inputs give the same outputs. Where to read on: [`setup`] is a connection's way to its identity,
-//! [`lifecycle`] a channel's way through its ends, [`forward`] that of a message, [`end`] what an end is told.
+//! The same inputs give the same outputs. Where to read on: `setup` is a connection's way to its identity, `lifecycle` a
+//! channel's way through its ends, `forward` that of a message, `end` what an end is told.
 
 mod channels;
 mod connection;

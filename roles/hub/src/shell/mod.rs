@@ -24,8 +24,8 @@ use winze_runtime::keyfile::{self, KeyFileError};
 use winze_runtime::ops_http::{self, OpsState};
 use winze_transport::{CertificateError, ServerIdentity};
 
-use crate::config::{HubConfig, InvalidValue, invalid_list};
-use crate::core::{ConnId, HubCore};
+use crate::config::{HubConfig, InvalidValue};
+use crate::core::ConnId;
 use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
 use admission::Admission;
@@ -94,9 +94,7 @@ impl Hub {
     /// Every [`HubError`] but [`HubError::Http`]. A certificate that is not valid now is one of them: no client would
     /// connect.
     pub async fn bind(config: HubConfig) -> Result<BoundHub, HubError> {
-        config.check()?;
-        let peers = config.listed_peers()?;
-        let core = HubCore::new(&peers, config.limits.clone()).map_err(invalid_list)?;
+        let core = config.core()?;
         let identity =
             keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)?;
         let certificate = identity.certificate();

@@ -48,7 +48,7 @@ impl Exchange {
     }
 
     /// Fails if either was closed, refused, told of a change, or has stopped getting answers.
-    pub async fn is_undisturbed(mut self) {
+    pub async fn was_undisturbed(mut self) {
         self.more_quotes().await;
         self.stop_pool.send(true).unwrap();
         // The pool stays connected until the mint has stopped, which would be told of its going.

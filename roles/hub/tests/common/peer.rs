@@ -214,8 +214,8 @@ impl Peer {
         }
     }
 
-    /// Whether the hub still answers.
-    pub async fn is_served(&mut self) {
+    /// Waits for an answer: the connection lasts, and the hub has taken all that was sent on it.
+    pub async fn still_answers(&mut self) {
         self.say(Ping { nonce: 0xa11e }).await;
         self.wait_for(|message| matches!(message, HubMessage::Pong(pong) if pong.nonce == 0xa11e))
             .await;
