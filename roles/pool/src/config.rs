@@ -13,7 +13,8 @@ pub use check::{Checked, InvalidValue, Login, Source};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolConfig {
-    /// This pool's name: at the hub it is `pool/<name>`. 1 to 32 characters out of `a-z`, `0-9` and `-`. Default `main`.
+    /// This pool's name: at the hub it is `pool/<name>`. 1 to 32 characters out of `a-z`, `0-9` and `-`. Default
+    /// `main`.
     #[serde(default = "default_name")]
     pub name: String,
     /// The secret key of this pool's identity at the hub (mode 0600, made by `winze keys`).
@@ -29,7 +30,8 @@ pub struct PoolConfig {
     /// authentication. Port 0 takes a free one. Default `127.0.0.1:9255`.
     #[serde(default = "default_http_listen")]
     pub http_listen: SocketAddr,
-    /// The mining server's static secret key (mode 0600). Not the identity at the hub: miners know it by its certificate.
+    /// The mining server's static secret key (mode 0600). Not the identity at the hub: miners know it by its
+    /// certificate.
     pub static_key_file: ConfigPath,
     /// The authority's certificate for the static key.
     pub certificate_file: ConfigPath,
@@ -38,21 +40,21 @@ pub struct PoolConfig {
     /// The unit of the quotes, in lower case, at most 32 characters out of `a-z`, `0-9`, `-` and `_`. Default `hash`.
     #[serde(default = "default_unit")]
     pub unit: String,
-    /// The least work that earns a quote, in leading zero bits of a share's hash: 0 to 96. A share with `n` of them is
-    /// worth `2^(n - minimum_zero_bits)`. No channel's target is easier. Default 32, about 4 billion hashes.
+    /// The least work that earns a quote, in leading zero bits of a share's hash: 0 to 96. A share with `n` of them
+    /// is worth `2^(n - minimum_zero_bits)`. No channel's target is easier. Default 32, about 4 billion hashes.
     #[serde(default = "default_minimum_zero_bits")]
     pub minimum_zero_bits: u8,
     /// Shares a minute that each channel's target is set for: 0.1 to 6000. Default 6.
     #[serde(default = "default_shares_per_minute")]
     pub shares_per_minute: f32,
-    /// Quotes that may wait for the mint. While as many wait, shares are refused with `quote-backlog-full`. 1 to 2^40.
-    /// Default 1000000, about 400 MB on disk.
+    /// Quotes that may wait for the mint. While as many wait, shares are refused with `quote-backlog-full`. 1 to
+    /// 2^40. Default 1000000, about 450 MB on disk.
     #[serde(default = "default_quotes_waiting_max")]
     pub quotes_waiting_max: u64,
     /// Miners' connections at a time, 1 to 65536. One more is closed unheard. Default 1024.
     #[serde(default = "default_connections_max")]
     pub connections_max: usize,
-    /// Channels on one connection, 1 to 65536. In the whole pool there are 65536 at most. Default 256.
+    /// Channels on one connection, 1 to 1024. In the whole pool there are 65536 at most. Default 256.
     #[serde(default = "default_channels_per_connection_max")]
     pub channels_per_connection_max: usize,
     /// A connection on which nothing was heard for so long is closed, in seconds: 10 to 86400. Default 900.
@@ -64,13 +66,15 @@ pub struct PoolConfig {
     /// Where blocks pay, and their tag.
     #[serde(default)]
     pub coinbase: CoinbaseConfig,
-    /// A bitcoin node to take templates from and to give blocks to. Without this table the pool makes a chain of its own.
+    /// A bitcoin node to take templates from and to give blocks to. Without this table the pool makes a chain of
+    /// its own.
     #[serde(default)]
     pub bitcoind: Option<BitcoindConfig>,
     /// The chain of the pool's own, used where no node is configured.
     #[serde(default)]
     pub builtin: BuiltinConfig,
-    /// The log's filter, as in `info` or `winze_pool=debug,info`. The variable `WINZE_LOG` goes before it. Default `info`.
+    /// The log's filter, as in `info` or `winze_pool=debug,info`. The variable `WINZE_LOG` goes before it. Default
+    /// `info`.
     #[serde(default = "default_log")]
     pub log: String,
 }
@@ -92,8 +96,8 @@ pub struct MintPeer {
     /// Its peer name. Default `mint/main`.
     #[serde(default = "default_mint")]
     pub peer: String,
-    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. Its answers are checked against this key, whatever
-    /// the hub says.
+    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. Its answers are checked against this key,
+    /// whatever the hub says.
     #[serde(flatten)]
     pub public_key: PublicKeySource,
 }
@@ -102,8 +106,8 @@ pub struct MintPeer {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoinbaseConfig {
-    /// Where blocks pay, as an address of `network`. With a bitcoin node either this or `payout_script` is needed; without
-    /// one, blocks are nobody's and pay to anyone (OP_TRUE) unless told otherwise.
+    /// Where blocks pay, as an address of `network`. With a bitcoin node either this or `payout_script` is needed;
+    /// without one, blocks are nobody's and pay to anyone (OP_TRUE) unless told otherwise.
     #[serde(default)]
     pub payout_address: Option<String>,
     /// Where blocks pay, as an output script in hex.
@@ -141,8 +145,8 @@ pub struct BitcoindConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltinConfig {
-    /// Its target in compact form, eight hex digits as `getblocktemplate` has them. Default `1b00ffff`, about 2^48 hashes a
-    /// block.
+    /// Its target in compact form, eight hex digits as `getblocktemplate` has them. Default `1b00ffff`, about 2^48
+    /// hashes a block.
     #[serde(default = "default_nbits")]
     pub nbits: String,
     /// How long a block stays the tip when none is found, in milliseconds: 100 to 86400000. Default 600000.

@@ -92,8 +92,8 @@ impl Directory {
         inner.origins.insert(header_hash, (connection, channel_id));
     }
 
-    /// Passes a notice on to the channel that found the share, or else to one with the same key. False where a connection
-    /// has too many waiting and the notice was dropped; that nobody is there is no failure.
+    /// Passes a notice on to the channel that found the share, or else to one with the same key. False where a
+    /// connection has too many waiting and the notice was dropped; that nobody is there is no failure.
     pub fn deliver(
         &self,
         header_hash: &[u8; 32],

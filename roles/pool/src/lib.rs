@@ -9,10 +9,10 @@
 //! | [`Pool`] | the shell: listener, a task per miner, the client of the hub, HTTP |
 //! | [`config`], [`limits`] | the operator's choices, and everything else that is bounded |
 //!
-//! The way of a share: a miner submits it; `channels_sv2` checks it; it is written to the store together with the request
-//! for its quote, in one transaction; then the miner hears that it was accepted. The client sends the request through
-//! the hub until the mint has answered; the answer and its effect are one transaction again. The miner hears of
-//! the quote on its mining connection, and finds it over HTTP.
+//! The way of a share: a miner submits it; `channels_sv2` checks it; it is written to the store together with the
+//! request for its quote, in one transaction; then the miner hears that it was accepted. The client sends the
+//! request through the hub until the mint has answered; the answer and its effect are one transaction again. The
+//! miner hears of the quote on its mining connection, and finds it over HTTP.
 
 pub mod config;
 pub mod directory;

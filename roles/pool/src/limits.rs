@@ -21,7 +21,16 @@ pub const SHARES_IN_FLIGHT_MAX: usize = 1_024;
 
 /// Bytes that may wait to be written to one connection. A miner that does not read while more
 /// than this is due is disconnected: its jobs would be stale when it got them.
-pub const WRITE_PENDING_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const WRITE_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most channels that the configuration may allow on one connection: when the tip changes, the jobs of all of them,
+/// at up to [`JOB_BYTES_USUAL_MAX`] each, are written at once and must be far from what counts as a miner that does
+/// not read.
+pub const CHANNELS_PER_CONNECTION_MAX: usize = 1_024;
+
+/// A job and its `SetNewPrevHash`, in bytes: a merkle path of 14 hashes (16,000 transactions), a coinbase with two
+/// outputs, and the rest.
+pub const JOB_BYTES_USUAL_MAX: usize = 1_024;
 
 /// Quote notices that may wait for one connection's task. What does not fit is dropped and
 /// counted, and the miner finds it over HTTP: the quote itself is on disk.
@@ -103,8 +112,8 @@ pub const NODE_TIMEOUT_S: u64 = 30;
 pub const NODE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(15));
 
-/// Age of the newest template, in seconds, beyond which `/health` says not ready: the longest refresh interval that the
-/// configuration allows is 600 s, so a source that answers is never as far behind.
+/// Age of the newest template, in seconds, beyond which `/health` says not ready: the longest refresh interval that
+/// the configuration allows is 600 s, so a source that answers is never as far behind.
 pub const TEMPLATE_AGE_READY_S: u64 = 700;
 
 /// Found blocks that may wait for their submission. More at a time means a chain without difficulty
@@ -119,5 +128,6 @@ const _: () = {
     assert!(8 + 7 + COINBASE_TAG_BYTES_MAX + 1 + EXTRANONCE_BYTES <= 100);
     assert!(QUOTES_PAGE_DEFAULT <= QUOTES_PAGE_MAX);
     assert!(SHARES_IN_FLIGHT_MAX >= FRAMES_PER_BATCH);
+    assert!(CHANNELS_PER_CONNECTION_MAX * JOB_BYTES_USUAL_MAX * 4 <= WRITE_PENDING_BYTES_MAX);
     assert!(TIP_RESTAMP_S < 2 * 3_600);
 };

@@ -14,8 +14,8 @@ use support::node::{self, Node};
 use support::{World, metric, nobody, until};
 use winze_miner::ChannelKind;
 
-/// Shares of either kind of channel become blocks that Bitcoin Core accepts, with a transaction of somebody else in one of
-/// them, and their coinbases pay the configured script.
+/// Shares of either kind of channel become blocks that Bitcoin Core accepts, with a transaction of somebody else in
+/// one of them, and their coinbases pay the configured script.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     let Some(executable) = node::find() else {
@@ -79,8 +79,8 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     pool.running.stop().await;
 }
 
-/// Makes 101 blocks, so that the first of them can be spent, and has the node take a transaction that does, with a witness
-/// and a fee of 0.01. Anyone may: the coin's script is OP_TRUE.
+/// Makes 101 blocks, so that the first of them can be spent, and has the node take a transaction that does, with a
+/// witness and a fee of 0.01. Anyone may: the coin's script is OP_TRUE.
 async fn spend_the_first_coin(node: &Node) -> String {
     let anyone = Script::from_bytes(&[0x51]);
     let address = Address::p2wsh(anyone, Network::Regtest);

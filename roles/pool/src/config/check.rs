@@ -7,7 +7,7 @@ use winze_messages::PeerName;
 use winze_runtime::config::ConfigPath;
 
 use super::{BitcoindConfig, CoinbaseConfig, PoolConfig};
-use crate::limits::{CHANNELS_MAX, COINBASE_TAG_BYTES_MAX};
+use crate::limits::{CHANNELS_PER_CONNECTION_MAX, COINBASE_TAG_BYTES_MAX};
 use crate::mining::Rules;
 use crate::work::MinimumWork;
 
@@ -94,7 +94,7 @@ impl PoolConfig {
         in_range("shares_per_minute", self.shares_per_minute, 0.1..=6_000.0)?;
         in_range("quotes_waiting_max", self.quotes_waiting_max, 1..=1 << 40)?;
         in_range("connections_max", self.connections_max, 1..=65_536)?;
-        let channels = 1..=CHANNELS_MAX as usize;
+        let channels = 1..=CHANNELS_PER_CONNECTION_MAX;
         in_range(
             "channels_per_connection_max",
             self.channels_per_connection_max,

@@ -21,8 +21,8 @@ use super::{Action, Hangup, Intake, Shared, codes, setup};
 use crate::limits::{CHANNEL_OPEN_TIMEOUT_MS, TEMPLATES_KEPT, TIP_RESTAMP_S};
 use crate::template::feed::Work;
 
-/// The group that all channels of a connection belong to. Channel ids come after it, from one namespace (Sv2 specification
-/// 5.2.3).
+/// The group that all channels of a connection belong to. Channel ids come after it, from one namespace (Sv2
+/// specification 5.2.3).
 pub(super) const GROUP_CHANNEL_ID: u32 = 1;
 
 /// One miner's connection after the Noise handshake.

@@ -4,9 +4,9 @@
 //! no store and no randomness; `channels_sv2` validates shares and makes jobs. (One exception is that crate's: its
 //! variable difficulty reads the system's clock.)
 //!
-//! Jobs go to each channel by itself. The specification allows a pool to send one extended job for a whole group; what is sent
-//! here every miner understands, with or without `REQUIRES_STANDARD_JOBS`. All channels of a connection belong to
-//! one group all the same, so that `CloseChannel` may address them together.
+//! Jobs go to each channel by itself. The specification allows a pool to send one extended job for a whole group;
+//! what is sent here every miner understands, with or without `REQUIRES_STANDARD_JOBS`. All channels of a
+//! connection belong to one group all the same, so that `CloseChannel` may address them together.
 
 pub mod channel;
 pub mod codes;

@@ -200,8 +200,8 @@ impl MiningConnection {
         now_ms: u64,
     ) -> Result<(MiningChannel, Vec<winze_transport::Frame>), &'static str> {
         let rules = &self.shared.rules;
-        // A little below the hash rate at which the easiest target gives the wanted rate of shares: the library's rounding
-        // must not keep a slow miner from that target.
+        // A little below the hash rate at which the easiest target gives the wanted rate of shares: the library's
+        // rounding must not keep a slow miner from that target.
         let shares_per_second = f64::from(rules.shares_per_minute) / 60.0;
         let hashrate_min = (rules.minimum.hashes() * shares_per_second * 0.99) as f32;
         let mut channel =

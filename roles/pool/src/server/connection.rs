@@ -127,8 +127,8 @@ struct Exchange<'a, W> {
     miner: &'a Miner,
     core: MiningConnection,
     writer: FrameWriter<W>,
-    /// Shares on their way to the disk, in the order in which they are answered. At most [`SHARES_IN_FLIGHT_MAX`]: while
-    /// there is no room for another batch, nothing is read.
+    /// Shares on their way to the disk, in the order in which they are answered. At most [`SHARES_IN_FLIGHT_MAX`]:
+    /// while there is no room for another batch, nothing is read.
     writes: FuturesOrdered<Write>,
     actions: Vec<Action>,
     /// Channels that count in the metrics.
@@ -265,8 +265,8 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
         self.over.get_or_insert_with(|| why.to_owned());
     }
 
-    /// Waits for the shares that are on their way to the disk, so that what the miner has sent counts even if it is gone,
-    /// and hands over the answers that it will still take.
+    /// Waits for the shares that are on their way to the disk, so that what the miner has sent counts even if it is
+    /// gone, and hands over the answers that it will still take.
     async fn finish(mut self) {
         while let Some(outcome) = self.writes.next().await {
             self.recorded(outcome);

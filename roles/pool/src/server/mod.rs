@@ -1,7 +1,7 @@
 //! Around the core: sockets, tasks, store, hub.
 //!
-//! One task per miner drives its [`MiningConnection`](crate::mining::MiningConnection). Beside them run the template feed,
-//! the way back for found blocks, the client that talks to the hub and the HTTP port.
+//! One task per miner drives its [`MiningConnection`](crate::mining::MiningConnection). Beside them run the
+//! template feed, the way back for found blocks, the client that talks to the hub and the HTTP port.
 
 mod connection;
 mod health;
@@ -107,8 +107,8 @@ impl Pool {
     /// Checks the configuration, loads the keys, opens the store and binds both ports.
     ///
     /// # Errors
-    /// Every [`PoolError`] but [`PoolError::Http`] and [`PoolError::Channel`]. A certificate that is not valid now is one
-    /// of them: no miner would connect.
+    /// Every [`PoolError`] but [`PoolError::Http`] and [`PoolError::Channel`]. A certificate that is not valid now
+    /// is one of them: no miner would connect.
     pub async fn bind(config: PoolConfig) -> Result<BoundPool, PoolError> {
         let prepared = start::prepare(&config).await?;
         let listener = listen::bind("listen", config.listen).await?;
@@ -124,8 +124,8 @@ impl Pool {
 }
 
 impl BoundPool {
-    /// Serves until `shutdown` resolves. Then no more is read from miners, what they were promised is written down, they
-    /// get the answers that are due, and the connection to the hub is closed in good order.
+    /// Serves until `shutdown` resolves. Then no more is read from miners, what they were promised is written down,
+    /// they get the answers that are due, and the connection to the hub is closed in good order.
     ///
     /// # Errors
     /// [`PoolError::Http`] and [`PoolError::Channel`].

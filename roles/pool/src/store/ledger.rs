@@ -32,8 +32,8 @@ impl Ledger {
         Ledger { store, settings }
     }
 
-    /// Writes a share down with the request for its quote, and comes back when both are on disk. Many calls at a time share
-    /// a commit.
+    /// Writes a share down with the request for its quote, and comes back when both are on disk. Many calls at a
+    /// time share a commit.
     pub async fn record(
         &self,
         share: &AcceptedShare,

@@ -52,8 +52,8 @@ pub struct RefusalRow {
     pub error_message: String,
 }
 
-/// Up to `limit` quotes locked to `locking_key` with sequences above `after`, and what else there is for that key. To be
-/// called inside a read of the store.
+/// Up to `limit` quotes locked to `locking_key` with sequences above `after`, and what else there is for that key.
+/// To be called inside a read of the store.
 pub fn quote_page(
     connection: &Connection,
     locking_key: &LockingKey,

@@ -34,8 +34,8 @@ impl Node {
     /// A node on a chain of its own, with one block.
     pub async fn start(executable: &Path) -> Node {
         let folder = tempfile::tempdir().unwrap();
-        // The node cannot be given port 0 and asked; another program could take the port in between, and then the node
-        // says so and the test fails.
+        // The node cannot be given port 0 and asked; another program could take the port in between, and then the
+        // node says so and the test fails.
         let rpc_addr = {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap()
