@@ -3,7 +3,7 @@
 //! Memory that one connection can make the hub hold: for each channel end one window of messages that wait for its
 //! reader, and for each of its own refused messages the notice of it. With the defaults that is at most 256 channels of
 //! 262,144 bytes, and less than 300 bytes for each of 256 notices; plus [`CONTROL_MAX`] answers, one batch of
-//! [`WRITE_BATCH_BYTES`] under way in each direction, and one message.
+//! [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer, and one message.
 
 use serde::Deserialize;
 
@@ -91,6 +91,18 @@ impl HubLimits {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Some((key, "must be at least 1".to_owned()));
         }
+        let durations = [
+            ("handshake_timeout_ms", self.handshake_timeout_ms),
+            ("setup_timeout_ms", self.setup_timeout_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+            ("shutdown_drain_ms", self.shutdown_drain_ms),
+        ];
+        if let Some((key, value)) = durations.iter().find(|(_, value)| *value > DURATION_MS_MAX) {
+            return Some((
+                key,
+                format!("{value} is more than {DURATION_MS_MAX}, a day"),
+            ));
+        }
         let payload = self.payload_bytes_max as usize;
         if !(PAYLOAD_BYTES_BEFORE_AUTHENTICATION..=winze_transport::PAYLOAD_BYTES_MAX)
             .contains(&payload)
@@ -124,6 +136,10 @@ impl HubLimits {
         None
     }
 }
+
+/// Longest time-out that may be set, in milliseconds: a day. What is longer is a mistake, and far longer would not fit
+/// the clock.
+pub const DURATION_MS_MAX: u64 = 86_400_000;
 
 /// Largest payload of a frame whose sender is not yet authenticated, in bytes (specification, section 1). The longest
 /// message of the steps, `SetupConnection` with every text full, has 1,289.

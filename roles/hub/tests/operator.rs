@@ -172,6 +172,10 @@ fn a_configuration_with_a_mistake_is_refused_by_its_key() {
             format!("{KEYS}[limits]\nidle_timeout_ms = 1000\n"),
             "limits.idle_timeout_ms",
         ),
+        (
+            format!("{KEYS}[limits]\nwrite_timeout_ms = {}\n", i64::MAX),
+            "limits.write_timeout_ms",
+        ),
     ];
     for (text, says) in mistakes {
         let error = refused(text);

@@ -25,7 +25,7 @@ pub(super) struct Place {
 impl Admission {
     pub(super) fn new(limits: &HubLimits) -> Admission {
         Admission {
-            connections_max: limits.connections_max + TURNED_AWAY_MAX,
+            connections_max: limits.connections_max.saturating_add(TURNED_AWAY_MAX),
             per_address_max: limits.connections_per_address_max,
             by_address: Mutex::default(),
         }
