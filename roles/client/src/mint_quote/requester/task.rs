@@ -291,16 +291,15 @@ impl Task {
     fn take_message(&mut self, msg_type: u8, bytes: &[u8]) {
         let now_ms = self.now_ms();
         match judge(&self.keys, &self.held, msg_type, bytes) {
-            Judged::Issued(request, response) => {
-                if self.core.answered(request.sequence, now_ms) {
-                    self.settlements.push(Settlement::Issued(request, response));
-                }
-            }
-            Judged::Refused(request, error) => {
-                if self.core.answered(request.sequence, now_ms) {
-                    self.settlements.push(Settlement::Refused(request, error));
-                }
-            }
+            Judged::Issued(request, response) => match self.core.answered(request.sequence, now_ms)
+            {
+                true => self.settlements.push(Settlement::Issued(request, response)),
+                false => self.count(|counts| counts.stale += 1),
+            },
+            Judged::Refused(request, error) => match self.core.answered(request.sequence, now_ms) {
+                true => self.settlements.push(Settlement::Refused(request, error)),
+                false => self.count(|counts| counts.stale += 1),
+            },
             Judged::PutOff(request, error) => self.put_off(&request, &error),
             Judged::Contradiction(request, error) => {
                 self.count(|counts| counts.nonsense += 1);
