@@ -100,10 +100,22 @@ pub(crate) struct Made {
     pub(crate) new: bool,
 }
 
+/// Why quotes were not made.
+enum Failed {
+    /// One of them cannot be made; the others may be, without it.
+    Quote(StoreError),
+    /// The store began no transaction, or did not end it well. No quote would fare better.
+    Store(StoreError),
+}
+
 /// Makes `quotes`, all in one transaction where nothing is wrong with any; else one by one, so that the good ones do not
-/// suffer from a bad one. Also then, where the store has one already, that one is the result: it may have
-/// committed although it said otherwise.
+/// suffer from a bad one. Where the store has one already, that one is the result. Of a quote that is not in what this gives
+/// nothing is known.
+///
+/// A store that fails is not asked again for each of them: cdk waits ten seconds for a lock that others hold, and all pools wait
+/// with it. The quotes may exist all the same, where it said at commit that it failed; whoever asks again finds them.
 pub(crate) async fn create_all(store: &QuoteStore, quotes: Vec<NewQuote>) -> Vec<Made> {
+    let count = quotes.len();
     match create(store, &quotes).await {
         Ok(made) => quotes
             .into_iter()
@@ -114,54 +126,64 @@ pub(crate) async fn create_all(store: &QuoteStore, quotes: Vec<NewQuote>) -> Vec
                 new: true,
             })
             .collect(),
-        Err(error) => {
-            let count = quotes.len();
+        Err(Failed::Quote(error)) => {
             tracing::warn!(%error, count, "a batch of quotes failed; making them one by one");
-            let mut made = Vec::with_capacity(count);
-            for quote in quotes {
-                made.push(create_or_find(store, quote).await);
-            }
-            made
+            create_one_by_one(store, quotes).await
+        }
+        Err(Failed::Store(error)) => {
+            tracing::error!(%error, count, "the ecash store took none of a batch of quotes");
+            Vec::new()
         }
     }
 }
 
-async fn create_or_find(store: &QuoteStore, asked: NewQuote) -> Made {
-    let header_hash = asked.header_hash;
-    let created = create(store, &[asked]).await;
-    let new = created.is_ok();
-    let quote = match created {
-        Ok(quotes) => quotes.into_iter().next().ok_or(StoreError::UnknownQuote),
-        Err(StoreError::Duplicate) => find(store, &header_hash)
-            .await
-            .and_then(|found| found.ok_or(StoreError::UnknownQuote)),
-        Err(error) => Err(error),
-    };
-    Made {
-        header_hash,
-        quote,
-        new,
+async fn create_one_by_one(store: &QuoteStore, quotes: Vec<NewQuote>) -> Vec<Made> {
+    let mut made = Vec::with_capacity(quotes.len());
+    for asked in quotes {
+        let header_hash = asked.header_hash;
+        let (quote, new) = match create(store, &[asked]).await {
+            Ok(created) => {
+                let quote = created.into_iter().next().ok_or(StoreError::UnknownQuote);
+                (quote, true)
+            }
+            Err(Failed::Quote(StoreError::Duplicate)) => {
+                let found = find(store, &header_hash).await;
+                let quote = found.and_then(|found| found.ok_or(StoreError::UnknownQuote));
+                (quote, false)
+            }
+            Err(Failed::Quote(error)) => (Err(error), false),
+            Err(Failed::Store(error)) => {
+                tracing::error!(%error, "the ecash store took no more of a batch of quotes");
+                break;
+            }
+        };
+        made.push(Made {
+            header_hash,
+            quote,
+            new,
+        });
     }
+    made
 }
 
 /// Makes all of `quotes` in one transaction, or none.
 ///
-/// Fails with [`StoreError::Duplicate`] if one of the header hashes has a quote already. After an error at commit the
+/// [`Failed::Quote`] is [`StoreError::Duplicate`] if one of the header hashes has a quote already. After an error at commit the
 /// quotes may exist all the same.
-async fn create(store: &QuoteStore, quotes: &[NewQuote]) -> Result<Vec<MintQuote>, StoreError> {
-    let mut transaction = store.begin_transaction().await?;
+async fn create(store: &QuoteStore, quotes: &[NewQuote]) -> Result<Vec<MintQuote>, Failed> {
+    let mut transaction = store.begin_transaction().await.map_err(Failed::Store)?;
     let mut made = Vec::with_capacity(quotes.len());
     for quote in quotes {
         match add(&mut *transaction, quote).await {
             Ok(quote) => made.push(quote),
             Err(error) => {
                 // Dropping it would roll back too, but only when a spawned task gets round to it.
-                transaction.rollback().await?;
-                return Err(error);
+                transaction.rollback().await.map_err(Failed::Store)?;
+                return Err(Failed::Quote(error));
             }
         }
     }
-    transaction.commit().await?;
+    transaction.commit().await.map_err(Failed::Store)?;
     Ok(made)
 }
 

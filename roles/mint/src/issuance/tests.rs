@@ -289,6 +289,39 @@ async fn a_batch_with_a_share_that_cdk_has_already_loses_none_of_the_others() {
 }
 
 #[tokio::test]
+async fn a_batch_waits_once_for_a_store_that_others_hold() {
+    let mint = TestMint::start().await;
+    let requests: Vec<MintQuoteRequest> = (0..4).map(|share| mint.request(share, 1)).collect();
+    // A backup tool, say, that holds the write lock. cdk waits ten seconds for it each time that it asks.
+    let path = mint.folder.path().join("ecash.sqlite");
+    let held = rusqlite::Connection::open(path).expect("it is there");
+    held.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    let asked_at = std::time::Instant::now();
+    let outcomes = mint.ask(&requests).await;
+    let waited = asked_at.elapsed();
+    held.execute_batch("ROLLBACK").expect("it was held");
+
+    assert!(
+        outcomes.iter().all(|outcome| matches!(
+            outcome,
+            QuoteOutcome::Later {
+                code: QuoteErrorCode::Unavailable,
+                ..
+            }
+        )),
+        "{outcomes:?}"
+    );
+    assert!(
+        waited < std::time::Duration::from_secs(19),
+        "all pools wait for as long: {waited:?}"
+    );
+    let again = mint.ask(&requests).await;
+    assert!(again.iter().all(|it| matches!(it, QuoteOutcome::Issued(_))));
+    assert_eq!(mint.quotes().await, 4);
+    assert_eq!(mint.left().await, CAPS.per_hour - 4);
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_does_not_stop_a_batch_halfway() {
     let mint = TestMint::start().await;
     let requests: Vec<MintQuoteRequest> = (0..40).map(|share| mint.request(share, 1)).collect();
