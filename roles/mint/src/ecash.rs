@@ -4,9 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cdk::cdk_database::MintDatabase;
+use bitcoin::Network;
+use bitcoin::bip32::Xpriv;
+use cdk::cdk_database::{MintDatabase, MintKeysDatabase};
 use cdk::mint::{MintBuilder, MintMeltLimits, UnitConfig};
-use cdk::nuts::{CurrencyUnit, Id, KeySet, MintInfo, MintVersion, PaymentMethod, nut05};
+use cdk::nuts::{
+    CurrencyUnit, Id, KeySet, MintInfo, MintKeySet, MintVersion, PaymentMethod, nut05,
+};
 use cdk_sqlite::MintSqliteDatabase;
 
 use crate::limits::{DENOMINATIONS, KEYSET_REFRESH_INTERVAL, NUT29_QUOTES_MAX};
@@ -65,6 +69,9 @@ pub enum EcashError {
         /// What cdk said.
         source: cdk::cdk_database::Error,
     },
+    /// The seed's 32 bytes are no BIP32 seed: of all seeds 2^-127 are none.
+    #[error("the seed cannot be used: {0}")]
+    Seed(#[from] bitcoin::bip32::Error),
     /// cdk refused something.
     #[error("cdk: {0}")]
     Cdk(#[from] cdk::Error),
@@ -74,8 +81,26 @@ pub enum EcashError {
 }
 
 impl Ecash {
-    /// Opens the store, makes a keyset for each unit that has none, and starts cdk's background work.
+    /// Opens the store, makes a keyset for each unit that has none, and starts cdk's background work. Only for the process
+    /// that runs the mint: swaps that are under way are taken for those of one that was killed, and undone.
     pub(crate) async fn open(config: &EcashConfig, seed: &Seed) -> Result<Self, EcashError> {
+        let (ecash, offered) = Self::build(config, seed).await?;
+        // What the store remembers of an earlier start would win over the builder; the configuration decides.
+        let stored = ecash.mint.mint_info().await?;
+        let info = told_to_wallets(offered, stored, config);
+        ecash.mint.set_mint_info(info).await?;
+        ecash.mint.start().await?;
+        Ok(ecash)
+    }
+
+    /// Opens the store on which a mint may be running in another process. Nothing is started, and what that one has
+    /// under way is left alone.
+    pub(crate) async fn open_beside(config: &EcashConfig, seed: &Seed) -> Result<Self, EcashError> {
+        Ok(Self::build(config, seed).await?.0)
+    }
+
+    /// The mint as the configuration has it, and what its builder would tell wallets.
+    async fn build(config: &EcashConfig, seed: &Seed) -> Result<(Self, MintInfo), EcashError> {
         let store_error = |source| EcashError::Store {
             store: config.store.clone(),
             source,
@@ -87,6 +112,13 @@ impl Ecash {
                 .await
                 .map_err(store_error)?,
         );
+        // Before cdk sees the store: it would add keysets of its own for units that have none.
+        if let Some(keyset) = foreign_keyset(&store, seed, store_error).await? {
+            return Err(EcashError::WrongSeed {
+                keyset: keyset.to_string(),
+                store: config.store.clone(),
+            });
+        }
         let mut builder = MintBuilder::new(store.clone())
             .with_keyset_refresh_interval(Some(KEYSET_REFRESH_INTERVAL))
             .with_batch_minting(Some(NUT29_QUOTES_MAX), Some(vec![MINING_SHARE.to_owned()]));
@@ -110,27 +142,12 @@ impl Ecash {
         let offered = builder.current_mint_info();
         let mint = builder.build_with_seed(store, seed.as_bytes()).await?;
 
-        for info in mint.keysets().keysets {
-            let derived = mint
-                .keyset(&info.id)
-                .is_some_and(|keys| keys.verify_id().is_ok());
-            if !derived {
-                return Err(EcashError::WrongSeed {
-                    keyset: info.id.to_string(),
-                    store: config.store.clone(),
-                });
-            }
-        }
-        // What the store remembers of an earlier start would win over the builder; the configuration decides.
-        let stored = mint.mint_info().await?;
-        mint.set_mint_info(told_to_wallets(offered, stored, config))
-            .await?;
-        mint.start().await?;
-        Ok(Self {
+        let ecash = Self {
             mint: Arc::new(mint),
             units: config.units.clone().into(),
             input_fee_ppk: config.input_fee_ppk,
-        })
+        };
+        Ok((ecash, offered))
     }
 
     /// cdk's mint, for the NUT API.
@@ -194,6 +211,37 @@ impl Ecash {
     }
 }
 
+/// A keyset in the store that does not follow from the seed, if there is one. Writes nothing.
+async fn foreign_keyset(
+    store: &MintSqliteDatabase,
+    seed: &Seed,
+    store_error: impl Fn(cdk::cdk_database::Error) -> EcashError,
+) -> Result<Option<Id>, EcashError> {
+    let mut transaction = MintKeysDatabase::begin_transaction(store)
+        .await
+        .map_err(&store_error)?;
+    let stored = transaction.get_keyset_infos().await;
+    transaction.rollback().await.map_err(&store_error)?;
+    let stored = stored.map_err(&store_error)?;
+    // As cdk derives its keys; the network only tells how the key would be written.
+    let mut master = Xpriv::new_master(Network::Bitcoin, seed.as_bytes())?;
+    let foreign = stored.into_iter().find(|keyset| {
+        let derived = MintKeySet::generate_from_xpriv(
+            &*cdk::SECP256K1,
+            master,
+            &keyset.amounts,
+            keyset.unit.clone(),
+            keyset.derivation_path.clone(),
+            keyset.input_fee_ppk,
+            keyset.final_expiry,
+            keyset.id.get_version(),
+        );
+        derived.id != keyset.id
+    });
+    master.private_key.non_secure_erase();
+    Ok(foreign.map(|keyset| keyset.id))
+}
+
 /// Rising powers of two from 1.
 fn denominations() -> Vec<u64> {
     (0..DENOMINATIONS).map(|exponent| 1 << exponent).collect()
@@ -229,3 +277,6 @@ fn make_private(store: &Path) -> std::io::Result<()> {
         .open(store)
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests;

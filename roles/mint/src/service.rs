@@ -73,10 +73,8 @@ pub async fn run(
 pub async fn rotate_keyset(config: &MintConfig, unit: &str) -> Result<String, MintError> {
     config.check()?;
     let seed = Seed::read(config.seed_file.as_path())?;
-    let ecash = Ecash::open(&config.ecash(), &seed).await?;
-    let rotated = ecash.rotate(unit).await;
-    ecash.stop().await?;
-    Ok(rotated?.to_string())
+    let ecash = Ecash::open_beside(&config.ecash(), &seed).await?;
+    Ok(ecash.rotate(unit).await?.to_string())
 }
 
 impl Mint {
