@@ -23,7 +23,7 @@ pub struct HubClientConfig {
     /// The pause before the second dial, in milliseconds; each further one is up to twice as long.
     /// Default 200.
     pub backoff_min_ms: u64,
-    /// The longest such pause, in milliseconds. Default 15,000.
+    /// The longest such pause, in milliseconds. Default 5,000.
     pub backoff_max_ms: u64,
     /// The shortest pause after another instance took this identity, in milliseconds: long, so
     /// that two instances do not fight. Default 30,000.
@@ -51,7 +51,7 @@ impl HubClientConfig {
             setup_timeout_ms: 10_000,
             write_timeout_ms: 20_000,
             backoff_min_ms: 200,
-            backoff_max_ms: 15_000,
+            backoff_max_ms: 5_000,
             replaced_backoff_ms: 30_000,
             payload_bytes_max: 65_536,
             window_messages: 256,

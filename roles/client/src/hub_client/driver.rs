@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
-use winze_transport::{Frame, FrameReader, FrameWriter, Limits, Session, Transcript};
+use winze_transport::{
+    Frame, FrameReader, FrameWriter, Limits, Session, Transcript, encrypted_frame_bytes,
+};
 
 use super::connect::{ConnectionError, connect};
 use super::shared::Shared;
@@ -27,6 +29,7 @@ pub(super) async fn run(
     config: HubClientConfig,
     mut stop: watch::Receiver<bool>,
 ) {
+    let _ended = Ended(Arc::clone(&shared));
     let mut attempts = 0;
     loop {
         shared
@@ -73,10 +76,18 @@ pub(super) async fn run(
             () = sleep(Duration::from_millis(retry_in_ms)) => {}
         }
     }
-    shared.lock().stop();
-    shared
-        .status
-        .send_modify(|status| status.state = HubState::Stopped);
+}
+
+/// Tells everyone that nothing more will come, also when the task panics.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.lock().stop();
+        self.0
+            .status
+            .send_modify(|status| status.state = HubState::Stopped);
+    }
 }
 
 /// Resolves when the client is shut down or nobody holds a part of it any more.
@@ -114,6 +125,8 @@ struct Connection<'a> {
     transcript: Transcript,
     reader: FrameReader<OwnedReadHalf>,
     writer: FrameWriter<OwnedWriteHalf>,
+    /// What is being encrypted; kept for its room.
+    due: Vec<Frame>,
     payload_bytes_max: usize,
     /// When the hub last took something, or had nothing to take.
     wrote_at_ms: u64,
@@ -137,6 +150,7 @@ impl<'a> Connection<'a> {
             transcript: session.transcript,
             reader: FrameReader::new(read_half, session.opener, limits),
             writer: FrameWriter::new(write_half, session.sealer, limits),
+            due: Vec::new(),
             payload_bytes_max: SETUP_PAYLOAD_BYTES_MAX,
             wrote_at_ms: shared.now_ms(),
             ready_at_ms: None,
@@ -177,24 +191,29 @@ impl<'a> Connection<'a> {
     }
 
     fn encrypt_what_is_due(&mut self) -> Result<(), ConnectionError> {
-        let mut state = self.shared.lock();
         if self.writer.pending_bytes() == 0 {
             self.wrote_at_ms = self.shared.now_ms();
         }
-        let mut frames_sent = 0;
-        while self.writer.pending_bytes() < WRITE_BATCH_BYTES {
+        let room_bytes = WRITE_BATCH_BYTES.saturating_sub(self.writer.pending_bytes());
+        let mut taken_bytes = 0;
+        // Taken under the lock, encrypted without it: the owners go on meanwhile.
+        let mut state = self.shared.lock();
+        while taken_bytes < room_bytes {
             let Some(frame) = state.core.poll_transmit() else {
                 break;
             };
-            self.writer.push(&frame)?;
-            frames_sent += 1;
+            taken_bytes += encrypted_frame_bytes(frame.payload.len());
+            self.due.push(frame);
         }
         state.wake_owners();
         drop(state);
         self.shared
             .counters
             .frames_sent
-            .fetch_add(frames_sent, Ordering::Relaxed);
+            .fetch_add(self.due.len() as u64, Ordering::Relaxed);
+        for frame in self.due.drain(..) {
+            self.writer.push(&frame)?;
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::party::{
     MINT_KEY, STRANGER_KEY, body, digest, keyset, mint_keys, name, pool, public, refusal, request,
     request_body, response,
 };
-use crate::scripted_hub::{HubSide, ScriptedHub, until};
+use crate::scripted_hub::{HubSide, ScriptedHub, until, within};
 
 const MINT: &str = "mint/main";
 
@@ -160,19 +160,12 @@ impl Pool {
     }
 
     async fn settled(&self, share: u8, state: RequestState) {
-        until(
-            "committed",
-            || self.ledger.committed.lock().unwrap().len(),
-            |n| *n > 0,
-        )
-        .await;
-        for _ in 0..2_000 {
-            if self.state(share).await == Some(state) {
-                return;
+        within("the answer to be recorded", async {
+            while self.state(share).await != Some(state) {
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
-        panic!("share {share} is {:?}", self.state(share).await);
+        })
+        .await;
     }
 }
 
