@@ -37,9 +37,10 @@ pub fn file() -> VectorFile<AuthenticationVector> {
                  signatures by libsecp256k1 (secp256k1 0.29).",
         description: "Authenticate, section 1.2 of the specification. `digest` is what is signed, \
                       from `transcript`, `role` and `peer_name` (the field `name` of the \
-                      message). Where `secret_key` is given, `signature` is BIP340 with that \
-                      `aux_rand`, over the digest of another transcript, role or name where \
-                      `valid` is false. `public_key` is x-only.",
+                      message). Where `secret_key` is given, `signature` is BIP340 by that \
+                      key with that `aux_rand`; where `valid` is false, it is over the digest of \
+                      another transcript, role or name, or `public_key` is another key. \
+                      `public_key` is x-only.",
         vectors: vec![
             AuthenticationVector::new(
                 "a pool",

@@ -99,11 +99,16 @@ pub fn file() -> VectorFile<HandshakeVector> {
                  from libsecp256k1 (ElligatorSwift, BIP340), HMAC-SHA256 and ChaCha20-Poly1305.",
         description: "Stratum V2, chapter 4: Noise NX with ElligatorSwift keys. Given are all \
                       secret keys, the time and the randomness of the certificate's signature; an \
-                      implementation that encodes keys in the same way makes the same acts, any \
-                      other decrypts them. `steps` has the values on the way. The frames of each \
-                      side are encrypted in their order, the nonce counting blocks from 0; a \
-                      payload of 0 bytes has no block. The keys of all three parties are public \
-                      by this file: never use them.",
+                      implementation that sends keys as `ellswift` gives them makes the same \
+                      acts; a key has many encodings, and one that picks others decrypts these. \
+                      `steps` has the values on the way. The frames of each side are encrypted in \
+                      their order, the nonce counting blocks from 0; a payload of 0 bytes has no \
+                      block. Where `plaintext` is null, the frame has extension type 0x4a00, \
+                      message type 0x01 and a payload of `payload_pattern_bytes` bytes, byte i \
+                      being i modulo 251 (from 0); of what it is encrypted to, length and SHA-256 \
+                      are given. The Authenticate among the frames is that of pool/main with the \
+                      first key of authentication.json and 32 zero bytes as aux_rand. The keys of \
+                      all three parties are public by this file: never use them.",
         vectors: vec![
             vector("the first handshake", "1"),
             vector("other keys", "2"),

@@ -19,11 +19,16 @@ use crate::frames::{body, request};
 use crate::people::{mint_keys, pool_keys};
 use crate::{VectorFile, committed, oracle};
 
+/// The one channel of whoever sends these.
+const CHANNEL_ID: u32 = 1;
+
 #[derive(Serialize)]
 pub struct RefusalVector {
     name: &'static str,
-    /// Which end of a channel sent it; null for a message without the channel bit.
+    /// Which end of the channel sent it; null for a message without the channel bit.
     from: Option<&'static str>,
+    /// Whether the other end of the channel is there; null likewise.
+    far_end_present: Option<bool>,
     frame: String,
     error_code: &'static str,
     /// Only where the message does not decode.
@@ -52,12 +57,14 @@ impl From<DecodeError> for Malformed {
 pub fn file() -> VectorFile<RefusalVector> {
     VectorFile {
         origin: "Made by winze-messages, by damaging frames that decode.",
-        description: "Unencrypted frames that are refused. `error_code` is that of `Reject` for a \
-                      message with the channel bit (sent by the `from` end of a channel of its \
-                      own extension), and the reason code of `Close` for one without. `malformed` \
+        description: "Unencrypted frames that are refused. For a message with the channel bit, \
+                      `error_code` is that of `Reject`: it comes from the `from` end of a \
+                      channel for 0x4802 that is accepted, whose id there is 1 and the only one. \
+                      For one without, `error_code` is the reason code of `Close`. `malformed` \
                       says which field of which message is wrong, at which byte of the payload \
                       (from 0; the channel id counts), and how: cut-off (bytes are missing; the \
-                      offset is where the missing part begins), trailing-bytes, not-utf8, length \
+                      offset is where the number, the bytes of the text or the list's elements \
+                      begin that do not fit), trailing-bytes, not-utf8, length \
                       (a length or count that the field does not have), value, character, order. \
                       Only the codes are part of the protocol; the rest is for a person who looks \
                       for a fault.",
@@ -68,17 +75,35 @@ pub fn file() -> VectorFile<RefusalVector> {
     }
 }
 
-/// What a hub says of a frame, by the decoders.
-fn judge(frame: &Frame, from: Option<Side>) -> (&'static str, Option<Malformed>) {
+/// From where a message on a channel comes.
+#[derive(Clone, Copy)]
+struct Sender {
+    side: Side,
+    far_end_present: bool,
+}
+
+/// What a hub says of a frame, by the decoders and, for what they do not know of, by section 3.5.
+fn judge(frame: &Frame, from: Option<Sender>) -> (&'static str, Option<Malformed>) {
     if let Some(from) = from {
-        let refused =
-            check_channel_payload(frame.extension(), frame.msg_type, &frame.payload, from)
-                .expect_err("these are refusals");
-        let malformed = match refused {
-            Refusal::Malformed(error) => Some(error.into()),
-            _ => None,
+        if frame.channel_id() != Some(CHANNEL_ID) {
+            return ("unknown-channel", None);
+        }
+        if frame.extension() != EXT_MINT_QUOTE {
+            return ("wrong-extension", None);
+        }
+        return match check_channel_payload(
+            EXT_MINT_QUOTE,
+            frame.msg_type,
+            &frame.payload,
+            from.side,
+        ) {
+            Err(Refusal::Malformed(error)) => ("malformed", Some(error.into())),
+            Err(refused) => (refused.code(), None),
+            Ok(()) => {
+                assert!(!from.far_end_present, "these are refusals");
+                ("peer-away", None)
+            }
         };
-        return (refused.code(), malformed);
     }
     let decoded = match frame.extension() {
         EXT_COMMON => CommonMessage::decode(frame).map(drop),
@@ -100,17 +125,18 @@ fn judge(frame: &Frame, from: Option<Side>) -> (&'static str, Option<Malformed>)
 fn refusal(
     name: &'static str,
     mut frame: Frame,
-    from: Option<Side>,
+    from: Option<Sender>,
     damage: impl FnOnce(&mut Frame),
 ) -> RefusalVector {
     damage(&mut frame);
     let (error_code, malformed) = judge(&frame, from);
     RefusalVector {
         name,
-        from: from.map(|side| match side {
+        from: from.map(|from| match from.side {
             Side::Requester => "requester",
             Side::Responder => "responder",
         }),
+        far_end_present: from.map(|from| from.far_end_present),
         frame: hex::encode(frame.to_bytes()),
         error_code,
         malformed,
@@ -256,17 +282,29 @@ fn connection_refusals() -> Vec<RefusalVector> {
 fn sealed_request(request: &MintQuoteRequest) -> Frame {
     let body = body(|out| request.encode_body(out));
     let sealed = pool_keys().seal(MintQuoteRequest::MSG_TYPE, &body, 1, None);
-    channel_frame(EXT_MINT_QUOTE, MintQuoteRequest::MSG_TYPE, 1, &sealed)
+    channel_frame(
+        EXT_MINT_QUOTE,
+        MintQuoteRequest::MSG_TYPE,
+        CHANNEL_ID,
+        &sealed,
+    )
 }
 
 fn sealed_by_mint(msg_type: u8, body: &[u8]) -> Frame {
     let sealed = mint_keys().seal(msg_type, body, 1, None);
-    channel_frame(EXT_MINT_QUOTE, msg_type, 1, &sealed)
+    channel_frame(EXT_MINT_QUOTE, msg_type, CHANNEL_ID, &sealed)
 }
 
 fn channel_refusals() -> Vec<RefusalVector> {
-    let requester = Some(Side::Requester);
-    let responder = Some(Side::Responder);
+    let sender = |side, far_end_present| {
+        Some(Sender {
+            side,
+            far_end_present,
+        })
+    };
+    let requester = sender(Side::Requester, true);
+    let responder = sender(Side::Responder, true);
+    let requester_alone = sender(Side::Requester, false);
     let request = || sealed_request(&request());
     let response = MintQuoteResponse {
         quote_id: "q".to_owned(),
@@ -302,6 +340,55 @@ fn channel_refusals() -> Vec<RefusalVector> {
             requester,
             |frame| {
                 frame.payload.truncate(3);
+            },
+        ),
+        refusal(
+            "a request without a payload",
+            request(),
+            requester,
+            |frame| frame.payload.clear(),
+        ),
+        refusal(
+            "a vendor's message cut off in its channel id",
+            channel_frame(0x4abc, 0x01, CHANNEL_ID, &[]),
+            requester,
+            |frame| {
+                frame.payload.pop();
+            },
+        ),
+        refusal(
+            "a malformed request on a channel that there is not",
+            request(),
+            requester,
+            |frame| {
+                frame.payload.pop();
+                frame.set_channel_id(CHANNEL_ID + 1);
+            },
+        ),
+        refusal(
+            "a signing message on a channel for quotes",
+            channel_frame(0x4803, 0x00, CHANNEL_ID, &[1, 2, 3]),
+            requester,
+            |_| {},
+        ),
+        refusal(
+            "a ping with the channel bit",
+            channel_frame(EXT_HUB, Ping::MSG_TYPE, CHANNEL_ID, &[0; 4]),
+            requester,
+            |_| {},
+        ),
+        refusal(
+            "a request while the mint is away",
+            request(),
+            requester_alone,
+            |_| {},
+        ),
+        refusal(
+            "a malformed request while the mint is away",
+            request(),
+            requester_alone,
+            |frame| {
+                frame.payload.pop();
             },
         ),
         refusal(
@@ -362,7 +449,7 @@ fn channel_refusals() -> Vec<RefusalVector> {
             let keys = 4 + 5 + 9;
             frame.payload.splice(keys..keys + 1 + 2 * 41, [0]);
         }),
-        refusal("a keyset with 65 keys", keyset(), responder, |frame| {
+        refusal("a count of 65 keys", keyset(), responder, |frame| {
             frame.payload[4 + 5 + 9] = 65;
         }),
         refusal("keys that are not in order", keyset(), responder, |frame| {
@@ -371,13 +458,19 @@ fn channel_refusals() -> Vec<RefusalVector> {
         refusal("a request by the responder", request(), responder, |_| {}),
         refusal("a response by the requester", response(), requester, |_| {}),
         refusal(
+            "a response by the requester, too long",
+            response(),
+            requester,
+            |frame| frame.payload.resize(614, 0),
+        ),
+        refusal(
             "a pool's word to its miner, on a channel of the hub",
             MintQuoteFailure {
                 header_hash: [1; 32],
                 error_code: 1,
                 error_message: String::new(),
             }
-            .to_frame(1)
+            .to_frame(CHANNEL_ID)
             .unwrap(),
             requester,
             |_| {},
@@ -395,12 +488,16 @@ fn channel_refusals() -> Vec<RefusalVector> {
 fn frozen_refusals_are_refused_for_the_frozen_reasons() {
     for vector in committed("refusals.json") {
         let frame = Frame::from_bytes(&oracle::bytes(&vector["frame"])).unwrap();
-        let from = match vector["from"].as_str() {
+        let side = match vector["from"].as_str() {
             Some("requester") => Some(Side::Requester),
             Some("responder") => Some(Side::Responder),
             None => None,
             Some(other) => panic!("no such side: {other}"),
         };
+        let from = side.map(|side| Sender {
+            side,
+            far_end_present: vector["far_end_present"].as_bool().unwrap(),
+        });
         let (error_code, malformed) = judge(&frame, from);
         assert_eq!(error_code, vector["error_code"], "{}", vector["name"]);
         assert_eq!(
@@ -431,7 +528,15 @@ fn each_way_to_be_wrong_is_among_the_refusals() {
             "{kind}"
         );
     }
-    for code in ["unknown-message", "wrong-direction", "payload-too-long"] {
+    for code in [
+        "unknown-channel",
+        "wrong-extension",
+        "unknown-message",
+        "wrong-direction",
+        "payload-too-long",
+        "malformed",
+        "peer-away",
+    ] {
         assert!(
             vectors.iter().any(|vector| vector["error_code"] == code),
             "{code}"
