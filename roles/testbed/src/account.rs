@@ -42,7 +42,7 @@ struct Quote {
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// An accepted share has no quote.
+    /// An accepted share has neither a quote nor a refusal.
     NoQuote {
         /// The share.
         header_hash: [u8; 32],
@@ -187,6 +187,11 @@ impl Account {
             .count() as u64
     }
 
+    /// Shares that the mint finally refused a quote for.
+    pub fn quotes_refused(&self) -> u64 {
+        self.count(|share| share.failed)
+    }
+
     /// In-doubt shares that turned out to have a quote.
     pub fn in_doubt_with_quote(&self) -> u64 {
         let quoted = self.quotes_by_share();
@@ -249,7 +254,7 @@ impl Account {
             if share.failed {
                 problems.push(Problem::Refused { header_hash });
             }
-            if count == 0 && share.accepted_at.is_some() {
+            if count == 0 && share.accepted_at.is_some() && !share.failed {
                 problems.push(Problem::NoQuote { header_hash });
             }
             if count > 1 {

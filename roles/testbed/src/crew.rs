@@ -234,6 +234,9 @@ impl Crew {
                 for quote in list.quotes {
                     account.quote(member, quote.quote_id, quote.header_hash, quote.amount);
                 }
+                for refusal in &list.refused {
+                    account.quote_failed(&refusal.header_hash);
+                }
             });
         }
         self.wait_for(

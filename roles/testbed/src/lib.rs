@@ -44,5 +44,5 @@ pub use error::TestbedError;
 pub use metrics::Metrics;
 pub use node::{NodeAccess, RegtestNode};
 pub use process::ChildProcess;
-pub use quotes::{ListedQuote, QuoteList};
+pub use quotes::{ListedQuote, ListedRefusal, QuoteList};
 pub use wallet::Wallet;

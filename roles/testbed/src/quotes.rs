@@ -16,8 +16,8 @@ pub struct QuoteList {
     pub quotes: Vec<ListedQuote>,
     /// Accepted shares that have no answer from the mint yet.
     pub pending: u64,
-    /// Accepted shares that the mint finally refused.
-    pub refused: u64,
+    /// Accepted shares that the mint finally refused, the latest first; as many as fit a page.
+    pub refused: Vec<ListedRefusal>,
 }
 
 /// One quote of the list.
@@ -35,12 +35,25 @@ pub struct ListedQuote {
     pub unit: String,
 }
 
+/// One refusal of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRefusal {
+    /// The share, in the byte order of the hash function.
+    pub header_hash: [u8; 32],
+    /// What the share is worth, and the mint would not make a quote for.
+    pub amount: u64,
+    /// The mint's reason: section 5 of the specification.
+    pub error_code: u32,
+    /// The mint's reason, for a person.
+    pub error_message: String,
+}
+
 #[derive(Deserialize)]
 struct Page {
     quotes: Vec<Row>,
     more: bool,
     pending: u64,
-    refused: Vec<serde_json::Value>,
+    refused: Vec<RefusalRow>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +63,14 @@ struct Row {
     header_hash: String,
     amount: u64,
     unit: String,
+}
+
+#[derive(Deserialize)]
+struct RefusalRow {
+    header_hash: String,
+    amount: u64,
+    error_code: u32,
+    error_message: String,
 }
 
 /// Everything that the pool lists for `locking_key` after the place `after` (0: from the start).
@@ -70,24 +91,32 @@ pub async fn list(
         );
         let answer = http::get(&url).await?;
         let page: Page = answer.ok()?;
-        list.pending = page.pending;
-        list.refused = page.refused.len() as u64;
+        let header_hash = |text: &str| {
+            header_hash_from_text(text).map_err(|error| TestbedError::Http {
+                url: url.clone(),
+                problem: format!("{text:?}: {error}"),
+            })
+        };
         for row in page.quotes {
-            let header_hash =
-                header_hash_from_text(&row.header_hash).map_err(|error| TestbedError::Http {
-                    url: url.clone(),
-                    problem: format!("{:?}: {error}", row.header_hash),
-                })?;
             after = after.max(row.sequence);
             list.quotes.push(ListedQuote {
                 sequence: row.sequence,
                 quote_id: row.quote_id,
-                header_hash,
+                header_hash: header_hash(&row.header_hash)?,
                 amount: row.amount,
                 unit: row.unit,
             });
         }
         if !page.more {
+            list.pending = page.pending;
+            for row in page.refused {
+                list.refused.push(ListedRefusal {
+                    header_hash: header_hash(&row.header_hash)?,
+                    amount: row.amount,
+                    error_code: row.error_code,
+                    error_message: row.error_message,
+                });
+            }
             return Ok(list);
         }
     }

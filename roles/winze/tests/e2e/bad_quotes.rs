@@ -1,10 +1,14 @@
 //! Requests that a mint must refuse: the pool hears which one it was and why, and the good ones beside it are issued.
 
+use std::time::Duration;
+
 use winze_messages::families::mint_quote::{MintQuoteRequest, QuoteErrorCode};
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, Side, channel_frame};
 use winze_testbed::configs::Settings;
+use winze_testbed::{Account, Crew, CrewPlan, Deployment, DeploymentPlan, Problem, quotes};
 use winze_transport::SecretKey;
 
+use crate::WINZE;
 use crate::pool::{Answer, header_hash};
 use crate::world::{World, settings};
 
@@ -233,4 +237,51 @@ async fn issuance_over_the_allowance_is_put_off_and_what_still_fits_is_issued() 
         QuoteErrorCode::Allowance.to_u32(),
         "{still:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_hears_which_of_its_shares_the_mint_refused_and_why() {
+    let mut plan = DeploymentPlan::new(WINZE);
+    // Every other share is worth more than that.
+    plan.settings.quote_amount_max = 1;
+    let deployment = Deployment::start(plan)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let plan = CrewPlan {
+        miners: 1,
+        shares: Some(24),
+        ..CrewPlan::default()
+    };
+    let mut crew = Crew::start(&deployment, plan).await.unwrap();
+    crew.mined(Duration::from_secs(30)).await.unwrap();
+    let on_its_connection =
+        |account: &Account| account.quotes_issued() + account.quotes_refused() == 24;
+    crew.wait_for("24 answers", Duration::from_secs(20), on_its_connection)
+        .await
+        .unwrap();
+    let account = crew.settle(Duration::from_secs(20)).await.unwrap();
+
+    let mut told = Vec::new();
+    for problem in account.problems() {
+        match problem {
+            Problem::Refused { header_hash } => told.push(header_hash),
+            Problem::WrongBalance { held, expected } => assert!(held < expected),
+            other => panic!("{other}"),
+        }
+    }
+    let alice = &crew.wallets()[0];
+    let list = quotes::list(deployment.pool_http(), alice.locking_key(), 0)
+        .await
+        .unwrap();
+    let mut listed: Vec<[u8; 32]> = list.refused.iter().map(|it| it.header_hash).collect();
+    listed.sort_unstable();
+    assert_eq!(told, listed, "as in the list");
+    assert!(!told.is_empty(), "half of all shares are worth more than 1");
+    for refusal in &list.refused {
+        assert!(refusal.amount > 1);
+        assert_eq!(refusal.error_code, QuoteErrorCode::AmountTooLarge.to_u32());
+        assert!(refusal.error_message.contains('1'), "{refusal:?}");
+    }
+    assert_eq!(list.quotes.len() + list.refused.len(), 24);
+    assert_eq!(alice.balance().await.unwrap(), list.quotes.len() as u64);
 }

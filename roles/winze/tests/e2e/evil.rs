@@ -10,7 +10,9 @@ use rand::rngs::OsRng;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval};
-use winze_hub::core::{ConnId, HubCore, Transmit};
+use winze_hub::HubConfig;
+use winze_hub::core::{ConnId, HubCore, ListedPeer, Transmit};
+use winze_messages::PeerName;
 use winze_runtime::keyfile;
 use winze_transport::{Frame, FrameReader, FrameWriter, Limits, ServerIdentity, respond};
 
@@ -40,7 +42,7 @@ impl EvilHub {
     /// Starts one that is honest so far, with the keys of the stage's hub.
     pub async fn start(stage: &Stage) -> (EvilHub, SocketAddr, AbortOnDrop) {
         let config = stage.hub_config();
-        let core = HubCore::new(&config.listed_peers().unwrap(), config.limits.clone()).unwrap();
+        let core = HubCore::new(&listed(&config), config.limits.clone()).unwrap();
         let identity =
             keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)
                 .unwrap();
@@ -168,4 +170,17 @@ impl State {
             }
         }
     }
+}
+
+fn listed(config: &HubConfig) -> Vec<ListedPeer> {
+    let peers = config.peers.iter().map(|peer| ListedPeer {
+        name: PeerName::new(&peer.role, &peer.name).unwrap(),
+        public_key: peer.key.resolve().unwrap(),
+        may_open: peer
+            .may_open
+            .iter()
+            .map(|leave| (leave.extension, leave.peer.parse().unwrap()))
+            .collect(),
+    });
+    peers.collect()
 }

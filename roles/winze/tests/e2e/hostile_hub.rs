@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rusqlite::Connection;
 use winze_client::{
     HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent,
@@ -19,7 +21,7 @@ use winze_runtime::clock::now_unix_ms;
 use winze_testbed::{Wallet, wait};
 use winze_transport::{Frame, SecretKey};
 
-use crate::evil::EvilHub;
+use crate::evil::{EvilHub, Tamper};
 use crate::peer::PATIENCE;
 use crate::pool::header_hash;
 use crate::world::{Stage, World, settings};
@@ -81,7 +83,8 @@ async fn altered_requests_have_no_effect_and_their_answers_do_not_pass_for_the_p
     let mut pool = world.pool().await;
     let request = pool.request(1, 8, alice.locking_key());
     let to_mallory = *mallory.locking_key();
-    let forgeries: [Box<dyn Fn(&mut MintQuoteRequest) + Send>; 3] = [
+    type Forgery = Box<dyn Fn(&mut MintQuoteRequest) + Send>;
+    let forgeries: [Forgery; 3] = [
         Box::new(|request| request.amount = 1_000),
         Box::new(move |request| request.locking_key = to_mallory),
         Box::new(|request| request.description = Some("for Mallory".to_owned())),
@@ -290,7 +293,7 @@ async fn altered_and_invented_answers_are_thrown_away_until_the_mints_own_arrive
     let (evil, world) = evil_world().await;
     let alice = world.wallet().await;
     let pool = RealPool::start(&world).await;
-    let forgeries: [Box<dyn Fn(Frame) -> Vec<Frame> + Send>; 4] = [
+    let forgeries: [Tamper; 4] = [
         Box::new(|frame| {
             vec![forged_response(&frame, |response| {
                 response.quote_id = "mallorys".to_owned()
@@ -322,7 +325,7 @@ async fn altered_and_invented_answers_are_thrown_away_until_the_mints_own_arrive
         }),
     ];
     let mut thrown_away = 0;
-    for (number, forge) in (0..).zip(forgeries) {
+    for (number, mut forge) in (0..).zip(forgeries) {
         evil.tamper(move |frame| match frame.msg_type {
             MintQuoteResponse::MSG_TYPE => forge(frame),
             _ => vec![frame],
@@ -356,6 +359,36 @@ async fn altered_and_invented_answers_are_thrown_away_until_the_mints_own_arrive
     assert_eq!(alice.balance().await.unwrap(), 4 * (8 + 16));
     assert_eq!(quotes_issued(&world).await, 8.0);
     assert_eq!(pool.notes.called.load(Ordering::SeqCst), 8);
+    pool.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_hub_swallows_is_asked_for_again_and_issued_once() {
+    let (evil, world) = evil_world().await;
+    let alice = world.wallet().await;
+    let pool = RealPool::start(&world).await;
+    // By chance and not in turns: a pattern could be in step with the pool's attempts.
+    let mut chance = StdRng::seed_from_u64(7);
+    evil.tamper(move |frame| match frame.msg_type {
+        MintQuoteRequest::MSG_TYPE | MintQuoteResponse::MSG_TYPE if chance.gen_ratio(1, 3) => {
+            Vec::new()
+        }
+        _ => vec![frame],
+    });
+    for number in 0..6 {
+        pool.ask(number, 8, &alice).await;
+    }
+    let issued = pool
+        .until("six quotes", || match pool.issued() {
+            issued if issued.len() == 6 => Ok(issued),
+            issued => Err(format!("{}", issued.len())),
+        })
+        .await;
+    for (_, response) in &issued {
+        assert_eq!(alice.redeem(&response.quote_id).await.unwrap(), 8);
+    }
+    assert_eq!(quotes_issued(&world).await, 6.0);
+    assert!(pool.requester.status().counts.sent_again > 0);
     pool.hub.shutdown().await;
 }
 

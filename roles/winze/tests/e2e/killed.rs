@@ -117,3 +117,17 @@ async fn all_three_killed_at_once_come_back_in_any_order_and_lose_nothing() {
     more_shares(&crew, 10).await;
     all_is_well(crew).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_after_the_other_is_killed_again_and_again_at_moments_of_the_miners_choice() {
+    let mut deployment = deployment().await;
+    let crew = mining(&deployment).await;
+    for round in 0..12 {
+        let role = Role::ALL[round % Role::ALL.len()];
+        deployment.kill_hard(role).unwrap();
+        deployment.restart(role).await.unwrap();
+        // Not until all is well again: the next one goes while the last one finds its feet.
+        more_shares(&crew, 3).await;
+    }
+    all_is_well(crew).await;
+}
