@@ -271,7 +271,7 @@ pub fn announce(
     Ok(changed == 1)
 }
 
-/// The state of every topic, by rising serial number: in this order none of them looks old.
+/// The state of every topic, by rising serial number: whoever was told one was told those below.
 pub fn announcements(
     connection: &Connection,
     extension: u16,

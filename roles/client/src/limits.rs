@@ -30,6 +30,10 @@ pub const BODY_BYTES_MAX: usize = 65_536;
 
 const _: () = assert!(STORE_BATCH_JOBS_MAX <= STORE_WRITES_WAITING_MAX);
 
+/// Topics (units, say) whose announcements are taken from one peer in one family: far more than a
+/// mint has, and what a peer can make us keep. Announcements of further ones have no effect.
+pub const ANNOUNCED_TOPICS_MAX: usize = 256;
+
 /// Rejects of one channel that may wait for its owner; more become one event that says so. A
 /// requester's window is far below.
 pub const REJECTS_WAITING_MAX: usize = 1_024;

@@ -9,7 +9,7 @@ mod operator;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
 
 pub use operator::{ParkedRequest, RequestState, parked_page, release, state_of};
@@ -48,8 +48,9 @@ pub static OUTBOX_SCHEMA: Schema = Schema {
         CREATE TABLE outbox_announcement (
             peer TEXT NOT NULL,
             extension INTEGER NOT NULL,
+            topic TEXT NOT NULL,
             serial INTEGER NOT NULL,
-            PRIMARY KEY (peer, extension)
+            PRIMARY KEY (peer, extension, topic)
         ) STRICT, WITHOUT ROWID;
     "],
 };
@@ -370,21 +371,33 @@ pub fn delete_answered(
         .execute(params![before_unix_ms, rows_max])?)
 }
 
-/// Takes note of an announcement's serial number. False where a higher one was seen from this
-/// peer: then the announcement is old and must have no effect.
+/// Takes note of an announcement's serial number. `topic` is what it is about (a unit, say): only
+/// serials of one topic are compared, since all topics are announced anew on every channel. False
+/// where a higher one was seen from this peer (the announcement is old), or where it would be one
+/// topic more than [`ANNOUNCED_TOPICS_MAX`]: then it must have no effect.
 pub fn admit_announcement(
     connection: &Connection,
     peer: &str,
     extension: u16,
+    topic: &str,
     serial: u64,
 ) -> Result<bool, StoreError> {
     let changed = connection
         .prepare_cached(
-            "INSERT INTO outbox_announcement (peer, extension, serial) VALUES (?1, ?2, ?3)
-             ON CONFLICT (peer, extension) DO UPDATE SET serial = excluded.serial
+            "INSERT INTO outbox_announcement (peer, extension, topic, serial)
+             SELECT ?1, ?2, ?3, ?4
+             WHERE (SELECT count(*) FROM outbox_announcement
+                    WHERE peer = ?1 AND extension = ?2 AND topic <> ?3) < ?5
+             ON CONFLICT (peer, extension, topic) DO UPDATE SET serial = excluded.serial
              WHERE excluded.serial >= serial",
         )?
-        .execute(params![peer, extension, serial])?;
+        .execute(params![
+            peer,
+            extension,
+            topic,
+            serial,
+            ANNOUNCED_TOPICS_MAX
+        ])?;
     Ok(changed == 1)
 }
 

@@ -166,16 +166,56 @@ async fn an_old_announcement_has_no_effect_also_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     with(&store, |c| {
-        assert!(admit_announcement(c, MINT, QUOTES, 5)?);
-        assert!(admit_announcement(c, MINT, QUOTES, 7)?);
+        assert!(admit_announcement(c, MINT, QUOTES, "hash", 5)?);
+        assert!(admit_announcement(c, MINT, QUOTES, "hash", 7)?);
         Ok(())
     })
     .await;
     drop(store);
     with(&open(&folder), |c| {
-        assert!(!admit_announcement(c, MINT, QUOTES, 6)?);
-        assert!(admit_announcement(c, MINT, QUOTES, 7)?);
-        assert!(admit_announcement(c, "mint/other", QUOTES, 1)?);
+        assert!(!admit_announcement(c, MINT, QUOTES, "hash", 6)?);
+        assert!(admit_announcement(c, MINT, QUOTES, "hash", 7)?);
+        assert!(admit_announcement(c, "mint/other", QUOTES, "hash", 1)?);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mint_with_two_units_announces_both_again_after_a_reconnect() {
+    let folder = TempDir::new().unwrap();
+    with(&open(&folder), |c| {
+        for connection in ["the first", "the next"] {
+            for (unit, serial) in [("hash", 1), ("sat", 2)] {
+                assert!(
+                    admit_announcement(c, MINT, QUOTES, unit, serial)?,
+                    "{unit} on {connection} connection"
+                );
+            }
+        }
+        assert!(admit_announcement(c, MINT, QUOTES, "hash", 3)?);
+        assert!(!admit_announcement(c, MINT, QUOTES, "hash", 1)?);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mint_that_invents_units_is_listened_to_up_to_the_bound() {
+    let folder = TempDir::new().unwrap();
+    with(&open(&folder), |c| {
+        for n in 0..ANNOUNCED_TOPICS_MAX as u64 {
+            assert!(admit_announcement(
+                c,
+                MINT,
+                QUOTES,
+                &format!("unit {n}"),
+                n
+            )?);
+        }
+        assert!(!admit_announcement(c, MINT, QUOTES, "one more", 1_000)?);
+        assert!(admit_announcement(c, MINT, QUOTES, "unit 0", 1_001)?);
+        assert!(admit_announcement(c, "mint/other", QUOTES, "hash", 1)?);
         Ok(())
     })
     .await;

@@ -112,7 +112,8 @@ impl Settlement {
                 return outbox::park(connection, mint, EXT_MINT_QUOTE, key, error, now_unix_ms);
             }
             Settlement::Keyset { serial, keyset } => {
-                if !outbox::admit_announcement(connection, mint, EXT_MINT_QUOTE, *serial)? {
+                let unit = &keyset.unit;
+                if !outbox::admit_announcement(connection, mint, EXT_MINT_QUOTE, unit, *serial)? {
                     return Ok(false);
                 }
                 answers.on_keyset(connection, keyset)?;
