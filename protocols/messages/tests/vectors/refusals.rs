@@ -60,7 +60,9 @@ pub fn file() -> VectorFile<RefusalVector> {
         description: "Unencrypted frames that are refused. For a message with the channel bit, \
                       `error_code` is that of `Reject`: it comes from the `from` end of a \
                       channel for 0x4802 that is accepted, whose id there is 1 and the only one. \
-                      For one without, `error_code` is the reason code of `Close`. `malformed` \
+                      For one without, `error_code` is the reason code of `Close`, where the \
+                      message comes in its step and is a client's to send; one that is the hub's \
+                      shows what a client finds wrong with it. `malformed` \
                       says which field of which message is wrong, at which byte of the payload \
                       (from 0; the channel id counts), and how: cut-off (bytes are missing; the \
                       offset is where the number, the bytes of the text or the list's elements \
