@@ -36,6 +36,13 @@ pub const JOB_BYTES_USUAL_MAX: usize = 1_024;
 /// counted, and the miner finds it over HTTP: the quote itself is on disk.
 pub const NOTICES_QUEUED_MAX: usize = 4_096;
 
+/// Quote notices written to a connection at a time. While half of [`WRITE_PENDING_BYTES_MAX`] is due, none is taken
+/// out of the queue.
+pub const NOTICES_PER_BATCH: usize = 1_024;
+
+/// The longest notice and what encryption adds to it, in bytes.
+pub const NOTICE_BYTES_MAX: usize = 640;
+
 /// Shares whose mining channel is remembered, so that the notice of a quote goes to the channel
 /// that found the share. Older ones are told to any channel with the same locking key.
 pub const SHARE_ORIGINS_MAX: usize = 65_536;
@@ -112,6 +119,14 @@ pub const NODE_TIMEOUT_S: u64 = 30;
 pub const NODE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(15));
 
+/// How long a found block is offered to a node that does not answer: a node that is upgraded or replays its chain is
+/// back by then, and no other block may have been found. After that it is given up and logged as lost.
+pub const BLOCK_SUBMIT_MAX: Duration = Duration::from_secs(3_600);
+
+/// Longest wait between two attempts to hand over a found block. Shorter than [`NODE_BACKOFF`]'s: each second counts
+/// against the rest of the world.
+pub const BLOCK_RETRY_MAX: Duration = Duration::from_secs(2);
+
 /// Age of the newest template, in seconds, beyond which `/health` says not ready: the longest refresh interval that
 /// the configuration allows is 600 s, so a source that answers is never as far behind.
 pub const TEMPLATE_AGE_READY_S: u64 = 700;
@@ -129,5 +144,6 @@ const _: () = {
     assert!(QUOTES_PAGE_DEFAULT <= QUOTES_PAGE_MAX);
     assert!(SHARES_IN_FLIGHT_MAX >= FRAMES_PER_BATCH);
     assert!(CHANNELS_PER_CONNECTION_MAX * JOB_BYTES_USUAL_MAX * 4 <= WRITE_PENDING_BYTES_MAX);
+    assert!(NOTICES_PER_BATCH * NOTICE_BYTES_MAX * 4 <= WRITE_PENDING_BYTES_MAX);
     assert!(TIP_RESTAMP_S < 2 * 3_600);
 };

@@ -18,10 +18,11 @@ use winze_runtime::clock::now_unix_ms;
 use winze_transport::{FrameReader, FrameWriter, Limits, Session, respond};
 
 use super::{PoolState, until};
-use crate::directory::ConnectionId;
+use crate::directory::{Addressed, ConnectionId};
 use crate::limits::{
     FRAMES_PER_BATCH, HANDSHAKE_TIMEOUT, JOB_PAYLOAD_BYTES_MAX, MINER_PAYLOAD_BYTES_MAX,
-    SHARES_IN_FLIGHT_MAX, TICK_INTERVAL, WRITE_PENDING_BYTES_MAX, WRITE_STALL_TIMEOUT,
+    NOTICES_PER_BATCH, SHARES_IN_FLIGHT_MAX, TICK_INTERVAL, WRITE_PENDING_BYTES_MAX,
+    WRITE_STALL_TIMEOUT,
 };
 use crate::mining::{AcceptedShare, Action, Intake, MiningConnection, Recorded};
 
@@ -106,12 +107,10 @@ impl Miner {
                     Ok(()) => exchange.new_work(&mut templates),
                     Err(_) => break "the pool is shutting down".to_owned(),
                 },
-                Some((channel_id, notice)) = notices.recv() => {
-                    exchange.core.notify(channel_id, &notice, &mut exchange.actions);
-                    while let Ok((channel_id, notice)) = notices.try_recv() {
-                        exchange.core.notify(channel_id, &notice, &mut exchange.actions);
-                    }
-                    exchange.act();
+                // A miner on a slow line loses notices, in their queue, and not its connection to them.
+                Some(first) = notices.recv(), if pending < WRITE_PENDING_BYTES_MAX / 2 => {
+                    let more = std::iter::from_fn(|| notices.try_recv().ok());
+                    exchange.tell(std::iter::once(first).chain(more).take(NOTICES_PER_BATCH));
                 }
                 _ = ticker.tick() => exchange.tick(),
             }
@@ -167,6 +166,13 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
         let now_ms = self.now_ms();
         for frame in frames.drain(..) {
             self.core.handle(frame, intake, now_ms, &mut self.actions);
+        }
+        self.act();
+    }
+
+    fn tell(&mut self, notices: impl Iterator<Item = Addressed>) {
+        for (channel_id, notice) in notices {
+            self.core.notify(channel_id, &notice, &mut self.actions);
         }
         self.act();
     }
@@ -243,14 +249,15 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
                     if wants_quotes {
                         state.directory.opened(connection, channel_id, locking_key);
                     }
-                    tracing::info!(connection, channel_id, %locking_key, "channel opened");
+                    // Not higher: a miner opens and closes as often as it likes, and a log fills a disk.
+                    tracing::debug!(connection, channel_id, %locking_key, "channel opened");
                 }
                 Action::Closed { channel_id } => {
                     if self.channels.remove(&channel_id) {
                         state.metrics.channels.dec();
                     }
                     state.directory.closed(connection, channel_id);
-                    tracing::info!(connection, channel_id, "channel closed");
+                    tracing::debug!(connection, channel_id, "channel closed");
                 }
                 Action::Refused(code) => state.metrics.share_refused(code),
                 Action::Hangup(why) => self.over = Some(format!("{why:?}")),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::block::FoundBlock;
 use super::gbt::BlockTemplate;
 use super::rpc::NodeRpc;
-use super::{Submitted, Template, TemplateError, TemplateSource};
+use super::{DUPLICATE, Submitted, Template, TemplateError, TemplateSource};
 
 /// A bitcoin node that is asked.
 pub struct Bitcoind {
@@ -59,12 +59,35 @@ impl TemplateSource for Bitcoind {
             .rpc
             .call("submitblock", json!([hex::encode(&block.bytes)]))
             .await?;
-        Ok(match answer {
-            None => Submitted::Accepted,
-            Some(reason) if reason.starts_with("duplicate") || reason == "inconclusive" => {
-                Submitted::NotBest(reason)
-            }
-            Some(reason) => Submitted::Rejected(reason),
-        })
+        Ok(verdict(answer))
+    }
+}
+
+/// What `submitblock` says of a block (BIP 22).
+fn verdict(answer: Option<String>) -> Submitted {
+    match answer {
+        None => Submitted::Accepted,
+        Some(reason) => match reason.as_str() {
+            DUPLICATE | "duplicate-inconclusive" | "inconclusive" => Submitted::NotBest(reason),
+            // `duplicate-invalid` is among these: the node has seen the block and found it invalid.
+            _ => Submitted::Rejected(reason),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_the_node_has_found_invalid_before_is_rejected_and_not_merely_late() {
+        let said = |reason: &str| verdict(Some(reason.to_owned()));
+        assert_eq!(verdict(None), Submitted::Accepted);
+        for late in ["duplicate", "duplicate-inconclusive", "inconclusive"] {
+            assert_eq!(said(late), Submitted::NotBest(late.to_owned()));
+        }
+        for bad in ["duplicate-invalid", "bad-witness-merkle-match", "high-hash"] {
+            assert_eq!(said(bad), Submitted::Rejected(bad.to_owned()));
+        }
     }
 }

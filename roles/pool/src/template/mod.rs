@@ -133,6 +133,12 @@ pub trait TemplateSource: Send + Sync + 'static {
     async fn submit(&self, block: &block::FoundBlock) -> Result<Submitted, TemplateError>;
 }
 
+/// The reason in [`Submitted::NotBest`] when the source holds the block as a valid one already (BIP 22).
+pub const DUPLICATE: &str = "duplicate";
+
+/// Bitcoin Core's `RPC_IN_WARMUP`: the node has started and loads its chain.
+const NODE_IN_WARMUP: i64 = -28;
+
 /// What became of a found block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
@@ -185,4 +191,16 @@ pub enum TemplateError {
     /// A template that the wire cannot carry.
     #[error("template cannot be used: {0}")]
     Unusable(&'static str),
+}
+
+impl TemplateError {
+    /// Whether it says nothing of what was asked, only that the node is away, restarting, or not done with it: the
+    /// same call may well be answered later. A cookie that is refused or missing is a node that restarts.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            TemplateError::Unreachable { .. } | TemplateError::Credentials { .. } => true,
+            TemplateError::Node { code, .. } => *code == NODE_IN_WARMUP,
+            TemplateError::Answer { .. } | TemplateError::Unusable(_) => false,
+        }
+    }
 }
