@@ -26,7 +26,8 @@ pub struct HubLimits {
     pub payload_bytes_max: u32,
     /// Channels of one connection, opened and offered together; told to the client. Default 256.
     pub channels_max: u32,
-    /// Channels from one opener to one peer. Default 16, so that no opener takes all of a peer's `channels_max`.
+    /// Channels from one opener to one peer; as many again may wait for that peer to take their last messages. Default
+    /// 16, so that no opener takes all of a peer's `channels_max`.
     pub channels_per_pair_max: u32,
     /// Messages of one channel and direction that the hub holds. Default 256.
     pub window_messages: u64,
@@ -142,13 +143,17 @@ impl HubLimits {
 pub const DURATION_MS_MAX: u64 = 86_400_000;
 
 /// Largest payload of a frame whose sender is not yet authenticated, in bytes (specification, section 1). The longest
-/// message of the steps, `SetupConnection` with every text full, has 1,289.
+/// message of the steps, `SetupConnection` with every text full, has 1,291.
 pub const PAYLOAD_BYTES_BEFORE_AUTHENTICATION: usize = 4_096;
 
 /// Payload of all frames before authentication, in bytes (specification, section 1), those that are ignored included.
 pub const PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL: usize = 16_384;
 const _: () =
     assert!(PAYLOAD_BYTES_BEFORE_AUTHENTICATION <= PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL);
+
+/// Frames before authentication (specification, section 1), those that are ignored included. The steps need three; a
+/// frame without payload counts in no bytes, and costs a decryption.
+pub const FRAMES_BEFORE_AUTHENTICATION_MAX: usize = 64;
 
 /// Answers that wait for one client (specification, section 7). Overflow: the connection is closed with
 /// `control-overflow`. Only a client's own requests come here, so nobody but itself can bring it to this bound.
@@ -175,7 +180,7 @@ pub const TURNED_AWAY_MAX: usize = 16;
 /// Frames that are taken from one client before the others have their turn.
 pub const READ_BATCH_FRAMES: usize = 256;
 
-/// Plaintext that is taken from the core and encrypted at a time, in bytes. One message more may come with it.
+/// What is taken from the core and encrypted at a time, in bytes on the wire. One message more may come with it.
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
 /// How often deadlines are looked at, in milliseconds: the precision of every time-out of the core.

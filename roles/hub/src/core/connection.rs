@@ -44,6 +44,7 @@ pub(super) struct Connection {
     /// What the client negotiated, without the channel bit.
     extensions: BTreeSet<u16>,
     payload_bytes_before_authentication: usize,
+    frames_before_authentication: usize,
     connected_at_ms: u64,
     heard_at_ms: u64,
     /// Whether a Ping was sent in the present silence.
@@ -87,6 +88,7 @@ impl Connection {
             step: Step::AwaitSetupConnection,
             extensions: BTreeSet::new(),
             payload_bytes_before_authentication: 0,
+            frames_before_authentication: 0,
             connected_at_ms: now_ms,
             heard_at_ms: now_ms,
             pinged: false,
@@ -132,6 +134,12 @@ impl Connection {
     pub(super) fn count_unauthenticated(&mut self, payload_bytes: usize) -> usize {
         self.payload_bytes_before_authentication += payload_bytes;
         self.payload_bytes_before_authentication
+    }
+
+    /// Counts a frame that came before authentication, and gives their number.
+    pub(super) fn count_unauthenticated_frame(&mut self) -> usize {
+        self.frames_before_authentication += 1;
+        self.frames_before_authentication
     }
 
     pub(super) fn heard(&mut self, now_ms: u64) {
@@ -224,6 +232,13 @@ impl Connection {
     /// Whether an end is forgotten as soon as the client reads what is due.
     pub(super) fn frees_a_place(&self) -> bool {
         self.ends.values().any(End::is_about_to_go)
+    }
+
+    /// Channels that `opener` opened to this client, that are over, and that this client was not told the end of: it
+    /// has not read, or gives no credit for what came before.
+    pub(super) fn ends_closing_of(&self, opener: PeerId) -> usize {
+        let of_opener = |end: &&End| end.is_closing() && end.is_offered_by(opener);
+        self.ends.values().filter(of_opener).count()
     }
 
     pub(super) fn end_ids(&self) -> Vec<u32> {

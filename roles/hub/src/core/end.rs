@@ -14,6 +14,7 @@ use winze_transport::Frame;
 use super::channels::ChannelName;
 use super::credit::{CreditExceeded, Inbound, Outbound, Totals};
 use super::reasons::{ChannelCloseReason, RejectReason};
+use super::registry::PeerId;
 use super::{ConnId, encoded};
 
 /// A channel end, from anywhere in the core.
@@ -148,6 +149,11 @@ impl End {
     /// Whether the channel is over, and this end waits to be told.
     pub(super) fn is_closing(&self) -> bool {
         self.farewell.is_some()
+    }
+
+    /// Whether this is the acceptor's end of a channel that `opener` opened.
+    pub(super) fn is_offered_by(&self, opener: PeerId) -> bool {
+        self.side == Side::Responder && self.name.opener == opener
     }
 
     /// Whether the client was never told of this channel, so that it need not be told of its end.

@@ -145,7 +145,9 @@ impl HubCore {
         Ok(name)
     }
 
-    /// Checks the bounds on channels. An acceptor's end that its opener has left gives way.
+    /// Checks the bounds on channels. An acceptor's end that its opener has left gives way. Ends that wait for the
+    /// acceptor to take the rest have a bound of their own: else an opener that fills and closes one channel after the
+    /// other would take all of the acceptor's places.
     fn make_room(&mut self, conn: ConnId, name: &ChannelName) -> Result<(), Refusal> {
         let ends = self
             .connections
@@ -157,6 +159,15 @@ impl HubCore {
         }
         if self.channels.get(name).is_some() {
             return Ok(());
+        }
+        let closing = self
+            .registry
+            .present(name.acceptor)
+            .and_then(|present| self.connections.get(&present.conn))
+            .map_or(0, |connection| connection.ends_closing_of(name.opener));
+        if closing >= self.limits.channels_per_pair_max as usize {
+            let text = format!("this peer has yet to take the end of {closing} channels");
+            return Err((OpenRefusal::TooManyChannels, text));
         }
         let of_pair = self.channels.of_pair(name.opener, name.acceptor).count();
         if of_pair < self.limits.channels_per_pair_max as usize {
@@ -342,6 +353,10 @@ impl HubCore {
         stays.inbound.take(purged);
         self.counters.purged = self.counters.purged.plus(purged).plus(lost);
         self.schedule(other);
+        if gone.side == Side::Requester && !self.has_room(other.conn) {
+            // An offer may wait for a place, and this end of a channel without an opener can give way.
+            self.offer_waiting(other.conn);
+        }
     }
 
     /// One end gives the channel up: the other is told once it has what was sent before.

@@ -17,7 +17,7 @@ use super::connection::Step;
 use super::event::{EndCause, Ending, Event};
 use super::reasons::{AuthenticationRefusal, CloseReason, SetupRefusal};
 use super::{ConnId, HubCore, encoded, is_foreign};
-use crate::limits::PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL;
+use crate::limits::{FRAMES_BEFORE_AUTHENTICATION_MAX, PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL};
 
 /// The one Sv2 protocol that a client may ask for: a value of our own would shut out clients that are built on the
 /// reference crates, whose type has the three of the specification.
@@ -39,6 +39,12 @@ impl HubCore {
                  {PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL} are taken"
             );
             return Err(Ending::close(CloseReason::PayloadTooLong, detail, 0));
+        }
+        if connection.count_unauthenticated_frame() > FRAMES_BEFORE_AUTHENTICATION_MAX {
+            let detail = format!(
+                "more than {FRAMES_BEFORE_AUTHENTICATION_MAX} messages before authentication"
+            );
+            return Err(Ending::close(CloseReason::NotAuthenticated, detail, 0));
         }
         if !frame.is_channel_msg() && is_foreign(frame.extension()) {
             self.counters.ignored += 1;

@@ -1,6 +1,6 @@
 //! What is sent next on a connection.
 
-use winze_transport::Frame;
+use winze_transport::{Frame, encrypted_frame_bytes};
 
 use super::connection::Step;
 use super::credit::Totals;
@@ -18,8 +18,9 @@ pub enum Transmit {
 }
 
 impl HubCore {
-    /// Appends the next frames for a client to `out`, until they have `bytes_max` of payload or nothing is due. The
-    /// last one may go beyond. What is taken here leaves the hub's memory and counts as taken by its reader.
+    /// Appends the next frames for a client to `out`, until they have `bytes_max` on the wire or nothing is due. The
+    /// last one may go beyond. Payload alone would be no bound: a tiny message has ten times as much on the wire. What
+    /// is taken here leaves the hub's memory and counts as taken by its reader.
     pub fn poll_transmit(
         &mut self,
         conn: ConnId,
@@ -52,7 +53,7 @@ impl HubCore {
             } else {
                 break true;
             };
-            bytes += frame.payload.len().max(1);
+            bytes += encrypted_frame_bytes(frame.payload.len());
             self.counters.sent(&frame);
             out.push(frame);
         };

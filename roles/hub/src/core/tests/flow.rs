@@ -146,6 +146,23 @@ fn a_poll_gives_no_more_than_it_was_asked_for_and_one_message() {
 }
 
 #[test]
+fn many_tiny_messages_are_no_larger_a_batch_than_a_few_large_ones() {
+    let mut net = Net::new();
+    let ends = net.joined(VENDOR, PLENTY);
+    net.send(ends.pool, (0..200).map(|_| vendor(ends.pool_id, 0, 5)));
+    let mut frames = Vec::new();
+    assert_eq!(
+        net.core.poll_transmit(ends.mint, 1_000, &mut frames),
+        Transmit::More
+    );
+    let bytes_on_the_wire: usize = frames
+        .iter()
+        .map(|frame| winze_transport::encrypted_frame_bytes(frame.payload.len()))
+        .sum();
+    assert!(bytes_on_the_wire < 1_100, "{bytes_on_the_wire}");
+}
+
+#[test]
 fn every_fault_of_a_message_has_its_name_and_the_channel_goes_on() {
     let mut net = Net::new();
     let ends = net.joined(QUOTES, PLENTY);

@@ -120,6 +120,18 @@ fn a_stranger_cannot_talk_on_without_end_before_it_says_who_it_is() {
     net.send(stranger, [chatter]);
     assert_eq!(close_of(&net.receive(stranger)).0, "payload-too-long");
 
+    // Frames without a payload cost a decryption each, and no bytes that are counted.
+    let empty = net.dial();
+    let nothing = Frame {
+        extension_type: 0x7777,
+        msg_type: 0,
+        payload: Vec::new(),
+    };
+    net.send(empty, vec![nothing.clone(); 64]);
+    assert!(net.core.is_open(empty));
+    net.send(empty, [nothing]);
+    assert_eq!(close_of(&net.receive(empty)).0, "not-authenticated");
+
     let silent = net.dial();
     net.send(silent, [setup_connection()]);
     net.receive(silent);
