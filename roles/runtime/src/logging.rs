@@ -27,7 +27,8 @@ pub enum LoggingError {
 }
 
 /// Sends this process's log to standard error, filtered by [`FILTER_VARIABLE`] or, when that is not set or empty,
-/// by `filter` (for example `"info"`). Colours are used only on a terminal.
+/// by `filter` (for example `"info"`). Colours are used only on a terminal. A line that cannot be written (the disk is
+/// full, the reader of a pipe has gone) is lost, and the process goes on.
 ///
 /// # Errors
 /// [`LoggingError::Filter`] for a filter that does not parse; [`LoggingError::AlreadySet`] at a second call.
@@ -45,6 +46,37 @@ pub fn init(filter: &str) -> Result<(), LoggingError> {
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would report a line that could not be written with `eprintln!`, to the same place, and that panics.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|_| LoggingError::AlreadySet)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::process::{Command, Stdio};
+
+    const CHILD: &str = "WINZE_TEST_LOGS_TO_A_FULL_DISK";
+
+    #[test]
+    fn a_process_whose_log_cannot_be_written_goes_on() {
+        if std::env::var_os(CHILD).is_some() {
+            super::init("info").unwrap();
+            tracing::info!("nobody will read this");
+            return;
+        }
+        // A process logs to its own standard error, so this test runs once more in a process whose disk is full.
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let name = "logging::tests::a_process_whose_log_cannot_be_written_goes_on";
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .env_remove(super::FILTER_VARIABLE)
+            .stdout(Stdio::null())
+            .stderr(full)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+    }
 }
