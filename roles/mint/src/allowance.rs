@@ -220,6 +220,16 @@ pub(crate) fn reserve(
     Ok(verdicts)
 }
 
+/// Whether anything was ever reserved in this store, and so perhaps issued. What [`prune`] drops is always followed by newer use.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn was_ever_used(conn: &Connection) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM allowance_used LIMIT 1")?
+        .exists([])?)
+}
+
 /// What `pool` used of `unit` in the minutes that are kept.
 ///
 /// # Errors

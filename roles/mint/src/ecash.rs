@@ -61,6 +61,22 @@ pub enum EcashError {
         /// cdk's SQLite file.
         store: PathBuf,
     },
+    /// The ecash store is gone, and the mint has issued: a new store would take ecash that was spent already for good.
+    #[error(
+        "{store} is missing or empty, but {issued} says that this mint has issued: put the ecash store back from its backup", store = store.display(), issued = issued.display()
+    )]
+    Lost {
+        /// cdk's SQLite file.
+        store: PathBuf,
+        /// The role's own store.
+        issued: PathBuf,
+    },
+    /// There is no mint of which a keyset could be rotated.
+    #[error("{store} is missing or empty: no mint was ever started on it", store = store.display())]
+    NoStore {
+        /// cdk's SQLite file.
+        store: PathBuf,
+    },
     /// cdk's SQLite file cannot be opened or brought up to date.
     #[error("ecash store {store}: {source}")]
     Store {
@@ -96,6 +112,11 @@ impl Ecash {
     /// Opens the store on which a mint may be running in another process. Nothing is started, and what that one has
     /// under way is left alone.
     pub(crate) async fn open_beside(config: &EcashConfig, seed: &Seed) -> Result<Self, EcashError> {
+        if is_missing(&config.store) {
+            return Err(EcashError::NoStore {
+                store: config.store.clone(),
+            });
+        }
         Ok(Self::build(config, seed).await?.0)
     }
 
@@ -264,6 +285,11 @@ fn told_to_wallets(offered: MintInfo, stored: MintInfo, config: &EcashConfig) ->
         disabled: true,
     };
     info
+}
+
+/// Whether the store is not there, or was never written to.
+pub(crate) fn is_missing(store: &Path) -> bool {
+    std::fs::metadata(store).map_or(true, |file| file.len() == 0)
 }
 
 /// Makes the file if it is missing, readable by its owner alone, before SQLite does: it names every quote there is.

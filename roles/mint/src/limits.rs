@@ -61,6 +61,10 @@ pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the allowance gauges follow the clock where nothing is issued.
 pub const ALLOWANCE_GAUGE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long an orderly shutdown waits for the pools' requests under way, as for the wallets'. What takes longer is safe to
+/// cut off: it is asked for again.
+pub const SHUTDOWN_DRAIN_MAX: Duration = winze_runtime::limits::HTTP_DRAIN_MAX;
+
 const _: () = {
     assert!(AMOUNT_MAX == 1 << (DENOMINATIONS - 1));
     assert!(API_WORKERS_MAX < API_REQUESTS_MAX);

@@ -16,11 +16,13 @@ use winze_runtime::{clock, keyfile, ready};
 
 use crate::allowance::{self, ALLOWANCE_SCHEMA, Account};
 use crate::config::MintConfig;
-use crate::ecash::Ecash;
+use crate::ecash::{self, Ecash, EcashError};
 use crate::error::MintError;
 use crate::issuance::Issuer;
 use crate::issuance::check::Rules;
-use crate::limits::{ALLOWANCE_GAUGE_INTERVAL, POOLS_MAX, TRANSACTION_QUOTES_MAX};
+use crate::limits::{
+    ALLOWANCE_GAUGE_INTERVAL, POOLS_MAX, SHUTDOWN_DRAIN_MAX, TRANSACTION_QUOTES_MAX,
+};
 use crate::metrics::Metrics;
 use crate::seed::Seed;
 use crate::{announce, api};
@@ -101,6 +103,13 @@ impl Mint {
             config.store_file.as_path(),
             &[ANSWERS_SCHEMA, ALLOWANCE_SCHEMA],
         )?;
+        if ecash::is_missing(&ecash_config.store) && store.read(allowance::was_ever_used).await? {
+            return Err(EcashError::Lost {
+                store: ecash_config.store,
+                issued: config.store_file.as_path().to_owned(),
+            }
+            .into());
+        }
         let ecash = Ecash::open(&ecash_config, &seed).await?;
         let (api, api_addr) = listen("NUT API", config.api_listen).await?;
         let (http, http_addr) = listen("operator's HTTP", config.http_listen).await?;
@@ -127,7 +136,8 @@ impl BoundMint {
         }
     }
 
-    /// Connects to the hub and serves until `shutdown` resolves, then finishes the requests under way for a few seconds.
+    /// Connects to the hub and serves until `shutdown` resolves, then finishes the requests under way, of wallets and of
+    /// pools, for a few seconds.
     ///
     /// # Errors
     /// A server failed for good; the hub being away is no error.
@@ -173,6 +183,11 @@ impl BoundMint {
         };
         stop.send_replace(true);
         helpers.shutdown().await;
+        // First the pools' requests: their answers go out on the connection that ends next.
+        let drained = tokio::time::timeout(SHUTDOWN_DRAIN_MAX, responder.shutdown());
+        if drained.await.is_err() {
+            tracing::warn!("requests are still under way; their pools will ask again");
+        }
         hub.shutdown().await;
         while servers.join_next().await.is_some() {}
         self.ecash.stop().await?;

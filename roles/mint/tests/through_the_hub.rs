@@ -7,7 +7,7 @@ use cdk::amount::SplitTarget;
 use cdk::nuts::{CurrencyUnit, PaymentMethod, SecretKey as MinerKey};
 use winze_client::QuoteEvent;
 use winze_messages::families::mint_quote::{KeysetAnnouncement, MintQuoteRequest};
-use winze_mint::MINING_SHARE;
+use winze_mint::{EcashError, MINING_SHARE, Mint, MintError};
 use winze_transport::SecretKey;
 
 use deployment::{Deployment, Pool, get, until};
@@ -124,6 +124,36 @@ async fn a_backlog_outlives_the_mint_and_is_issued_once() {
         "{metrics}"
     );
     mint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_that_has_issued_does_not_start_without_its_list_of_spent_ecash() {
+    let deployment = Deployment::start().await;
+    // Before anything was issued an empty store is a first start, however often.
+    let mint = deployment.start_mint().await;
+    mint.stop().await;
+    deployment.lose_ecash_store();
+    let mint = deployment.start_mint().await;
+    let mut pool = Pool::start(&deployment, &deployment.mint_key()).await;
+    let keyset = pool.keyset().await;
+    pool.ask(&request(1, 5, &MinerKey::generate(), &keyset))
+        .await;
+    pool.issued().await;
+    mint.stop().await;
+
+    deployment.lose_ecash_store();
+    let config = deployment.mint_config();
+    // Nor may a rotation make the store that the mint misses.
+    let rotated = winze_mint::rotate_keyset(&config, "hash").await;
+    assert!(matches!(
+        rotated,
+        Err(MintError::Ecash(EcashError::NoStore { .. }))
+    ));
+    let started = Mint::bind(config).await.err();
+    assert!(
+        matches!(started, Some(MintError::Ecash(EcashError::Lost { .. }))),
+        "{started:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

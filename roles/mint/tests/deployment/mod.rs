@@ -107,10 +107,10 @@ impl Deployment {
         self.folder.path().join(name)
     }
 
-    /// Starts the mint, on the stores that an earlier one left.
-    pub async fn start_mint(&self) -> RunningMint {
+    /// The mint's configuration.
+    pub fn mint_config(&self) -> MintConfig {
         let file = |name: &str| ConfigPath::new(self.path(name));
-        let mint = Mint::bind(MintConfig {
+        MintConfig {
             name: "main".to_owned(),
             secret_key_file: file("mint.key"),
             hub: HubPeer {
@@ -139,9 +139,24 @@ impl Deployment {
                     amount_per_day_max: 10_000,
                 }],
             }],
-        })
-        .await
-        .expect("the mint binds");
+        }
+    }
+
+    /// Takes the mint's ecash store away, as somebody does who restores a backup that lacks it.
+    pub fn lose_ecash_store(&self) {
+        for name in ["ecash.sqlite", "ecash.sqlite-wal", "ecash.sqlite-shm"] {
+            match std::fs::remove_file(self.path(name)) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{name}"),
+            }
+        }
+    }
+
+    /// Starts the mint, on the stores that an earlier one left.
+    pub async fn start_mint(&self) -> RunningMint {
+        let mint = Mint::bind(self.mint_config())
+            .await
+            .expect("the mint binds");
         let (stop, stopped) = oneshot::channel();
         RunningMint {
             api_addr: mint.api_addr,
