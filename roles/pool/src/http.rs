@@ -2,6 +2,8 @@
 //!
 //! A quote can be redeemed by the owner of its locking key alone, so nothing here is a secret.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -9,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use winze_client::Store;
+use tokio::sync::Semaphore;
+use winze_client::{Store, StoreError};
 
 use crate::identity::LockingKey;
-use crate::limits::{QUOTES_PAGE_DEFAULT, QUOTES_PAGE_MAX};
+use crate::limits::{QUOTE_PAGES_READ_MAX, QUOTES_PAGE_DEFAULT, QUOTES_PAGE_MAX};
 use crate::store::{QuotePage, QuoteRow, RefusalRow, quote_page};
 use winze_messages::text::header_hash_to_text;
 
@@ -23,7 +26,36 @@ use winze_messages::text::header_hash_to_text;
 pub fn router(store: Store) -> Router {
     Router::new()
         .route("/v1/quotes/{locking_key}", get(quotes))
-        .with_state(store)
+        .with_state(Pages::of(store))
+}
+
+/// The store, as far as strangers may use it.
+#[derive(Clone)]
+struct Pages {
+    store: Store,
+    turns: Arc<Semaphore>,
+}
+
+impl Pages {
+    fn of(store: Store) -> Pages {
+        Pages {
+            store,
+            turns: Arc::new(Semaphore::new(QUOTE_PAGES_READ_MAX)),
+        }
+    }
+
+    async fn read(
+        &self,
+        locking_key: LockingKey,
+        after: u64,
+        limit: u32,
+    ) -> Result<QuotePage, StoreError> {
+        // Nobody closes it.
+        let _turn = self.turns.acquire().await.map_err(|_| StoreError::Closed)?;
+        self.store
+            .read(move |connection| quote_page(connection, &locking_key, after, limit))
+            .await
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,7 +72,8 @@ struct Answer {
     quotes: Vec<Quote>,
     /// Whether another page follows after the last quote's `sequence`.
     more: bool,
-    /// Shares whose quote the mint has not answered yet.
+    /// Shares whose quote the mint has not answered yet, counted up to
+    /// [`QUOTES_PENDING_COUNTED_MAX`](crate::limits::QUOTES_PENDING_COUNTED_MAX).
     pending: u64,
     /// Shares whose quote the mint has refused for good, the latest first, at most `limit`.
     refused: Vec<Refused>,
@@ -69,7 +102,7 @@ struct Refused {
 }
 
 async fn quotes(
-    State(store): State<Store>,
+    State(pages): State<Pages>,
     Path(key): Path<String>,
     paging: Result<Query<Paging>, QueryRejection>,
 ) -> Response {
@@ -86,8 +119,7 @@ async fn quotes(
         let message = format!("limit is 1 to {QUOTES_PAGE_MAX}");
         return refuse(StatusCode::BAD_REQUEST, message);
     }
-    let read = store.read(move |connection| quote_page(connection, &locking_key, after, limit));
-    match read.await {
+    match pages.read(locking_key, after, limit).await {
         Ok(page) => Json(answer(&locking_key, page)).into_response(),
         Err(error) => {
             tracing::error!(%error, "quotes cannot be read");
@@ -125,4 +157,72 @@ fn answer(locking_key: &LockingKey, page: QuotePage) -> Answer {
 
 fn refuse(status: StatusCode, error: String) -> Response {
     (status, Json(serde_json::json!({ "error": error }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::POOL_SCHEMA;
+
+    const ALICE: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
+    /// Fifty strangers ask while the reader is busy; then the pool reads what it has to send to the mint.
+    #[tokio::test]
+    async fn however_many_ask_for_pages_the_pools_own_reads_are_not_behind_them_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("pool.sqlite"), &[POOL_SCHEMA]).unwrap();
+        let (free, busy) = std::sync::mpsc::channel::<()>();
+        let reader = store.clone();
+        let occupied = tokio::spawn(async move {
+            let read = reader.read(move |_| {
+                let _ = busy.recv();
+                Ok(())
+            });
+            read.await
+        });
+        let pages = Pages::of(store.clone());
+        let alice = LockingKey::from_hex(ALICE).unwrap();
+        let mut strangers = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let pages = pages.clone();
+            strangers.spawn(async move { pages.read(alice, 0, 1_000).await.map(|_| ()) });
+        }
+        settle().await;
+
+        // While the pool's read holds the reader, those that it had to wait for have their answers.
+        let (reached, at_last) = tokio::sync::oneshot::channel();
+        let (done, held) = std::sync::mpsc::channel::<()>();
+        let own = tokio::spawn(async move {
+            let read = store.read(move |_| {
+                let _ = reached.send(());
+                let _ = held.recv();
+                Ok(())
+            });
+            read.await
+        });
+        settle().await;
+        free.send(()).unwrap();
+        at_last.await.unwrap();
+        settle().await;
+        let mut before = 0;
+        while let Some(answered) = strangers.try_join_next() {
+            answered.unwrap().unwrap();
+            before += 1;
+        }
+        assert!(before <= QUOTE_PAGES_READ_MAX, "behind {before} strangers");
+
+        done.send(()).unwrap();
+        own.await.unwrap().unwrap();
+        occupied.await.unwrap().unwrap();
+        while let Some(answered) = strangers.join_next().await {
+            answered.unwrap().unwrap();
+        }
+    }
+
+    /// Lets every task of this one-threaded runtime go as far as it can.
+    async fn settle() {
+        for _ in 0..500 {
+            tokio::task::yield_now().await;
+        }
+    }
 }

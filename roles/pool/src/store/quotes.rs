@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row, params};
 use winze_client::StoreError;
 
 use crate::identity::LockingKey;
+use crate::limits::QUOTES_PENDING_COUNTED_MAX;
 
 /// A part of what belongs to one locking key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct QuotePage {
     pub quotes: Vec<QuoteRow>,
     /// Whether there are more after the last one.
     pub more: bool,
-    /// Shares whose quote the mint has not answered yet.
+    /// Shares whose quote the mint has not answered yet, counted up to [`QUOTES_PENDING_COUNTED_MAX`].
     pub pending: u64,
     /// Shares whose quote was refused for good, the latest first, as many as quotes were asked for.
     pub refused: Vec<RefusalRow>,
@@ -75,8 +76,11 @@ pub fn quote_page(
     let more = quotes.len() > limit as usize;
     quotes.truncate(limit as usize);
     let pending = connection
-        .prepare_cached("SELECT count(*) FROM pool_share WHERE locking_key = ?1 AND state = 0")?
-        .query_row([key], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT count(*) FROM
+             (SELECT 1 FROM pool_share WHERE locking_key = ?1 AND state = 0 LIMIT ?2)",
+        )?
+        .query_row(params![key, QUOTES_PENDING_COUNTED_MAX], |row| row.get(0))?;
     let refused = connection
         .prepare_cached(
             "SELECT header_hash, amount, unit, error_code, error_message

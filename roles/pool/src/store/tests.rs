@@ -249,3 +249,24 @@ async fn the_keyset_is_learnt_for_our_unit_and_outlives_a_restart() {
     let pool = start(folder.path(), 100);
     assert_eq!(pool.ledger.keyset().await.unwrap(), Some(vec![7; 8]));
 }
+
+#[tokio::test]
+async fn a_key_with_a_great_backlog_costs_a_page_no_more_than_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 1_000_000);
+    let key = *MinerIdentity::parse(BOB.as_bytes())
+        .unwrap()
+        .locking_key
+        .as_bytes();
+    let write = pool.store.write(move |tx| {
+        tx.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500)
+             INSERT INTO pool_share (header_hash, locking_key, amount, accepted_unix_ms, state)
+             SELECT CAST(printf('%032d', i) AS BLOB), ?1, 1, 0, 0 FROM n",
+            [&key[..]],
+        )?;
+        Ok(())
+    });
+    write.await.unwrap();
+    assert_eq!(pool.page(BOB, 0, 10).await.pending, 10_000);
+}
