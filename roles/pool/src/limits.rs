@@ -65,6 +65,11 @@ pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// answers nothing before 16 s have passed.
 pub const VARDIFF_INTERVAL_MS: u64 = 5_000;
 
+/// Least time between two new targets of a channel, in milliseconds. Each comes with a job, and so pushes one out of
+/// the [`PAST_JOBS_MAX`]: a proxy whose miners come all at once sends many `UpdateChannel`, and the shares that are on
+/// their way must not be for a forgotten job. The specification allows the delay (5.3.7).
+pub const RETARGET_INTERVAL_MS: u64 = 1_000;
+
 /// Jobs under one previous block that still accept shares, per channel, beside the active one.
 /// At one template every 30 s this is four minutes; a share is late by seconds.
 pub const PAST_JOBS_MAX: usize = 8;

@@ -20,7 +20,7 @@ use winze_transport::Frame;
 
 use super::wire;
 use crate::identity::MinerIdentity;
-use crate::limits::VARDIFF_INTERVAL_MS;
+use crate::limits::{RETARGET_INTERVAL_MS, VARDIFF_INTERVAL_MS};
 use crate::template::TemplateError;
 use crate::template::feed::Work;
 
@@ -32,6 +32,10 @@ pub struct MiningChannel {
     kind: Kind,
     vardiff: VardiffState,
     vardiff_due_ms: u64,
+    /// The target that the miner was told last.
+    told: Target,
+    /// When the next target may be told.
+    retarget_from_ms: u64,
     /// Shares that wait for their commit.
     pub in_flight: u32,
     /// Set when the pool is about to close the channel, with the reason.
@@ -94,12 +98,18 @@ impl MiningChannel {
             timestamp_of_last_update: 0,
             min_allowed_hashrate: hashrate_min,
         });
+        let told = match &kind {
+            Kind::Standard(channel) => *channel.get_target(),
+            Kind::Extended(channel) => *channel.get_target(),
+        };
         MiningChannel {
             id,
             miner: Arc::new(miner),
             kind,
             vardiff,
             vardiff_due_ms: now_ms + VARDIFF_INTERVAL_MS,
+            told,
+            retarget_from_ms: now_ms,
             in_flight: 0,
             closing: None,
         }
@@ -121,8 +131,28 @@ impl MiningChannel {
         }
     }
 
-    /// Makes a job of a template; the frames tell the miner.
+    /// Makes a job of a template; the frames tell the miner, and before it the target where that is news.
     pub fn install(&mut self, work: &Work, how: Install) -> Result<Vec<Frame>, JobError> {
+        let mut frames = Vec::new();
+        if self.target() != self.told {
+            self.told = self.target();
+            frames.push(self.set_target());
+        }
+        frames.extend(self.job(work, how)?);
+        Ok(frames)
+    }
+
+    /// Whether there is a target to tell and it is time to: with a job under it, since a target holds for later jobs
+    /// alone (5.3.21). Saying yes begins [`RETARGET_INTERVAL_MS`] anew.
+    pub fn retarget_is_due(&mut self, now_ms: u64) -> bool {
+        if self.target() == self.told || now_ms < self.retarget_from_ms {
+            return false;
+        }
+        self.retarget_from_ms = now_ms + RETARGET_INTERVAL_MS;
+        true
+    }
+
+    fn job(&mut self, work: &Work, how: Install) -> Result<Vec<Frame>, JobError> {
         let template = &work.template;
         let message = template.to_new_template(work.template_id, how == Install::NewTip)?;
         let outputs = template.payout_outputs();
@@ -284,10 +314,10 @@ impl MiningChannel {
         }
     }
 
-    /// Looks at the share rate when it is time to; true when the target has changed by it.
-    pub fn adjust_difficulty(&mut self, shares_per_minute: f32, now_ms: u64) -> bool {
+    /// Looks at the share rate when it is time to, and sets the target by it.
+    pub fn adjust_difficulty(&mut self, shares_per_minute: f32, now_ms: u64) {
         if now_ms < self.vardiff_due_ms {
-            return false;
+            return;
         }
         self.vardiff_due_ms = now_ms + VARDIFF_INTERVAL_MS;
         let before = self.target();
@@ -298,10 +328,11 @@ impl MiningChannel {
         let estimate = self
             .vardiff
             .try_vardiff(nominal, &before, shares_per_minute);
-        let Ok(Some(hashrate)) = estimate else {
-            return false;
-        };
-        self.retarget(hashrate, None).is_ok() && self.target() != before
+        if let Ok(Some(hashrate)) = estimate
+            && let Err(code) = self.retarget(hashrate, None)
+        {
+            tracing::debug!(channel_id = self.id, hashrate, code, "the target stays");
+        }
     }
 
     /// As if variable difficulty had begun to count `seconds` ago and seen `shares` since.
@@ -311,8 +342,7 @@ impl MiningChannel {
         self.vardiff.shares_since_last_update = shares;
     }
 
-    /// Tells the miner the target of jobs to come.
-    pub fn set_target(&self) -> Frame {
+    fn set_target(&self) -> Frame {
         let message = SetTargetOwned {
             channel_id: self.id,
             maximum_target: U256Owned::from(self.target().to_le_bytes()),

@@ -111,7 +111,7 @@ impl MiningConnection {
             }
             (MESSAGE_TYPE_SUBMIT_SHARES_STANDARD, true) => self.submit_standard(payload, out),
             (MESSAGE_TYPE_SUBMIT_SHARES_EXTENDED, true) => self.submit_extended(payload, out),
-            (MESSAGE_TYPE_UPDATE_CHANNEL, true) => self.update_channel(payload, out),
+            (MESSAGE_TYPE_UPDATE_CHANNEL, true) => self.update_channel(payload, now_ms, out),
             (MESSAGE_TYPE_CLOSE_CHANNEL, true) => self.close_channel(payload, out),
             (MESSAGE_TYPE_SET_CUSTOM_MINING_JOB, true) => refuse_custom_job(payload, out),
             (_, true) => self.unexpected(msg_type, out),
@@ -228,16 +228,14 @@ impl MiningConnection {
             return self.hang_up(Hangup::Idle, out);
         }
         let shares_per_minute = self.shared.rules.shares_per_minute;
-        let changed: Vec<u32> = self
-            .channels
-            .iter_mut()
-            .filter_map(|(channel_id, channel)| {
-                channel
-                    .adjust_difficulty(shares_per_minute, now_ms)
-                    .then_some(*channel_id)
-            })
-            .collect();
-        for channel_id in changed {
+        let mut due = Vec::new();
+        for (channel_id, channel) in &mut self.channels {
+            channel.adjust_difficulty(shares_per_minute, now_ms);
+            if channel.retarget_is_due(now_ms) {
+                due.push(*channel_id);
+            }
+        }
+        for channel_id in due {
             self.announce_target(channel_id, out);
         }
     }

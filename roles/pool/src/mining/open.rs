@@ -232,6 +232,7 @@ impl MiningConnection {
     pub(super) fn update_channel(
         &mut self,
         payload: &mut [u8],
+        now_ms: u64,
         out: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let message: UpdateChannel = wire::decode(payload)?;
@@ -241,9 +242,8 @@ impl MiningConnection {
         let refused = match self.channels.get_mut(&channel_id) {
             None => Some(INVALID_CHANNEL_ID),
             Some(channel) => {
-                let before = channel.target();
                 let outcome = channel.retarget(message.nominal_hash_rate, Some(easiest));
-                if outcome.is_ok() && channel.target() != before {
+                if channel.retarget_is_due(now_ms) {
                     self.announce_target(channel_id, out);
                 }
                 outcome.err()
@@ -260,7 +260,7 @@ impl MiningConnection {
         Ok(())
     }
 
-    /// Tells a new target and hands out a job under it: a target holds for later jobs alone (5.3.21).
+    /// Tells a new target and hands out a job under it.
     pub(super) fn announce_target(&mut self, channel_id: u32, out: &mut Vec<Action>) {
         let Some(work) = self.templates.back().cloned() else {
             return;
@@ -268,7 +268,6 @@ impl MiningConnection {
         let Some(channel) = self.channels.get_mut(&channel_id) else {
             return;
         };
-        out.push(Action::Send(channel.set_target()));
         match channel.install(&work, Install::SameTip) {
             Ok(jobs) => out.extend(jobs.into_iter().map(Action::Send)),
             Err(error) => {

@@ -121,6 +121,53 @@ fn a_target_holds_for_the_jobs_after_it() {
     assert_eq!(error_code(&refused).unwrap(), "difficulty-too-low");
 }
 
+/// A proxy tells the sum of its miners, and they come all at once.
+#[test]
+fn a_burst_of_updates_costs_no_share_that_was_on_its_way() {
+    let update = |channel_id, nominal_hash_rate| {
+        let update = UpdateChannelOwned {
+            channel_id,
+            nominal_hash_rate,
+            maximum_target: [0xff; 32].into(),
+        };
+        wire::channel_frame(MESSAGE_TYPE_UPDATE_CHANNEL, update)
+    };
+    let mut proxy = connected();
+    proxy.open_extended(ALICE, 4);
+    let easy = proxy.target;
+    let old_job = proxy.job.clone().unwrap();
+    let (on_its_way, _) = proxy.grind(0, |hash| hash <= easy);
+    let mut told = Vec::new();
+    for miners in 1..=50_u16 {
+        let frame = update(proxy.channel_id, 100.0 * f32::from(miners));
+        told.extend(types(&proxy.send_frame(frame)));
+    }
+    let once = [
+        MESSAGE_TYPE_SET_TARGET,
+        MESSAGE_TYPE_NEW_EXTENDED_MINING_JOB,
+    ];
+    assert_eq!(told, once);
+    let first = proxy.target;
+    assert_eq!(records(&proxy.submit_job(&old_job, on_its_way)).len(), 1);
+
+    // What they come to is told a second later.
+    assert!(proxy.tick(999).is_empty());
+    assert_eq!(types(&proxy.tick(1_000)), once);
+    assert!(proxy.target < first);
+    assert!(proxy.tick(2_000).is_empty());
+
+    // A job in between never has a target that the miner was not told.
+    proxy.now_ms = 2_500;
+    proxy.send_frame(update(proxy.channel_id, 20_000.0));
+    proxy.send_frame(update(proxy.channel_id, 40_000.0));
+    let before = proxy.target;
+    let new_tip = proxy.new_work(work(2, template(2, HARD, START)));
+    assert_eq!(types(&new_tip)[0], MESSAGE_TYPE_SET_TARGET);
+    assert!(proxy.target < before);
+    let (nonce, _) = proxy.grind(0, |hash| hash <= proxy.target);
+    assert_eq!(records(&proxy.submit(nonce)).len(), 1);
+}
+
 #[test]
 fn a_miner_that_is_faster_than_it_said_gets_harder_work_and_back_again() {
     let minimum = MinimumWork::new(8).target();
