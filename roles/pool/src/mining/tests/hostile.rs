@@ -5,6 +5,8 @@ use winze_transport::{CHANNEL_BIT, Frame};
 
 use super::rig::*;
 use crate::mining::{Action, Hangup, wire};
+use crate::work::MinimumWork;
+use bitcoin::Target;
 
 fn connected() -> Rig {
     Rig::connected(8, work(1, template(1, HARD, 1_800_000_000)))
@@ -82,5 +84,32 @@ proptest! {
             hangups += actions.iter().filter(|action| matches!(action, Action::Hangup(_))).count();
         }
         prop_assert!(hangups <= 1);
+    }
+
+    /// Any claims about the hash rate, with shares or without: a target is something a hash can meet, and never easier
+    /// than the minimum.
+    #[test]
+    fn whatever_hash_rate_a_miner_claims_its_target_is_a_target(
+        claims in proptest::collection::vec((any::<f32>(), any::<[u8; 32]>(), 0_u32..1_000_000), 1..8)
+    ) {
+        let minimum = MinimumWork::new(8).target();
+        let mut miner = connected();
+        miner.open_standard(ALICE, claims[0].0);
+        if miner.channel_id == 0 {
+            return Ok(());
+        }
+        for (seconds, (nominal_hash_rate, easiest, shares)) in (1_u64..).zip(claims) {
+            prop_assert!(miner.target <= minimum && miner.target > Target::ZERO, "{:x}", miner.target);
+            let update = UpdateChannelOwned {
+                channel_id: miner.channel_id,
+                nominal_hash_rate,
+                maximum_target: easiest.into(),
+            };
+            miner.now_ms = seconds * 10_000;
+            miner.send_frame(wire::channel_frame(MESSAGE_TYPE_UPDATE_CHANNEL, update));
+            let channel = miner.pool.channels.get_mut(&miner.channel_id).unwrap();
+            channel.backdate_vardiff(60, shares);
+            miner.tick(seconds * 10_000 + 5_000);
+        }
     }
 }
