@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use winze_client::{QuoteIssuer, QuoteOutcome, Store, StoreError};
 use winze_messages::PeerName;
 use winze_messages::families::mint_quote::MintQuoteRequest;
+use winze_messages::text::header_hash_to_text;
 use winze_transport::PublicKey;
 
 use self::check::{PoolRules, Refusal, Rules};
@@ -330,7 +331,7 @@ impl Issuer {
                     knowledge.insert(header_hash, Known::quote(quote, new));
                 }
                 Err(error) => {
-                    let header_hash_hex = record::display_hash(&header_hash);
+                    let header_hash_hex = header_hash_to_text(&header_hash);
                     tracing::error!(%error, header_hash_hex, "a quote cannot be made");
                     knowledge.insert(header_hash, Known::Later(unavailable()));
                 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 /// The largest amount of one quote, in its unit: 2^62. cdk keeps amounts as signed 64-bit integers and adds them up in SQL;
 /// the next power of two would not fit.
-pub const AMOUNT_MAX: u64 = 1 << 62;
+pub const AMOUNT_MAX: u64 = winze_messages::limits::AMOUNT_MAX;
 
 /// How many denominations a keyset has: 2^0 ..= 2^62, one for each power of two up to [`AMOUNT_MAX`].
 pub const DENOMINATIONS: u32 = 63;
 
 /// The longest description that the wire can carry, in bytes (`STR0_255`): the upper end of what may be configured.
-pub const DESCRIPTION_BYTES_WIRE_MAX: usize = 255;
+pub const DESCRIPTION_BYTES_WIRE_MAX: usize = winze_messages::limits::TEXT_BYTES_MAX;
 
 /// How many pools a configuration may list. Each costs a channel in the hub and some rows in the store.
 pub const POOLS_MAX: usize = 256;

@@ -7,6 +7,7 @@ use cdk::mint::MintQuote;
 use cdk::nuts::{CurrencyUnit, PaymentMethod, PublicKey};
 use cdk::util::unix_time;
 use winze_messages::families::mint_quote::MintQuoteRequest;
+use winze_messages::text::header_hash_to_text;
 
 use super::HeaderHash;
 use crate::ecash::QuoteStore;
@@ -34,7 +35,7 @@ impl NewQuote {
     }
 
     fn to_cdk(&self) -> Result<MintQuote, StoreError> {
-        let key = display_hash(&self.header_hash);
+        let key = header_hash_to_text(&self.header_hash);
         let now = unix_time();
         let amount = Amount::new(self.amount, self.unit.clone());
         let nothing = Amount::new(0, self.unit.clone());
@@ -72,20 +73,13 @@ pub(super) fn is_what_was_asked(quote: &MintQuote, request: &MintQuoteRequest) -
         && quote.pubkey.map(|key| key.to_bytes()) == Some(request.locking_key)
 }
 
-/// A header hash as block hashes are written: 64 hexadecimal digits, most significant byte first.
-pub(crate) fn display_hash(header_hash: &HeaderHash) -> String {
-    let mut reversed = *header_hash;
-    reversed.reverse();
-    hex::encode(reversed)
-}
-
 /// The quote that was made for this header hash, if there is one.
 pub(crate) async fn find(
     store: &QuoteStore,
     header_hash: &HeaderHash,
 ) -> Result<Option<MintQuote>, StoreError> {
     store
-        .get_mint_quote_by_request_lookup_id(&PaymentIdentifier::CustomId(display_hash(
+        .get_mint_quote_by_request_lookup_id(&PaymentIdentifier::CustomId(header_hash_to_text(
             header_hash,
         )))
         .await
