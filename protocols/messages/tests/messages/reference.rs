@@ -1,12 +1,11 @@
 //! The Sv2 reference crates write and read the standard messages as we do.
 
-use binary_sv2::{
-    B0255, Deserialize, Seq064K, Serialize, Str0255, Sv2Option, U256, from_bytes, to_bytes,
-};
+use binary_sv2::{B0255, Seq064K, Sv2Option, from_bytes, to_bytes};
 use common_messages_sv2 as theirs;
 use winze_messages::families::common as ours;
 use winze_messages::families::extensions as our_extensions;
 use winze_messages::families::mint_quote::MintQuoteRequest;
+use winze_reference::{QuoteRequestBody, text};
 
 /// Their bytes are `our_payload`, and our bytes decode to their message.
 macro_rules! same_bytes {
@@ -17,10 +16,6 @@ macro_rules! same_bytes {
         let decoded: $their_type = from_bytes(&mut our_payload).unwrap();
         assert_eq!(decoded, theirs);
     }};
-}
-
-fn text(text: &str) -> Str0255<'_> {
-    Str0255::new(text.as_bytes()).unwrap()
 }
 
 #[test]
@@ -159,17 +154,6 @@ fn the_negotiation_of_extensions_is_that_of_the_reference() {
         },
         theirs::RequestExtensionsError
     );
-}
-
-/// A quote request as somebody would define it who has only the reference crates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct QuoteRequestBody<'decoder> {
-    amount: u64,
-    unit: Str0255<'decoder>,
-    header_hash: U256<'decoder>,
-    description: Sv2Option<'decoder, Str0255<'decoder>>,
-    locking_key: B0255<'decoder>,
-    keyset_id: B0255<'decoder>,
 }
 
 #[test]

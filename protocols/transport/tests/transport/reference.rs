@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use codec_sv2::{
-    Decrypted, Handshake, InitiatorSent, NoiseDecoder, NoiseEncoder, TransportDecryptState,
-    TransportEncryptState,
-};
+use codec_sv2::{Handshake, InitiatorSent, Transport};
 use framing_sv2::framing::SerializedFrame;
 use rand_chacha::ChaCha20Rng;
+use winze_reference::Peer;
 use winze_transport::{ACT_1_BYTES, ACT_2_BYTES, Frame, PublicKey, SecretKey};
 
 use crate::world::ONE_HOUR_S;
@@ -57,48 +55,28 @@ pub fn respond(
 }
 
 /// Either side after the handshake.
-pub struct ReferencePeer {
-    encoder: NoiseEncoder,
-    encrypt: TransportEncryptState,
-    decoder: NoiseDecoder,
-    decrypt: Option<TransportDecryptState>,
-}
+pub struct ReferencePeer(Peer);
 
 impl ReferencePeer {
-    fn new(transport: codec_sv2::Transport) -> Self {
-        let (encrypt, decrypt) = transport.split();
-        ReferencePeer {
-            encoder: NoiseEncoder::new(),
-            encrypt,
-            decoder: NoiseDecoder::new(),
-            decrypt: Some(decrypt),
-        }
+    fn new(transport: Transport) -> Self {
+        ReferencePeer(Peer::new(transport))
     }
 
     pub fn send(&mut self, frame: &Frame) -> Vec<u8> {
-        let frame = SerializedFrame::<Vec<u8>>::from_bytes(frame.to_bytes()).unwrap();
-        let bytes = self
-            .encoder
-            .encode_transport(frame, &mut self.encrypt)
-            .unwrap();
-        AsRef::<[u8]>::as_ref(&bytes).to_vec()
+        self.0
+            .seal(SerializedFrame::<Vec<u8>>::from_bytes(frame.to_bytes()).unwrap())
     }
 
     /// Takes the bytes of exactly one frame.
     pub fn receive(&mut self, mut wire: &[u8]) -> Frame {
         loop {
-            let room = self.decoder.writable();
+            let room = self.0.missing();
             let (now, later) = wire.split_at(room.len());
             room.copy_from_slice(now);
             wire = later;
-            let state = self.decrypt.take().unwrap();
-            match self.decoder.next_transport_frame(state).unwrap() {
-                Decrypted::Frame(frame, state) => {
-                    self.decrypt = Some(state);
-                    assert!(wire.is_empty(), "{} bytes left over", wire.len());
-                    return Frame::from_bytes(frame.as_bytes()).unwrap();
-                }
-                Decrypted::Incomplete(_, state) => self.decrypt = Some(state),
+            if let Some(frame) = self.0.open() {
+                assert!(wire.is_empty(), "{} bytes left over", wire.len());
+                return Frame::from_bytes(&frame).unwrap();
             }
         }
     }
