@@ -303,7 +303,6 @@ impl Issuer {
         if quotes.is_empty() {
             return;
         }
-        let count = quotes.len();
         let store = self.0.ecash.quote_store();
         let made = on_blocking_thread(async move { Ok(record::create_all(&store, quotes).await) });
         let made = match made.await {
@@ -313,7 +312,9 @@ impl Issuer {
                 return;
             }
         };
-        self.0.metrics.batch(count);
+        if !made.is_empty() {
+            self.0.metrics.batch(made.len());
+        }
         let mut settled = self
             .0
             .settled
