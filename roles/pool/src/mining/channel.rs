@@ -131,14 +131,22 @@ impl MiningChannel {
         }
     }
 
-    /// Makes a job of a template; the frames tell the miner, and before it the target where that is news.
-    pub fn install(&mut self, work: &Work, how: Install) -> Result<Vec<Frame>, JobError> {
+    /// Makes a job of a template; the frames tell the miner, and before it the target where that is news. `job_number`
+    /// keeps its search space apart from that of every other job, see [`Template::to_new_template`].
+    ///
+    /// [`Template::to_new_template`]: crate::template::Template::to_new_template
+    pub fn install(
+        &mut self,
+        work: &Work,
+        job_number: u32,
+        how: Install,
+    ) -> Result<Vec<Frame>, JobError> {
         let mut frames = Vec::new();
         if self.target() != self.told {
             self.told = self.target();
             frames.push(self.set_target());
         }
-        frames.extend(self.job(work, how)?);
+        frames.extend(self.job(work, job_number, how)?);
         Ok(frames)
     }
 
@@ -152,9 +160,10 @@ impl MiningChannel {
         true
     }
 
-    fn job(&mut self, work: &Work, how: Install) -> Result<Vec<Frame>, JobError> {
+    fn job(&mut self, work: &Work, job_number: u32, how: Install) -> Result<Vec<Frame>, JobError> {
         let template = &work.template;
-        let message = template.to_new_template(work.template_id, how == Install::NewTip)?;
+        let is_future = how == Install::NewTip;
+        let message = template.to_new_template(work.template_id, job_number, is_future)?;
         let outputs = template.payout_outputs();
         match &mut self.kind {
             Kind::Standard(channel) => channel

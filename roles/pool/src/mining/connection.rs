@@ -183,7 +183,8 @@ impl MiningConnection {
         self.templates.push_back(work.clone());
         let mut failed = Vec::new();
         for (channel_id, channel) in &mut self.channels {
-            match channel.install(&work, how) {
+            let job_number = self.shared.extranonces.next_job();
+            match channel.install(&work, job_number, how) {
                 Ok(frames) => out.extend(frames.into_iter().map(Action::Send)),
                 Err(error) => {
                     tracing::error!(%error, channel_id, "no job can be made for a channel");

@@ -1,5 +1,6 @@
-//! Who searches where: every channel of the pool gets its own part of the extranonce.
+//! Who searches where: every channel of the pool gets its own part of the extranonce, every job its own number.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stratum_core::channels_sv2::extranonce_manager::{
@@ -16,9 +17,13 @@ use crate::limits::{
 /// | run, 8 bytes, random at start | channel, 2 bytes | rolled by the miner, 8 bytes |
 /// ```
 ///
-/// A standard channel has zeros in the last part. A prefix is free again when its channel is dropped.
+/// A standard channel has zeros in the last part. A prefix is free again when its channel is dropped; that the next
+/// channel does not search where the last one has is for the numbers of their jobs.
 #[derive(Clone, Debug)]
-pub struct Extranonces(Arc<Mutex<ExtranonceAllocator>>);
+pub struct Extranonces {
+    allocator: Arc<Mutex<ExtranonceAllocator>>,
+    last_job: Arc<AtomicU32>,
+}
 
 impl Extranonces {
     /// `run_id` must differ from that of every earlier run: 64 random bits.
@@ -26,7 +31,10 @@ impl Extranonces {
         let allocator =
             ExtranonceAllocator::new(run_id.to_vec(), EXTRANONCE_BYTES as u8, CHANNELS_MAX)
                 .expect("the layout in limits.rs leaves room for run, channel and rolled bytes");
-        Extranonces(Arc::new(Mutex::new(allocator)))
+        Extranonces {
+            allocator: Arc::new(Mutex::new(allocator)),
+            last_job: Arc::new(AtomicU32::new(0)),
+        }
     }
 
     /// A prefix for a standard channel: the whole extranonce. `None` when [`CHANNELS_MAX`] are open.
@@ -44,6 +52,13 @@ impl Extranonces {
             })
     }
 
+    /// A number for a job, from 1 on. It comes again after 2^32 jobs: not on the same tip.
+    pub fn next_job(&self) -> u32 {
+        self.last_job
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
+    }
+
     /// Bytes that every extended channel rolls.
     pub fn rolled_bytes(&self) -> u16 {
         EXTRANONCE_ROLLED_BYTES as u16
@@ -51,7 +66,7 @@ impl Extranonces {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ExtranonceAllocator> {
         // The allocator's state is a bitmap and an index: a panic elsewhere leaves it usable.
-        self.0
+        self.allocator
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -207,7 +207,7 @@ impl MiningConnection {
         let mut channel =
             MiningChannel::new(self.next_channel_id, miner, kind, hashrate_min, now_ms);
         let jobs = channel
-            .install(work, Install::NewTip)
+            .install(work, self.shared.extranonces.next_job(), Install::NewTip)
             .map_err(|error| unexpected(&error))?;
         Ok((channel, jobs))
     }
@@ -268,7 +268,8 @@ impl MiningConnection {
         let Some(channel) = self.channels.get_mut(&channel_id) else {
             return;
         };
-        match channel.install(&work, Install::SameTip) {
+        let job_number = self.shared.extranonces.next_job();
+        match channel.install(&work, job_number, Install::SameTip) {
             Ok(jobs) => out.extend(jobs.into_iter().map(Action::Send)),
             Err(error) => {
                 unexpected(&error);

@@ -73,10 +73,16 @@ impl Template {
     /// The form in which `channels_sv2` takes a template. `future` says that it waits for
     /// [`Self::to_set_new_prev_hash`] to become work.
     ///
+    /// `job_number` becomes the sequence number of the coinbase's input. Miners begin a job at the start of its search
+    /// space, and two jobs on one tip may be alike in all else (an empty mempool, a new target): the same headers
+    /// would be hashed again, and their shares be duplicates. Consensus leaves the field free: the lock time is 0, and
+    /// BIP 68 does not look at coinbases.
+    ///
     /// Fails with [`TemplateError::Unusable`] where a part does not fit Sv2's types.
     pub fn to_new_template(
         &self,
         template_id: u64,
+        job_number: u32,
         future: bool,
     ) -> Result<NewTemplateOwned, TemplateError> {
         let commitment = TxOut {
@@ -92,7 +98,7 @@ impl Template {
             coinbase_prefix: self.coinbase_prefix().try_into().map_err(|_| {
                 TemplateError::Unusable("the height does not fit a coinbase prefix")
             })?,
-            coinbase_tx_input_sequence: u32::MAX,
+            coinbase_tx_input_sequence: job_number,
             coinbase_tx_value_remaining: self.coinbase_value_sat,
             coinbase_tx_outputs_count: 1,
             coinbase_tx_outputs: bitcoin::consensus::serialize(&commitment)

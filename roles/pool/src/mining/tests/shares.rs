@@ -2,7 +2,7 @@ use bitcoin::Target;
 use stratum_core::mining_sv2::*;
 
 use super::rig::*;
-use crate::mining::{Action, Recorded, codes};
+use crate::mining::{Action, Recorded, codes, wire};
 use crate::work::leading_zero_bits;
 
 const START: u32 = 1_800_000_000;
@@ -197,4 +197,38 @@ fn a_channel_that_cannot_tell_duplicates_any_more_is_closed_in_good_order() {
     alice.open_standard(ALICE, 1.0);
     let (_, reopened) = alice.find_and_submit(0);
     assert_eq!(records(&reopened).len(), 1);
+}
+
+/// Miners begin each job at the start of its search space. Where nothing has changed but the job, that must not be the
+/// work they have done already.
+#[test]
+fn a_job_made_anew_on_an_unchanged_block_is_new_work() {
+    for extended in [false, true] {
+        let mut alice = Rig::connected(8, work(1, template(1, HARD, START)));
+        if extended {
+            alice.open_extended(ALICE, 4);
+        } else {
+            alice.open_standard(ALICE, 1.0);
+        }
+        let (_, found) = alice.find_and_submit(0);
+        assert_eq!(records(&found).len(), 1);
+        alice.new_work(work(2, template(1, HARD, START + 30)));
+        let (_, found) = alice.find_and_submit(0);
+        assert_eq!(error_code(&found), None, "after a refresh");
+
+        // A new target comes with a job too; here a slightly easier one, so that old shares would meet it.
+        for (now_ms, nominal_hash_rate) in [(1_000, 100.0), (2_000, 90.0)] {
+            let update = UpdateChannelOwned {
+                channel_id: alice.channel_id,
+                nominal_hash_rate,
+                maximum_target: [0xff; 32].into(),
+            };
+            let before = alice.target;
+            alice.now_ms = now_ms;
+            alice.send_frame(wire::channel_frame(MESSAGE_TYPE_UPDATE_CHANNEL, update));
+            assert_ne!(alice.target, before);
+            let (_, found) = alice.find_and_submit(0);
+            assert_eq!(error_code(&found), None, "after a new target");
+        }
+    }
 }
