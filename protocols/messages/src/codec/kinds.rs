@@ -92,31 +92,53 @@ number_kind!(
     U64, u64
 );
 
-/// An extension's id: a U16 shown in hexadecimal.
-pub struct ExtensionId;
+/// A kind that is another one on the wire, with a type name and a way to be shown of its own.
+macro_rules! shown_kind {
+    ($(#[$meta:meta])* $kind:ident, $name:literal, $wire:ty, $show:expr) => {
+        $(#[$meta])*
+        pub struct $kind;
 
-impl Kind for ExtensionId {
-    type Raw<'a> = u16;
-    type Value = u16;
-    const NAME: &'static str = "U16";
-    const BYTES_MIN: usize = 2;
-    const BYTES_MAX: usize = 2;
+        impl $crate::codec::kinds::Kind for $kind {
+            type Raw<'a> = <$wire as $crate::codec::kinds::Kind>::Raw<'a>;
+            type Value = <$wire as $crate::codec::kinds::Kind>::Value;
+            const NAME: &'static str = $name;
+            const BYTES_MIN: usize = <$wire as $crate::codec::kinds::Kind>::BYTES_MIN;
+            const BYTES_MAX: usize = <$wire as $crate::codec::kinds::Kind>::BYTES_MAX;
 
-    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<u16, DecodeError> {
-        U16::take(reader, field)
-    }
+            fn take<'a>(
+                reader: &mut $crate::codec::reader::Reader<'a>,
+                field: &'static str,
+            ) -> Result<Self::Raw<'a>, $crate::codec::error::DecodeError> {
+                <$wire>::take(reader, field)
+            }
 
-    fn own(raw: u16) -> u16 {
-        raw
-    }
+            fn own(raw: Self::Raw<'_>) -> Self::Value {
+                <$wire>::own(raw)
+            }
 
-    fn put(value: &u16, writer: &mut Writer<'_>, field: &'static str) -> Result<(), EncodeError> {
-        U16::put(value, writer, field)
-    }
+            fn put(
+                value: &Self::Value,
+                writer: &mut $crate::codec::writer::Writer<'_>,
+                field: &'static str,
+            ) -> Result<(), $crate::codec::error::EncodeError> {
+                <$wire>::put(value, writer, field)
+            }
 
-    fn show(raw: u16) -> String {
-        format!("{raw:#06x}")
-    }
+            fn show(raw: Self::Raw<'_>) -> String {
+                $show(raw)
+            }
+        }
+    };
+}
+pub(crate) use shown_kind;
+
+shown_kind!(
+    /// An extension's id: a U16 shown in hexadecimal.
+    ExtensionId, "U16", U16, show_hexadecimal
+);
+
+fn show_hexadecimal(id: u16) -> String {
+    format!("{id:#06x}")
 }
 
 /// A U8 that is 0 or 1. Sv2's BOOL lets a sender set the other bits; this does not, so that a
@@ -302,73 +324,23 @@ impl<const N: usize> Kind for Bytes<N> {
     }
 }
 
-/// `PUBKEY`: the x coordinate of a key. Whether it is one is the receiver's question: the bytes
-/// decode either way.
-pub struct PubKey;
+shown_kind!(
+    /// `PUBKEY`: the x coordinate of a key. Whether it is one is the receiver's question: the bytes
+    /// decode either way.
+    PubKey, "PUBKEY", Bytes<32>, show_key
+);
 
-impl Kind for PubKey {
-    type Raw<'a> = [u8; 32];
-    type Value = [u8; 32];
-    const NAME: &'static str = "PUBKEY";
-    const BYTES_MIN: usize = 32;
-    const BYTES_MAX: usize = 32;
-
-    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<[u8; 32], DecodeError> {
-        reader.array(field)
-    }
-
-    fn own(raw: [u8; 32]) -> [u8; 32] {
-        raw
-    }
-
-    fn put(
-        value: &[u8; 32],
-        writer: &mut Writer<'_>,
-        _field: &'static str,
-    ) -> Result<(), EncodeError> {
-        writer.bytes(value);
-        Ok(())
-    }
-
-    fn show(raw: [u8; 32]) -> String {
-        match PublicKey::from_bytes(raw) {
-            Ok(key) => key.to_string(),
-            Err(_) => format!("{} (not on the curve)", hex::encode(raw)),
-        }
+fn show_key(key: [u8; 32]) -> String {
+    match PublicKey::from_bytes(key) {
+        Ok(key) => key.to_string(),
+        Err(_) => format!("{} (not on the curve)", hex::encode(key)),
     }
 }
 
-/// `SIGNATURE`: 64 bytes of BIP 340.
-pub struct Signature;
-
-impl Kind for Signature {
-    type Raw<'a> = [u8; 64];
-    type Value = [u8; 64];
-    const NAME: &'static str = "SIGNATURE";
-    const BYTES_MIN: usize = 64;
-    const BYTES_MAX: usize = 64;
-
-    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<[u8; 64], DecodeError> {
-        reader.array(field)
-    }
-
-    fn own(raw: [u8; 64]) -> [u8; 64] {
-        raw
-    }
-
-    fn put(
-        value: &[u8; 64],
-        writer: &mut Writer<'_>,
-        _field: &'static str,
-    ) -> Result<(), EncodeError> {
-        writer.bytes(value);
-        Ok(())
-    }
-
-    fn show(raw: [u8; 64]) -> String {
-        hex::encode(raw)
-    }
-}
+shown_kind!(
+    /// `SIGNATURE`: 64 bytes of BIP 340.
+    Signature, "SIGNATURE", Bytes<64>, hex::encode
+);
 
 /// `SEQ0_64K[U16]`, at most [`EXTENSIONS_MAX`] of them: ids of extensions.
 pub struct ExtensionIds;

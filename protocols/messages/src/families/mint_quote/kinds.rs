@@ -2,7 +2,7 @@
 
 use super::error_code::QuoteErrorCode;
 use crate::codec::error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
-use crate::codec::kinds::{Kind, Text, U8, U32, U64};
+use crate::codec::kinds::{Bytes, Kind, Text, U8, U32, U64, shown_kind};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 use crate::limits::KEYSET_KEYS_MAX;
@@ -11,35 +11,29 @@ use crate::text::header_hash_to_text;
 /// Bytes of a compressed secp256k1 key.
 const COMPRESSED_KEY_BYTES: usize = 33;
 
-/// `U256`, shown most significant byte first, as block hashes are written.
-pub struct HeaderHash;
+shown_kind!(
+    /// `U256`, shown most significant byte first, as block hashes are written.
+    HeaderHash, "U256", Bytes<32>, show_header_hash
+);
 
-impl Kind for HeaderHash {
-    type Raw<'a> = [u8; 32];
-    type Value = [u8; 32];
-    const NAME: &'static str = "U256";
-    const BYTES_MIN: usize = 32;
-    const BYTES_MAX: usize = 32;
+fn show_header_hash(hash: [u8; 32]) -> String {
+    header_hash_to_text(&hash)
+}
 
-    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<[u8; 32], DecodeError> {
-        reader.array(field)
-    }
-
-    fn own(raw: [u8; 32]) -> [u8; 32] {
-        raw
-    }
-
-    fn put(
-        value: &[u8; 32],
-        writer: &mut Writer<'_>,
-        _field: &'static str,
-    ) -> Result<(), EncodeError> {
-        writer.bytes(value);
-        Ok(())
-    }
-
-    fn show(raw: [u8; 32]) -> String {
-        header_hash_to_text(&raw)
+/// Takes the byte that says how many bytes or elements follow, and refuses what is not `allowed`.
+fn take_count(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    is_allowed: impl FnOnce(usize) -> bool,
+    allowed: &'static str,
+) -> Result<usize, DecodeError> {
+    let offset = reader.offset();
+    let found = usize::from(U8::take(reader, field)?);
+    if is_allowed(found) {
+        Ok(found)
+    } else {
+        let kind = DecodeErrorKind::Length { found, allowed };
+        Err(reader.error_at(field, offset, kind))
     }
 }
 
@@ -57,18 +51,9 @@ impl Kind for OptionalText {
         reader: &mut Reader<'a>,
         field: &'static str,
     ) -> Result<Option<&'a str>, DecodeError> {
-        let offset = reader.offset();
-        match U8::take(reader, field)? {
+        match take_count(reader, field, |count| count <= 1, "0 or 1")? {
             0 => Ok(None),
-            1 => Text::take(reader, field).map(Some),
-            count => Err(reader.error_at(
-                field,
-                offset,
-                DecodeErrorKind::Length {
-                    found: count.into(),
-                    allowed: "0 or 1",
-                },
-            )),
+            _ => Text::take(reader, field).map(Some),
         }
     }
 
@@ -106,15 +91,7 @@ impl Kind for LockingKey {
         reader: &mut Reader<'a>,
         field: &'static str,
     ) -> Result<[u8; COMPRESSED_KEY_BYTES], DecodeError> {
-        let offset = reader.offset();
-        let len = usize::from(U8::take(reader, field)?);
-        if len != COMPRESSED_KEY_BYTES {
-            let kind = DecodeErrorKind::Length {
-                found: len,
-                allowed: "33",
-            };
-            return Err(reader.error_at(field, offset, kind));
-        }
+        take_count(reader, field, |len| len == COMPRESSED_KEY_BYTES, "33")?;
         reader.array(field)
     }
 
@@ -154,15 +131,7 @@ impl Kind for KeysetId {
     const BYTES_MAX: usize = 1 + 33;
 
     fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let offset = reader.offset();
-        let len = usize::from(U8::take(reader, field)?);
-        if !Self::has_length(len) {
-            let kind = DecodeErrorKind::Length {
-                found: len,
-                allowed: Self::LENGTHS,
-            };
-            return Err(reader.error_at(field, offset, kind));
-        }
+        let len = take_count(reader, field, Self::has_length, Self::LENGTHS)?;
         reader.bytes(field, len)
     }
 
@@ -219,15 +188,7 @@ impl Kind for KeysetKeys {
     const BYTES_MAX: usize = 1 + KEYSET_KEYS_MAX * Self::KEY_BYTES;
 
     fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let offset = reader.offset();
-        let count = usize::from(U8::take(reader, field)?);
-        if !Self::has_length(count) {
-            let kind = DecodeErrorKind::Length {
-                found: count,
-                allowed: Self::LENGTHS,
-            };
-            return Err(reader.error_at(field, offset, kind));
-        }
+        let count = take_count(reader, field, Self::has_length, Self::LENGTHS)?;
         let start = reader.offset();
         let keys = reader.bytes(field, count * Self::KEY_BYTES)?;
 
@@ -349,34 +310,16 @@ impl Kind for State {
     }
 }
 
-/// U32, shown with the name of the [`QuoteErrorCode`]. Any number decodes: a code of a later
-/// version has a meaning too.
-pub struct ErrorCode;
+shown_kind!(
+    /// U32, shown with the name of the [`QuoteErrorCode`]. Any number decodes: a code of a later
+    /// version has a meaning too.
+    ErrorCode, "U32", U32, show_error_code
+);
 
-impl Kind for ErrorCode {
-    type Raw<'a> = u32;
-    type Value = u32;
-    const NAME: &'static str = "U32";
-    const BYTES_MIN: usize = 4;
-    const BYTES_MAX: usize = 4;
-
-    fn take<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<u32, DecodeError> {
-        U32::take(reader, field)
-    }
-
-    fn own(raw: u32) -> u32 {
-        raw
-    }
-
-    fn put(value: &u32, writer: &mut Writer<'_>, field: &'static str) -> Result<(), EncodeError> {
-        U32::put(value, writer, field)
-    }
-
-    fn show(raw: u32) -> String {
-        match QuoteErrorCode::from_u32(raw) {
-            Some(code) => format!("{raw} ({code})"),
-            None if QuoteErrorCode::is_final_number(raw) => format!("{raw} (unknown, final)"),
-            None => format!("{raw} (unknown, temporary)"),
-        }
+fn show_error_code(number: u32) -> String {
+    match QuoteErrorCode::from_u32(number) {
+        Some(code) => format!("{number} ({code})"),
+        None if QuoteErrorCode::is_final_number(number) => format!("{number} (unknown, final)"),
+        None => format!("{number} (unknown, temporary)"),
     }
 }
