@@ -15,7 +15,7 @@ pub struct HubLimits {
     /// Connections at a time, those under way of proving who they are included. Default 1,024. Beyond it a few are told
     /// `too-many-connections`, the rest are closed unheard.
     pub connections_max: usize,
-    /// Connections at a time from one address. Default 128, so that one address cannot take all of `connections_max`,
+    /// Connections at a time from one address; of IPv6 from one network of 64 bits, which is what one host has. Default 128, so that one address cannot take all of `connections_max`,
     /// and every role can run on one machine. Beyond it a connection is closed unheard.
     pub connections_per_address_max: usize,
     /// Both acts of the Noise handshake, in milliseconds. Default 5,000.
@@ -39,7 +39,8 @@ pub struct HubLimits {
     /// Silence of a client before the hub closes the connection, in milliseconds; told to the client. Default 45,000.
     pub idle_timeout_ms: u32,
     /// How long a client may take nothing of what is written to it before the hub closes the connection, in
-    /// milliseconds. Default 20,000.
+    /// milliseconds; and how long it may take, at whatever pace, over the rest of a connection that has ended. Default
+    /// 20,000.
     pub write_timeout_ms: u64,
     /// How long an orderly shutdown waits for the clients to take the last messages, in milliseconds. Default 5,000.
     pub shutdown_drain_ms: u64,
@@ -173,6 +174,11 @@ pub const REPLACED_RETRY_AFTER_MS: u32 = 10_000;
 /// When a client that found the hub full should come back, in milliseconds.
 pub const FULL_RETRY_AFTER_MS: u32 = 5_000;
 
+/// How long the place of a client that did a handshake and did not prove who it is stays taken, from when it was
+/// accepted, in milliseconds. A handshake costs the hub far more than its client, so one address gets no more of them
+/// than `connections_per_address_max` in this time.
+pub const STRANGER_PLACE_MS: u64 = 1_000;
+
 /// Connections beyond `connections_max` that get as far as being told so. Each costs a handshake; further ones are
 /// closed unheard.
 pub const TURNED_AWAY_MAX: usize = 16;
@@ -192,6 +198,13 @@ pub const LINGER_MS: u64 = 1_000;
 
 /// How much is thrown away in that time at most, in bytes.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Lines that one source (a listed peer, all strangers together, the listener) may write to the log in
+/// [`LOG_INTERVAL_MS`]. Overflow: counted, and said in one line when the interval is over.
+pub const LOG_LINES_MAX: u32 = 20;
+
+/// The interval of [`LOG_LINES_MAX`], in milliseconds.
+pub const LOG_INTERVAL_MS: u64 = 60_000;
 
 /// How long the listener rests after the operating system refused it a connection (no file handle is left), in
 /// milliseconds.

@@ -115,6 +115,46 @@ async fn no_log_at_any_level_shows_the_hubs_secret() {
     assert!(!log.contains(&hex::encode(secret.expose_bytes())));
 }
 
+#[tokio::test]
+async fn a_crowd_that_is_not_let_in_fills_the_metrics_and_not_the_log() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    // This test has its thread to itself, and its runtime has no other.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let hub = TestHub::start().await;
+    const CROWD: u64 = 40;
+    for _ in 0..CROWD {
+        let mut stranger = Peer::dial(&hub).await;
+        stranger.set_up().await;
+        let proof = crate::common::peer::proof("thief/x", &stranger.transcript);
+        stranger.say(proof).await;
+        stranger.last_words().await;
+    }
+    // Nobody has to look for a listed peer's line in all that.
+    let _mint = Peer::connect(&hub, BAD_MINT).await;
+    let refusals = "winze_hub_setup_refusals_total{reason=\"unlisted-key\"}";
+    assert_eq!(hub.metric(refusals).await, CROWD);
+    let suppressed = "winze_hub_log_lines_suppressed_total";
+    assert_eq!(
+        hub.metric(suppressed).await,
+        CROWD - u64::from(winze_hub::limits::LOG_LINES_MAX)
+    );
+    hub.stopped().await;
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(
+        lines("client not let in"),
+        winze_hub::limits::LOG_LINES_MAX as usize
+    );
+    assert!(log.contains("mint/bad"), "{log}");
+    assert_eq!(lines("log lines were left out"), 1, "{log}");
+}
+
 fn parsed(text: &str) -> Result<HubConfig, String> {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("hub.toml");

@@ -194,6 +194,12 @@ impl HubCore {
             .is_some_and(|connection| connection.is_open())
     }
 
+    /// Whether a client has proven who it is, and its connection goes on.
+    pub fn is_authenticated(&self, conn: ConnId) -> bool {
+        let step = self.connections.get(&conn).map(Connection::step);
+        matches!(step, Some(Step::Ready { .. }))
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::OsRng;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -27,6 +28,17 @@ pub(super) struct Client {
     pub(super) shared: Arc<Shared>,
 }
 
+/// Who a client was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// One that did no handshake: it has cost next to nothing.
+    Nobody,
+    /// One that did a handshake, and did not prove who it is.
+    Stranger,
+    /// A peer of the list.
+    Peer,
+}
+
 /// How the exchange of frames came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -38,21 +50,26 @@ enum Outcome {
 
 impl Client {
     /// Serves the client until its connection ends.
-    pub(super) async fn serve(self, mut stream: TcpStream) {
+    pub(super) async fn serve(self, mut stream: TcpStream) -> Served {
         // Batches are made here; the kernel must not wait for more. Without it only latency suffers.
         let _ = stream.set_nodelay(true);
         let Some(session) = self.handshake(&mut stream).await else {
             self.shared.count_handshake_failed();
-            return;
+            return Served::Nobody;
         };
         tracing::debug!(conn = self.conn.0, address = %self.address, "connected");
         let wake = self.shared.connected(self.conn, session.transcript);
         let registered = Registered(&self);
-        let outcome = self.exchange(&mut stream, session, &wake).await;
+        let mut served = Served::Stranger;
+        let (read_half, write_half) = stream.split();
+        let outcome = self
+            .exchange(read_half, write_half, session, &wake, &mut served)
+            .await;
         drop(registered);
         if outcome == Outcome::SaidAll {
             linger(stream).await;
         }
+        served
     }
 
     async fn handshake(&self, stream: &mut TcpStream) -> Option<Session> {
@@ -71,9 +88,15 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, stream: &mut TcpStream, session: Session, wake: &Notify) -> Outcome {
+    async fn exchange(
+        &self,
+        read_half: impl AsyncRead + Unpin,
+        write_half: impl AsyncWrite + Unpin,
+        session: Session,
+        wake: &Notify,
+        served: &mut Served,
+    ) -> Outcome {
         let limits = self.shared.limits();
-        let (read_half, write_half) = stream.split();
         let mut intake = Limits {
             payload_bytes_max: PAYLOAD_BYTES_BEFORE_AUTHENTICATION,
         };
@@ -90,6 +113,8 @@ impl Client {
         let mut reading = true;
         let mut left = Transmit::More;
         let mut stalled_at = Instant::now();
+        // Once the core has ended the connection: when its task gives up, however slowly the client reads on.
+        let mut over_at = None;
         loop {
             if writer.pending_bytes() == 0 {
                 if left == Transmit::Last {
@@ -102,7 +127,10 @@ impl Client {
                         return Outcome::Broken;
                     }
                 }
-                stalled_at = Instant::now() + self.write_timeout(left);
+                if left == Transmit::Last {
+                    over_at = over_at.or_else(|| Some(self.over_at()));
+                }
+                stalled_at = self.stalled_at(left, over_at);
                 if left == Transmit::Last {
                     reading = false;
                     continue;
@@ -115,6 +143,9 @@ impl Client {
                     Ok(_) => {
                         let now = self.shared.frames(self.conn, &mut incoming);
                         reading = now.open;
+                        if now.authenticated {
+                            *served = Served::Peer;
+                        }
                         if now.payload_bytes_max != intake.payload_bytes_max {
                             intake.payload_bytes_max = now.payload_bytes_max;
                             reader.set_limits(intake);
@@ -130,7 +161,7 @@ impl Client {
                     }
                 },
                 written = writer.write_some(), if pending => match written {
-                    Ok(_) => stalled_at = Instant::now() + self.write_timeout(left),
+                    Ok(_) => stalled_at = self.stalled_at(left, over_at),
                     Err(error) => {
                         tracing::debug!(conn = self.conn.0, %error, "connection lost");
                         return Outcome::Broken;
@@ -142,9 +173,27 @@ impl Client {
                     self.shared.close(self.conn, CloseReason::Unread, detail);
                     return Outcome::Broken;
                 }
-                () = wake.notified(), if !pending && left == Transmit::Drained => {}
+                // While there is something to write, all that matters is whether the connection has ended. What else is
+                // due is polled when that is written, whoever was woken for it.
+                () = wake.notified(), if over_at.is_none() && (pending || left == Transmit::Drained) => {
+                    if !self.shared.is_open(self.conn) {
+                        over_at = Some(self.over_at());
+                        stalled_at = self.stalled_at(left, over_at);
+                    }
+                }
             }
         }
+    }
+
+    /// When the last words of a connection that ends now are given up.
+    fn over_at(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.shared.limits().write_timeout_ms)
+    }
+
+    /// When a client that takes nothing from now on has had its time, which ends at `over_at` in any case.
+    fn stalled_at(&self, left: Transmit, over_at: Option<Instant>) -> Instant {
+        let stalled_at = Instant::now() + self.write_timeout(left);
+        over_at.map_or(stalled_at, |over_at| over_at.min(stalled_at))
     }
 
     /// How long the client may take nothing. Last words do not wait as long: the connection is over.
@@ -174,5 +223,138 @@ fn close_reason(error: &ReadError) -> Option<CloseReason> {
         }
         ReadError::Codec(_) => Some(CloseReason::Malformed),
         ReadError::Io(_) | ReadError::CutOff => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use winze_messages::families::common::SetupConnection;
+    use winze_messages::families::extensions::RequestExtensions;
+    use winze_messages::families::hub::{HubMessage, OpenChannel};
+    use winze_messages::{EXT_HUB, authentication};
+    use winze_transport::{Certificate, Frame, SecretKey, initiate};
+
+    use super::*;
+    use crate::core::{HubCore, ListedPeer};
+    use crate::limits::HubLimits;
+
+    const NOW_UNIX_S: u32 = 1_790_000_000;
+
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    fn client() -> Client {
+        let (authority, static_key) = (key(1), key(2));
+        let (from, until) = (NOW_UNIX_S - 60, NOW_UNIX_S + 60);
+        let public_key = static_key.public_key();
+        let certificate = Certificate::sign(&authority, public_key, from, until, &[0; 32]);
+        let listed = ListedPeer {
+            name: "mint/bad".parse().unwrap(),
+            public_key: key(3).public_key(),
+            may_open: Vec::new(),
+        };
+        let limits = HubLimits {
+            write_timeout_ms: 500,
+            ..HubLimits::default()
+        };
+        let core = HubCore::new(&[listed], limits.clone()).unwrap();
+        Client {
+            conn: ConnId(1),
+            address: ([127, 0, 0, 1], 1).into(),
+            identity: Arc::new(ServerIdentity::new(static_key, certificate).unwrap()),
+            shared: Arc::new(Shared::new(core, limits)),
+        }
+    }
+
+    /// The steps, more requests than one batch has answers to, and a message that ends the connection.
+    fn greetings_and_nonsense(transcript: &[u8; 32]) -> Vec<Frame> {
+        let text = |text: &str| text.to_owned();
+        let setup = SetupConnection {
+            protocol: 0,
+            min_version: 2,
+            max_version: 2,
+            flags: 0,
+            endpoint_host: text("hub"),
+            endpoint_port: 1,
+            vendor: text(""),
+            hardware_version: text(""),
+            firmware: text(""),
+            device_id: text(""),
+        };
+        let extensions = RequestExtensions {
+            request_id: 1,
+            requested_extensions: vec![EXT_HUB],
+        };
+        let name = "mint/bad".parse().unwrap();
+        let proof = authentication::sign(&key(3), transcript, &name, &[0; 32]);
+        let request = OpenChannel {
+            request_id: 1,
+            extension: 0x4802,
+            peer: format!("{}/{}", "x".repeat(32), "y".repeat(32)),
+            label: text(""),
+            credit_messages: 0,
+            credit_bytes: 0,
+        };
+        let hub = |message: HubMessage| message.to_frame().unwrap();
+        let mut frames = vec![
+            setup.to_frame().unwrap(),
+            extensions.to_frame().unwrap(),
+            hub(proof.into()),
+        ];
+        frames.extend((0..1_000).map(|_| hub(request.clone().into())));
+        frames.push(Frame {
+            extension_type: EXT_HUB,
+            msg_type: 0xff,
+            payload: Vec::new(),
+        });
+        frames
+    }
+
+    #[tokio::test]
+    async fn one_whose_connection_has_ended_cannot_keep_its_place_by_reading_slowly() {
+        let client = client();
+        let shared = Arc::clone(&client.shared);
+        let authority = key(1).public_key();
+        let (mut far, mut near) = duplex(4_096);
+        let mut rng = OsRng;
+        let mut hub_rng = OsRng;
+        let (dialled, session) = tokio::join!(
+            initiate(&mut far, Some(authority), NOW_UNIX_S, &mut rng),
+            respond(&mut near, &client.identity, &mut hub_rng)
+        );
+        let (dialled, session) = (dialled.unwrap(), session.unwrap());
+        let wake = shared.connected(client.conn, session.transcript);
+        let serving = tokio::spawn(async move {
+            let (read_half, write_half) = tokio::io::split(near);
+            let mut served = Served::Stranger;
+            client
+                .exchange(read_half, write_half, session, &wake, &mut served)
+                .await
+        });
+        let (mut from_hub, mut to_hub) = tokio::io::split(far);
+        let limits = Limits {
+            payload_bytes_max: 65_536,
+        };
+        let mut encoder = winze_transport::FrameEncoder::new(dialled.sealer, limits);
+        let mut bytes = Vec::new();
+        for frame in greetings_and_nonsense(dialled.transcript.as_bytes()) {
+            encoder.encode(&frame, &mut bytes).unwrap();
+        }
+        to_hub.write_all(&bytes).await.unwrap();
+
+        let slowly = async move {
+            let mut some = [0; 64];
+            while from_hub.read(&mut some).await.is_ok_and(|read| read > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let reading = tokio::spawn(slowly);
+        // Each read is progress in time. At this pace it would take the client minutes to read what waits for it.
+        let patience = Duration::from_secs(10);
+        let outcome = timeout(patience, serving).await.expect("its time is over");
+        assert_eq!(outcome.unwrap(), Outcome::Broken);
+        reading.abort();
     }
 }

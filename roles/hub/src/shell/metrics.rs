@@ -45,6 +45,12 @@ pub(super) fn text(shared: &Shared, certificate_not_valid_after_unix_s: u32) -> 
         "Connections closed before the handshake because the hub or their address had too many",
         shared.turned_away(),
     );
+    count(
+        &mut registry,
+        "log_lines_suppressed",
+        "Lines that the log had no room for",
+        shared.log_lines_suppressed(),
+    );
     gauge(
         &mut registry,
         "certificate_not_valid_after_seconds",

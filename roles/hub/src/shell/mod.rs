@@ -7,6 +7,7 @@ mod admission;
 mod connection;
 mod health;
 mod linger;
+mod log;
 mod metrics;
 mod shared;
 
@@ -14,7 +15,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ use crate::core::ConnId;
 use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
 use admission::Admission;
+use connection::Served;
 use shared::Shared;
 
 /// Why a hub does not start, or stopped by itself.
@@ -212,7 +214,7 @@ async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    let Some(place) = admission.admit(address.ip()) else {
+                    let Some(mut place) = admission.admit(address.ip(), Instant::now()) else {
                         shared.count_turned_away();
                         tracing::debug!(%address, "connection closed unheard: the hub or this address has too many");
                         continue;
@@ -225,12 +227,14 @@ async fn serve(
                         shared: Arc::clone(shared),
                     };
                     connections.spawn(async move {
-                        client.serve(stream).await;
+                        if client.serve(stream).await == Served::Stranger {
+                            place.keep_a_while();
+                        }
                         drop(place);
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    shared.log_accept_error(&error);
                     tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 }
             },
@@ -244,4 +248,5 @@ async fn serve(
         tracing::warn!("some clients did not take the last messages in time");
         connections.shutdown().await;
     }
+    shared.finish_log();
 }

@@ -1,6 +1,7 @@
 //! The core and what its users wake each other with, behind one mutex.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -8,8 +9,9 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use winze_transport::{Frame, Transcript};
 
+use super::log::{Log, Source};
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Counters, EndCause, Event, HubCore, Load, Transmit};
+use crate::core::{ConnId, Counters, HubCore, Load, Transmit};
 use crate::limits::{HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
@@ -20,6 +22,7 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     handshakes_failed: AtomicU64,
     turned_away: AtomicU64,
+    log: Log,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,8 @@ struct Inner {
 pub(super) struct Intake {
     /// Whether more is wanted at all.
     pub(super) open: bool,
+    /// Whether the client has proven who it is.
+    pub(super) authenticated: bool,
     /// The largest payload of a frame, in bytes.
     pub(super) payload_bytes_max: usize,
 }
@@ -51,6 +56,7 @@ impl Shared {
             }),
             handshakes_failed: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            log: Log::default(),
         }
     }
 
@@ -60,61 +66,73 @@ impl Shared {
 
     pub(super) fn connected(&self, conn: ConnId, transcript: Transcript) -> Arc<Notify> {
         let wake = Arc::new(Notify::new());
-        let now_ms = self.now_ms();
-        let mut inner = self.lock();
-        inner.wakers.insert(conn, Arc::clone(&wake));
-        inner.core.connected(conn, transcript, now_ms);
-        if inner.shutting_down {
-            inner.core.shut_down(self.limits.shutdown_retry_after_ms);
-        }
-        inner.settle();
+        self.with_core(|inner, now_ms| {
+            inner.wakers.insert(conn, Arc::clone(&wake));
+            inner.core.connected(conn, transcript, now_ms);
+            if inner.shutting_down {
+                inner.core.shut_down(self.limits.shutdown_retry_after_ms);
+            }
+        });
         wake
     }
 
     pub(super) fn frames(&self, conn: ConnId, batch: &mut Vec<Frame>) -> Intake {
-        let now_ms = self.now_ms();
-        let mut inner = self.lock();
-        inner.core.frames(conn, batch, now_ms);
-        inner.settle();
-        Intake {
-            open: inner.core.is_open(conn),
-            payload_bytes_max: inner.core.payload_bytes_max(conn),
-        }
+        self.with_core(|inner, now_ms| {
+            inner.core.frames(conn, batch, now_ms);
+            Intake {
+                open: inner.core.is_open(conn),
+                authenticated: inner.core.is_authenticated(conn),
+                payload_bytes_max: inner.core.payload_bytes_max(conn),
+            }
+        })
     }
 
     pub(super) fn poll_transmit(&self, conn: ConnId, out: &mut Vec<Frame>) -> Transmit {
-        let mut inner = self.lock();
-        let left = inner.core.poll_transmit(conn, WRITE_BATCH_BYTES, out);
-        inner.settle();
-        left
+        self.with_core(|inner, _| inner.core.poll_transmit(conn, WRITE_BATCH_BYTES, out))
+    }
+
+    /// Whether the client's connection goes on: false once it is ending.
+    pub(super) fn is_open(&self, conn: ConnId) -> bool {
+        self.lock().core.is_open(conn)
     }
 
     pub(super) fn close(&self, conn: ConnId, reason: CloseReason, detail: String) {
-        let mut inner = self.lock();
-        inner.core.close(conn, reason, detail);
-        inner.settle();
+        self.with_core(|inner, _| inner.core.close(conn, reason, detail));
     }
 
     pub(super) fn closed(&self, conn: ConnId) {
-        let mut inner = self.lock();
-        inner.core.closed(conn);
-        inner.wakers.remove(&conn);
-        inner.settle();
+        self.with_core(|inner, _| {
+            inner.core.closed(conn);
+            inner.wakers.remove(&conn);
+        });
     }
 
     pub(super) fn tick(&self) {
-        let now_ms = self.now_ms();
-        let mut inner = self.lock();
-        inner.core.tick(now_ms);
-        inner.settle();
+        self.with_core(|inner, now_ms| inner.core.tick(now_ms));
+        self.log.tick(self.now_ms());
     }
 
     /// Ends every connection, and each one whose handshake is still under way once it is done.
     pub(super) fn shut_down(&self) {
-        let mut inner = self.lock();
-        inner.shutting_down = true;
-        inner.core.shut_down(self.limits.shutdown_retry_after_ms);
-        inner.settle();
+        self.with_core(|inner, _| {
+            inner.shutting_down = true;
+            inner.core.shut_down(self.limits.shutdown_retry_after_ms);
+        });
+    }
+
+    /// The listener could not accept a connection.
+    pub(super) fn log_accept_error(&self, error: &io::Error) {
+        if self.log.may_write(Source::Listener, self.now_ms()) {
+            tracing::warn!(%error, "cannot accept a connection");
+        }
+    }
+
+    pub(super) fn finish_log(&self) {
+        self.log.finish();
+    }
+
+    pub(super) fn log_lines_suppressed(&self) -> u64 {
+        self.log.suppressed_total()
     }
 
     pub(super) fn is_shutting_down(&self) -> bool {
@@ -145,6 +163,20 @@ impl Shared {
         self.turned_away.load(Ordering::Relaxed)
     }
 
+    /// Gives the core an input, wakes whoever has something to send for it, and logs what happened: that last without
+    /// the mutex, because a log is written as fast as somebody reads it.
+    fn with_core<T>(&self, input: impl FnOnce(&mut Inner, u64) -> T) -> T {
+        let now_ms = self.now_ms();
+        let (result, events) = {
+            let mut inner = self.lock();
+            let result = input(&mut inner, now_ms);
+            inner.wake_ready();
+            (result, inner.core.take_events())
+        };
+        self.log.events(&events, now_ms);
+        result
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -156,60 +188,12 @@ impl Shared {
 }
 
 impl Inner {
-    /// Wakes whoever has something to send, and logs what happened.
-    fn settle(&mut self) {
+    /// Wakes the tasks of those that have something to send.
+    fn wake_ready(&mut self) {
         for conn in self.core.take_ready() {
             if let Some(wake) = self.wakers.get(&conn) {
                 wake.notify_one();
             }
         }
-        for event in self.core.take_events() {
-            log(&event);
-        }
-    }
-}
-
-fn log(event: &Event) {
-    match event {
-        Event::Authenticated {
-            conn,
-            peer,
-            instance,
-        } => tracing::info!(conn = conn.0, %peer, instance, "authenticated"),
-        Event::Ended {
-            conn,
-            peer: Some(peer),
-            cause,
-            detail,
-        } => {
-            tracing::info!(conn = conn.0, %peer, cause = cause.as_str(), detail, "connection ended")
-        }
-        // Anybody can make these: they stay out of an ordinary log.
-        Event::Ended {
-            conn,
-            peer: None,
-            cause,
-            detail,
-        } => match cause {
-            EndCause::AuthenticationRefused(refusal) => {
-                tracing::warn!(conn = conn.0, %refusal, detail, "client not let in");
-            }
-            _ => tracing::debug!(
-                conn = conn.0,
-                cause = cause.as_str(),
-                detail,
-                "connection ended"
-            ),
-        },
-        Event::ChannelOpened {
-            opener,
-            acceptor,
-            extension,
-        } => tracing::debug!(%opener, %acceptor, extension, "channel opened"),
-        Event::OpenRefused {
-            opener,
-            reason,
-            detail,
-        } => tracing::debug!(%opener, %reason, detail, "channel refused"),
     }
 }
