@@ -19,6 +19,7 @@ use stratum_core::mining_sv2::{
     OpenStandardMiningChannel, OpenStandardMiningChannelSuccessOwned, UpdateChannel,
     UpdateChannelErrorOwned,
 };
+use winze_transport::Frame;
 
 use super::channel::{Install, Kind, MiningChannel};
 use super::connection::{GROUP_CHANNEL_ID, MiningConnection};
@@ -39,6 +40,9 @@ struct Request<'a> {
     nominal_hash_rate: f32,
     max_target: Target,
 }
+
+/// A channel that may be opened, and its first jobs.
+type Opened = (MiningChannel, Vec<Frame>);
 
 impl MiningConnection {
     pub(super) fn open_standard(
@@ -79,23 +83,17 @@ impl MiningConnection {
             })?;
             self.start(Kind::Standard(Box::new(channel)), miner, &work, now_ms)
         });
-        let (channel, jobs) = match opened {
-            Ok(opened) => opened,
-            Err(code) => {
-                out.push(refuse(request.request_id, code));
-                return Ok(());
-            }
+        let success = |channel_id, channel: &MiningChannel| {
+            let answer = OpenStandardMiningChannelSuccessOwned {
+                request_id: request.request_id,
+                channel_id,
+                target: U256Owned::from(channel.target().to_le_bytes()),
+                extranonce_prefix: prefix_field(channel),
+                group_channel_id: GROUP_CHANNEL_ID,
+            };
+            wire::frame(MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS, answer)
         };
-        let answer = OpenStandardMiningChannelSuccessOwned {
-            request_id: request.request_id,
-            channel_id: self.next_channel_id,
-            target: U256Owned::from(channel.target().to_le_bytes()),
-            extranonce_prefix: prefix_field(&channel),
-            group_channel_id: GROUP_CHANNEL_ID,
-        };
-        let answer = wire::frame(MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS, answer);
-        out.push(Action::Send(answer));
-        self.enter(channel, jobs, out);
+        self.answer(request.request_id, opened, success, out);
         Ok(())
     }
 
@@ -146,24 +144,18 @@ impl MiningConnection {
             })?;
             self.start(Kind::Extended(Box::new(channel)), miner, &work, now_ms)
         });
-        let (channel, jobs) = match opened {
-            Ok(opened) => opened,
-            Err(code) => {
-                out.push(refuse(request.request_id, code));
-                return Ok(());
-            }
+        let success = |channel_id, channel: &MiningChannel| {
+            let answer = OpenExtendedMiningChannelSuccessOwned {
+                request_id: request.request_id,
+                channel_id,
+                target: U256Owned::from(channel.target().to_le_bytes()),
+                extranonce_size: rolled_bytes,
+                extranonce_prefix: prefix_field(channel),
+                group_channel_id: GROUP_CHANNEL_ID,
+            };
+            wire::frame(MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL_SUCCESS, answer)
         };
-        let answer = OpenExtendedMiningChannelSuccessOwned {
-            request_id: request.request_id,
-            channel_id: self.next_channel_id,
-            target: U256Owned::from(channel.target().to_le_bytes()),
-            extranonce_size: rolled_bytes,
-            extranonce_prefix: prefix_field(&channel),
-            group_channel_id: GROUP_CHANNEL_ID,
-        };
-        let answer = wire::frame(MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL_SUCCESS, answer);
-        out.push(Action::Send(answer));
-        self.enter(channel, jobs, out);
+        self.answer(request.request_id, opened, success, out);
         Ok(())
     }
 
@@ -198,7 +190,7 @@ impl MiningConnection {
         miner: MinerIdentity,
         work: &Work,
         now_ms: u64,
-    ) -> Result<(MiningChannel, Vec<winze_transport::Frame>), &'static str> {
+    ) -> Result<Opened, &'static str> {
         let rules = &self.shared.rules;
         // A little below the hash rate at which the easiest target gives the wanted rate of shares: the library's
         // rounding must not keep a slow miner from that target.
@@ -212,13 +204,20 @@ impl MiningConnection {
         Ok((channel, jobs))
     }
 
-    fn enter(
+    /// Answers a request to open: with the refusal, or with `success` and the channel's first jobs.
+    fn answer(
         &mut self,
-        channel: MiningChannel,
-        jobs: Vec<winze_transport::Frame>,
+        request_id: u32,
+        opened: Result<Opened, &'static str>,
+        success: impl FnOnce(u32, &MiningChannel) -> Frame,
         out: &mut Vec<Action>,
     ) {
+        let (channel, jobs) = match opened {
+            Ok(opened) => opened,
+            Err(code) => return out.push(refuse(request_id, code)),
+        };
         let channel_id = self.next_channel_id;
+        out.push(Action::Send(success(channel_id, &channel)));
         self.next_channel_id = self.next_channel_id.wrapping_add(1);
         out.extend(jobs.into_iter().map(Action::Send));
         out.push(Action::Opened {

@@ -13,7 +13,7 @@ use stratum_core::mining_sv2::{
     SubmitSharesExtended, SubmitSharesStandard, SubmitSharesSuccess,
 };
 
-use super::channel::{Refusal, ValidShare};
+use super::channel::{MiningChannel, Refusal, ValidShare};
 use super::connection::MiningConnection;
 use super::wire::{self, Malformed};
 use super::{Action, Recorded, codes};
@@ -58,14 +58,8 @@ impl MiningConnection {
             nonce: share.nonce,
         };
         let (channel_id, sequence_number) = (share.channel_id, share.sequence_number);
-        let verdict = match self.channels.get_mut(&channel_id) {
-            None => Err(Refusal::Code(INVALID_CHANNEL_ID)),
-            Some(channel) if channel.closing.is_some() => {
-                Err(Refusal::Code(codes::CHANNEL_CLOSING))
-            }
-            Some(channel) => channel.submit_standard(share),
-        };
-        self.judged(channel_id, sequence_number, choice, verdict, out);
+        let check = |channel: &mut MiningChannel| channel.submit_standard(share);
+        self.submit(channel_id, sequence_number, choice, check, out);
         Ok(())
     }
 
@@ -81,25 +75,27 @@ impl MiningConnection {
             nonce: share.nonce,
         };
         let (channel_id, sequence_number) = (share.channel_id, share.sequence_number);
+        let check = |channel: &mut MiningChannel| channel.submit_extended(share.into_owned());
+        self.submit(channel_id, sequence_number, choice, check, out);
+        Ok(())
+    }
+
+    /// What is the same for both kinds of share: `check` is the channel's word on it.
+    fn submit(
+        &mut self,
+        channel_id: u32,
+        sequence_number: u32,
+        choice: HeaderChoice,
+        check: impl FnOnce(&mut MiningChannel) -> Result<ValidShare, Refusal>,
+        out: &mut Vec<Action>,
+    ) {
         let verdict = match self.channels.get_mut(&channel_id) {
             None => Err(Refusal::Code(INVALID_CHANNEL_ID)),
             Some(channel) if channel.closing.is_some() => {
                 Err(Refusal::Code(codes::CHANNEL_CLOSING))
             }
-            Some(channel) => channel.submit_extended(share.into_owned()),
+            Some(channel) => check(channel),
         };
-        self.judged(channel_id, sequence_number, choice, verdict, out);
-        Ok(())
-    }
-
-    fn judged(
-        &mut self,
-        channel_id: u32,
-        sequence_number: u32,
-        choice: HeaderChoice,
-        verdict: Result<ValidShare, Refusal>,
-        out: &mut Vec<Action>,
-    ) {
         let share = match verdict {
             Ok(share) => share,
             Err(Refusal::Code(code)) => return refuse(channel_id, sequence_number, code, out),
