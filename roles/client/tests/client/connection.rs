@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use winze_client::session::ChannelEnd;
-use winze_client::{ChannelEvent, HubClient, HubState, SendError};
+use winze_client::{ChannelEvent, HubClient, HubClientConfig, HubState, SendError};
 use winze_messages::channel_frame;
 use winze_messages::families::hub::{
-    ChannelOffer, Close, CloseChannel, Credit, HubMessage, OpenChannelSuccess, Ping, Presence,
-    Reject,
+    ChannelOffer, Close, CloseChannel, Credit, HubMessage, Ping, Presence, Reject,
 };
 use winze_transport::SecretKey;
 
@@ -14,6 +13,13 @@ use crate::scripted_hub::{ScriptedHub, until, within};
 
 /// A family that neither the hub nor the client knows.
 const VENDOR: u16 = 0x4A00;
+
+/// For a client that speaks [`VENDOR`].
+fn vendor_config(hub: &ScriptedHub) -> HubClientConfig {
+    let mut config = hub.client_config();
+    config.extensions = vec![VENDOR];
+    config
+}
 
 async fn wait_for(client: &HubClient, good: impl FnMut(&winze_client::HubStatus) -> bool) {
     within("a status", client.status().wait_for(good))
@@ -119,25 +125,13 @@ async fn a_silent_hub_is_asked_and_then_left_for_a_new_connection() {
 #[tokio::test]
 async fn a_hub_that_reads_nothing_is_left() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
+    let mut config = vendor_config(&hub);
     config.write_timeout_ms = 200;
     config.unsent_messages_max = 100_000;
     let client = HubClient::start(config, pool());
     let mut channel = client.open_channel(VENDOR, &name("pool/far"), "").unwrap();
     let mut side = hub.accept().await;
-    let HubMessage::OpenChannel(open) = side.hub_message().await else {
-        panic!("an OpenChannel is awaited");
-    };
-    side.say(OpenChannelSuccess {
-        request_id: open.request_id,
-        channel_id: 1,
-        peer_present: true,
-        peer_instance: 4,
-        credit_messages: u64::MAX,
-        credit_bytes: u64::MAX,
-    })
-    .await;
+    side.open_channel_with(Some(4), u64::MAX, u64::MAX).await;
     within("the peer", channel.next_event()).await;
     // More than any socket holds.
     for _ in 0..2_000 {
@@ -156,9 +150,7 @@ async fn a_hub_that_reads_nothing_is_left() {
 #[tokio::test]
 async fn a_vendors_family_travels_on_a_channel_that_survives_reconnects() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
-    let client = HubClient::start(config, pool());
+    let client = HubClient::start(vendor_config(&hub), pool());
     let far = name("signer/2");
     let mut channel = client.open_channel(VENDOR, &far, "round 1").unwrap();
     assert!(client.open_channel(VENDOR, &far, "round 1").is_err());
@@ -217,8 +209,7 @@ async fn a_vendors_family_travels_on_a_channel_that_survives_reconnects() {
 #[tokio::test]
 async fn a_slow_taker_holds_back_its_sender_and_gives_credit_as_it_takes() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
+    let mut config = vendor_config(&hub);
     config.window_messages = 8;
     let client = HubClient::start(config, mint());
     let mut listener = client.accept(VENDOR, 4, |_| true).unwrap();
@@ -272,9 +263,7 @@ async fn a_slow_taker_holds_back_its_sender_and_gives_credit_as_it_takes() {
 #[tokio::test]
 async fn a_shutdown_writes_what_was_sent_and_ends_every_wait() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
-    let client = HubClient::start(config, pool());
+    let client = HubClient::start(vendor_config(&hub), pool());
     let mut channel = client.open_channel(VENDOR, &name("signer/2"), "").unwrap();
     let mut listener = client.accept(VENDOR, 4, |_| true).unwrap();
     let mut side = hub.accept().await;
@@ -298,9 +287,7 @@ async fn a_shutdown_writes_what_was_sent_and_ends_every_wait() {
 #[tokio::test]
 async fn the_connection_ends_when_nobody_holds_a_part_of_the_client() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
-    let client = HubClient::start(config, pool());
+    let client = HubClient::start(vendor_config(&hub), pool());
     let channel = client.open_channel(VENDOR, &name("signer/2"), "").unwrap();
     let mut side = hub.accept().await;
     side.open_channel().await;
@@ -321,23 +308,10 @@ async fn the_connection_ends_when_nobody_holds_a_part_of_the_client() {
 #[tokio::test]
 async fn no_credit_wakes_its_owner_when_there_is_some() {
     let hub = ScriptedHub::bind().await;
-    let mut config = hub.client_config();
-    config.extensions = vec![VENDOR];
-    let client = HubClient::start(config, pool());
+    let client = HubClient::start(vendor_config(&hub), pool());
     let mut channel = client.open_channel(VENDOR, &name("signer/2"), "").unwrap();
     let mut side = hub.accept().await;
-    let HubMessage::OpenChannel(open) = side.hub_message().await else {
-        panic!("an OpenChannel is awaited");
-    };
-    side.say(OpenChannelSuccess {
-        request_id: open.request_id,
-        channel_id: 1,
-        peer_present: false,
-        peer_instance: 0,
-        credit_messages: 1,
-        credit_bytes: 100,
-    })
-    .await;
+    side.open_channel_with(None, 1, 100).await;
     assert_eq!(
         within("absence", channel.next_event()).await,
         Some(ChannelEvent::Away)

@@ -167,6 +167,15 @@ impl Pool {
         })
         .await;
     }
+
+    async fn one_is_parked(&self) {
+        until(
+            "parked",
+            || self.requester.status(),
+            |status| status.parked == 1,
+        )
+        .await;
+    }
 }
 
 /// The next request that reaches the mint: which share it is about, and its number.
@@ -327,12 +336,7 @@ async fn a_final_refusal_parks_and_the_operator_can_bring_it_back() {
     refuse(&mut side, 1, QuoteErrorCode::UnknownUnit, 0).await;
     pool.settled(1, RequestState::Parked).await;
     assert_eq!(pool.ledger().await, ["refused 4"]);
-    until(
-        "parked",
-        || pool.requester.status(),
-        |status| status.parked == 1,
-    )
-    .await;
+    pool.one_is_parked().await;
 
     let released = pool
         .store
@@ -388,12 +392,7 @@ async fn what_the_hub_keeps_rejecting_is_parked_and_the_rest_goes_on() {
         })
         .await;
     }
-    until(
-        "parked",
-        || pool.requester.status(),
-        |status| status.parked == 1,
-    )
-    .await;
+    pool.one_is_parked().await;
     let parked = pool
         .store
         .read(|c| outbox::parked_page(c, MINT, EXT_MINT_QUOTE, 0, 10))
@@ -451,12 +450,7 @@ async fn a_mint_that_answers_over_another_amount_is_stopped_for_the_operator() {
     let keys = mint_keys(MINT_KEY);
     side.send_sealed(&keys, MintQuoteResponse::MSG_TYPE, &body, 1, digest)
         .await;
-    until(
-        "parked",
-        || pool.requester.status(),
-        |status| status.parked == 1,
-    )
-    .await;
+    pool.one_is_parked().await;
     assert!(pool.ledger().await.is_empty());
 }
 

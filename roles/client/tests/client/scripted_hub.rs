@@ -231,20 +231,31 @@ impl HubSide {
 
     /// Answers the `OpenChannel` that the client sends with channel id 1 and a peer that is there.
     pub async fn open_channel(&mut self) -> u64 {
+        let instance = self.new_instance();
+        self.open_channel_with(Some(instance), 1_000, 1_000_000)
+            .await;
+        instance
+    }
+
+    /// The same with the far end of choice, which is away where it has no instance, and credit of choice.
+    pub async fn open_channel_with(
+        &mut self,
+        peer_instance: Option<u64>,
+        credit_messages: u64,
+        credit_bytes: u64,
+    ) {
         let HubMessage::OpenChannel(open) = self.hub_message().await else {
             panic!("an OpenChannel is awaited");
         };
-        let instance = self.new_instance();
         self.say(OpenChannelSuccess {
             request_id: open.request_id,
             channel_id: 1,
-            peer_present: true,
-            peer_instance: instance,
-            credit_messages: 1_000,
-            credit_bytes: 1_000_000,
+            peer_present: peer_instance.is_some(),
+            peer_instance: peer_instance.unwrap_or(0),
+            credit_messages,
+            credit_bytes,
         })
         .await;
-        instance
     }
 
     /// Another instance of the far end of channel 1.
