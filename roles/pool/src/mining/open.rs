@@ -204,7 +204,8 @@ impl MiningConnection {
         Ok((channel, jobs))
     }
 
-    /// Answers a request to open: with the refusal, or with `success` and the channel's first jobs.
+    /// Answers a request to open: with the refusal, or with `success` and the first jobs of a channel that is the
+    /// connection's from now on.
     fn answer(
         &mut self,
         request_id: u32,
