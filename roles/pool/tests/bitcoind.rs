@@ -11,7 +11,7 @@ use bitcoin::{
 use serde_json::json;
 use support::miner::Miner;
 use support::node::{self, Node};
-use support::{World, metric, nobody, until};
+use support::{World, metric, nobody, until, within};
 use winze_miner::ChannelKind;
 
 /// Shares of either kind of channel become blocks that Bitcoin Core accepts, with a transaction of somebody else in
@@ -76,6 +76,55 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     }
     let accepted = "winze_pool_blocks_found_total{outcome=\"accepted\"}";
     assert_eq!(metric(pool.http, accepted).await, 2.0);
+    pool.running.stop().await;
+}
+
+/// A share is paid and its block kept for the node while it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_found_while_the_node_restarts_is_on_its_chain_afterwards() {
+    let Some(executable) = node::find() else {
+        println!(
+            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
+        );
+        return;
+    };
+    let mut node = Node::start(&executable).await;
+    let world = World::new();
+    world.seed_keyset().await;
+    let tables = format!(
+        r#"[bitcoind]
+        address = "{}"
+        cookie_file = "{}"
+        poll_ms = 50
+        [coinbase]
+        payout_script = "51""#,
+        node.rpc_addr,
+        node.cookie_file().display()
+    );
+    let pool = world.start_pool(nobody(), "", &tables).await;
+    until("a template", || async {
+        let height = metric(pool.http, "winze_pool_template_height ").await;
+        (height > 1.0).then_some(())
+    })
+    .await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+    let share = alice.find().await;
+    assert!(share.meets_network_target);
+
+    node.stop().await;
+    assert_eq!(alice.ask(&share).await, Ok(()));
+    within(node.turn_away("submitblock", 3)).await;
+    node.start_again(&executable).await;
+    let found = winze_messages::text::header_hash_to_text(&share.header_hash);
+    until("the block", || async {
+        (node.call("getbestblockhash", json!([])).await == found).then_some(())
+    })
+    .await;
+    let accepted = "winze_pool_blocks_found_total{outcome=\"accepted\"}";
+    until("the count", || async {
+        (metric(pool.http, accepted).await == 1.0).then_some(())
+    })
+    .await;
     pool.running.stop().await;
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
 use winze_pool::template::rpc::{Credentials, NodeRpc};
 
 use super::until;
@@ -30,6 +31,16 @@ pub fn find() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+fn spawn(executable: &Path, folder: &Path, rpc_addr: SocketAddr) -> Child {
+    Command::new(executable)
+        .args(["-regtest", "-listen=0", "-server=1", "-dnsseed=0"])
+        .arg(format!("-datadir={}", folder.display()))
+        .arg(format!("-rpcport={}", rpc_addr.port()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 impl Node {
     /// A node on a chain of its own, with one block.
     pub async fn start(executable: &Path) -> Node {
@@ -40,13 +51,7 @@ impl Node {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap()
         };
-        let process = Command::new(executable)
-            .args(["-regtest", "-listen=0", "-server=1", "-dnsseed=0"])
-            .arg(format!("-datadir={}", folder.path().display()))
-            .arg(format!("-rpcport={}", rpc_addr.port()))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = spawn(executable, folder.path(), rpc_addr);
         let cookie = folder.path().join("regtest/.cookie");
         let rpc = NodeRpc::new(rpc_addr.to_string(), Credentials::CookieFile(cookie));
         let node = Node {
@@ -55,14 +60,49 @@ impl Node {
             rpc_addr,
             rpc,
         };
-        until("the node answers", || async {
-            let info: Result<Value, _> = node.rpc.call("getblockchaininfo", json!([])).await;
-            info.ok()
-        })
-        .await;
+        node.answers().await;
         let to = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
         node.call("generatetoaddress", json!([1, to])).await;
         node
+    }
+
+    async fn answers(&self) {
+        until("the node answers", || async {
+            let info: Result<Value, _> = self.rpc.call("getblockchaininfo", json!([])).await;
+            info.ok()
+        })
+        .await;
+    }
+
+    /// Ends the node in good order, so that it keeps its chain.
+    pub async fn stop(&mut self) {
+        self.call("stop", json!([])).await;
+        until("the node's end", || {
+            let ended = self.process.try_wait().unwrap();
+            async move { ended }
+        })
+        .await;
+    }
+
+    /// Stands at the place of a node that was stopped, until `method` was called `times` times; every call is cut off.
+    pub async fn turn_away(&self, method: &str, times: usize) {
+        // The node took its own with it, and without one nobody is called.
+        std::fs::write(self.cookie_file(), "__cookie__:stale").unwrap();
+        let listener = tokio::net::TcpListener::bind(self.rpc_addr).await.unwrap();
+        let mut calls = 0;
+        while calls < times {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            // A call ends with its JSON object.
+            while !heard.ends_with(b"}") && stream.read_buf(&mut heard).await.unwrap() > 0 {}
+            calls += usize::from(String::from_utf8_lossy(&heard).contains(method));
+        }
+    }
+
+    /// Starts it again where it was.
+    pub async fn start_again(&mut self, executable: &Path) {
+        self.process = spawn(executable, self.folder.path(), self.rpc_addr);
+        self.answers().await;
     }
 
     pub async fn call(&self, method: &'static str, params: Value) -> Value {
