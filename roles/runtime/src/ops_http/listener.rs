@@ -56,6 +56,7 @@ impl Listener for BoundedListener {
                 stream,
                 idle_max: self.idle_max,
                 idle: Box::pin(sleep(self.idle_max)),
+                in_request: false,
                 _slot: slot,
             },
             address,
@@ -67,28 +68,27 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that fails with `TimedOut` when nothing moves for too long, and frees its slot when dropped.
+/// A connection that fails with `TimedOut` when it waits for too long for a request, for the rest of one and its answer,
+/// or for the client to take more of an answer; and frees its slot when dropped.
 pub(super) struct BoundedStream {
     stream: TcpStream,
     idle_max: Duration,
     idle: Pin<Box<Sleep>>,
+    /// Whether a request has begun to come and nothing was written since: its further bytes buy no time.
+    in_request: bool,
     _slot: OwnedSemaphorePermit,
 }
 
 impl BoundedStream {
-    /// Restarts the idle timer after progress; while waiting, fails once it has run out.
-    fn watch<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            let deadline = Instant::now() + self.idle_max;
-            self.idle.as_mut().reset(deadline);
-            return result;
-        }
+    fn restart_timer(&mut self) {
+        let deadline = Instant::now() + self.idle_max;
+        self.idle.as_mut().reset(deadline);
+    }
+
+    /// Fails once the timer has run out, whatever else may be had from the stream.
+    fn out_of_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         ready!(self.idle.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -98,8 +98,15 @@ impl AsyncRead for BoundedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(error) = self.out_of_time(cx) {
+            return Poll::Ready(Err(error));
+        }
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watch(cx, result)
+        if result.is_ready() && !self.in_request {
+            self.in_request = true;
+            self.restart_timer();
+        }
+        result
     }
 }
 
@@ -110,7 +117,12 @@ impl AsyncWrite for BoundedStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, result)
+        if result.is_ready() {
+            self.in_request = false;
+            self.restart_timer();
+            return result;
+        }
+        self.out_of_time(cx).map(Err)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

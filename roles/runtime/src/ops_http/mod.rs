@@ -63,7 +63,8 @@ pub fn router(state: OpsState) -> Router {
 /// [`HTTP_DRAIN_MAX`].
 ///
 /// At most [`crate::limits::HTTP_CONNECTIONS_MAX`] connections are served at a time (further ones wait in the
-/// kernel's listen queue), and one that stays silent for [`crate::limits::HTTP_IDLE_MAX`] is closed.
+/// kernel's listen queue), and one that is silent, or not done with a request, for [`crate::limits::HTTP_IDLE_MAX`] is
+/// closed.
 ///
 /// # Errors
 /// The listener failed for good. A failure to accept one connection is waited out.

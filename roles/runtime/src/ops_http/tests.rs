@@ -83,3 +83,35 @@ async fn a_silent_client_loses_its_slot_to_the_next() {
         .expect("the silent client was let go");
     server.abort();
 }
+
+#[tokio::test]
+async fn a_client_of_one_byte_after_the_other_loses_its_slot_to_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bounded = listener::BoundedListener::with_bounds(listener, 1, Duration::from_millis(300));
+    let state = OpsState::new(
+        || Health {
+            ready: true,
+            detail: serde_json::Value::Null,
+        },
+        String::new,
+    );
+    let server = tokio::spawn(async move { axum::serve(bounded, router(state)).await });
+
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /health HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    let trickle = tokio::spawn(async move {
+        // Never silent for as long as the limit, and never done.
+        while slow.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let answer = timeout(PATIENCE, get(address, "/health"))
+        .await
+        .expect("the slow client was let go");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    timeout(PATIENCE, trickle).await.unwrap().unwrap();
+    server.abort();
+}
