@@ -15,8 +15,14 @@ pub(super) fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn J
 fn run_one(connection: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     connection.execute_batch("BEGIN DEFERRED")?;
     job.run(connection);
-    if !connection.is_autocommit() {
-        connection.execute_batch("COMMIT")?;
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("COMMIT")
+    {
+        // A snapshot that stayed open would be the end of all later reads.
+        if !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+        return Err(error.into());
     }
     Ok(())
 }

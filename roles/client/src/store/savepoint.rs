@@ -9,7 +9,8 @@ use super::StoreError;
 ///
 /// # Errors
 /// That of `f`, or [`StoreError::Panicked`]; [`StoreError::RolledBack`] when no transaction is under
-/// way (any more); [`StoreError::Sqlite`] when the savepoint itself fails.
+/// way (any more); [`StoreError::Sqlite`] when the savepoint itself fails, and with it then the
+/// whole transaction.
 pub fn in_savepoint<T>(
     connection: &Connection,
     f: impl FnOnce() -> Result<T, StoreError>,
@@ -24,18 +25,33 @@ pub fn in_savepoint<T>(
     // What a panicking closure left half done in the database is rolled back.
     match catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
-            execute(connection, "RELEASE winze")?;
+            if let Err(error) = execute(connection, "RELEASE winze") {
+                if !connection.is_autocommit() {
+                    undo(connection)?;
+                }
+                return Err(error);
+            }
             Ok(value)
         }
         Err(error) => {
             // A full disk may have ended the whole transaction; then no savepoint is left.
             if !connection.is_autocommit() {
-                execute(connection, "ROLLBACK TO winze")?;
-                execute(connection, "RELEASE winze")?;
+                undo(connection)?;
             }
             Err(error)
         }
     }
+}
+
+/// Rolls the savepoint back, or everything where that fails: half of what a job did must never be
+/// committed with the work of others.
+fn undo(connection: &Connection) -> Result<(), StoreError> {
+    let undone = execute(connection, "ROLLBACK TO winze")
+        .and_then(|()| execute(connection, "RELEASE winze"));
+    if undone.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    undone
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {

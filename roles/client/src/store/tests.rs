@@ -114,6 +114,32 @@ async fn writers_that_wait_share_a_commit_and_a_bad_one_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_job_that_cannot_be_undone_takes_the_whole_transaction_with_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let release = hold_writer(&store).await;
+    let jobs: Vec<BoxedWrite> = vec![
+        Box::new(|c| insert(c, "neighbour")),
+        Box::new(|c| {
+            insert(c, "half of an effect")?;
+            // As good as a disk that fails while the savepoint is rolled back.
+            c.execute_batch("RELEASE winze")?;
+            Err(StoreError::Aborted {
+                reason: "the other half failed".into(),
+            })
+        }),
+    ];
+    let waiting = hand_in(&store, jobs).await;
+    drop(release);
+    for handle in waiting {
+        assert!(handle.await.unwrap().is_err());
+    }
+    assert_eq!(count(&store).await, 0);
+    store.write(|c| insert(c, "the next")).await.unwrap();
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
 async fn a_full_disk_promises_nothing_and_the_store_goes_on_when_there_is_room() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
