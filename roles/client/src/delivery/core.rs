@@ -14,11 +14,13 @@ pub struct Schedule {
     pub held_max: usize,
     /// The first time-out without progress, in milliseconds.
     pub timeout_ms: u64,
-    /// To which it grows, in milliseconds.
+    /// To which it grows, in milliseconds; also after how long a request is sent again while others
+    /// are answered, and the longest delay after an answer that could not be recorded.
     pub timeout_max_ms: u64,
     /// Requests that one time-out sends again, at most.
     pub resend_max: usize,
-    /// The first delay of a request that was put off, in milliseconds.
+    /// The first delay of a request that was put off, in milliseconds, and the shortest that a peer
+    /// may ask for.
     pub delay_ms: u64,
     /// To which it grows, in milliseconds, and the longest that a peer may ask for.
     pub delay_max_ms: u64,
@@ -64,12 +66,14 @@ pub struct RequesterCore {
     give_up_at_ms: Option<u64>,
     /// Time-outs since the last progress.
     timeouts: u32,
+    /// When the far end was last found to be at work again, after time-outs.
+    at_work_since_ms: u64,
 }
 
 struct Held {
     payload_bytes: u64,
     state: State,
-    /// How often it was put off since it was taken up: the delay grows with it.
+    /// How often it was put off since it was taken up: a delay that nobody asked for grows with it.
     put_offs: u32,
     lasting_rejects: u32,
 }
@@ -79,6 +83,7 @@ enum State {
     Due,
     Unanswered {
         ordinal: u64,
+        sent_at_ms: u64,
     },
     /// `until_presence`: also over when the far end is there anew.
     Delayed {
@@ -101,6 +106,7 @@ impl RequesterCore {
             instance: None,
             give_up_at_ms: None,
             timeouts: 0,
+            at_work_since_ms: 0,
         }
     }
 
@@ -134,7 +140,12 @@ impl RequesterCore {
     /// When [`Self::handle_timeout`] is to be called next.
     pub fn next_timeout_ms(&self) -> Option<u64> {
         let delay = self.delayed.first().map(|(until_ms, _)| *until_ms);
-        delay.into_iter().chain(self.give_up_at_ms).min()
+        let overdue = self.oldest_unanswered().map(|(at_ms, _)| at_ms);
+        delay
+            .into_iter()
+            .chain(self.give_up_at_ms)
+            .chain(overdue)
+            .min()
     }
 
     // ---- requests
@@ -174,7 +185,14 @@ impl RequesterCore {
         if !self.due.contains(&sequence) {
             return;
         }
-        self.set_state(sequence, State::Unanswered { ordinal });
+        let sent_at_ms = now_ms;
+        self.set_state(
+            sequence,
+            State::Unanswered {
+                ordinal,
+                sent_at_ms,
+            },
+        );
         if self.give_up_at_ms.is_none() {
             self.give_up_at_ms = Some(now_ms.saturating_add(self.schedule.timeout_ms));
         }
@@ -201,10 +219,14 @@ impl RequesterCore {
 
     /// The answer could not be recorded: it is asked for again after a delay.
     pub fn not_committed(&mut self, sequence: u64, now_ms: u64, rng: &mut dyn RngCore) {
-        self.delay(sequence, 0, false, now_ms, rng);
+        // The trouble is our own: nobody says when it is over, and what has an answer is not to
+        // wait for as long as what was refused.
+        let delay_max_ms = self.schedule.timeout_max_ms;
+        let pause_ms = self.own_pause_ms(sequence, delay_max_ms, rng);
+        self.delay(sequence, pause_ms, false, now_ms);
     }
 
-    /// The far end puts it off; `retry_after_ms` is what it asks for.
+    /// The far end puts it off; `retry_after_ms` is what it asks for, 0 where it leaves that to us.
     pub fn put_off(
         &mut self,
         sequence: u64,
@@ -216,7 +238,14 @@ impl RequesterCore {
             None | Some(State::Recording) => return false,
             Some(_) => {}
         }
-        self.delay(sequence, retry_after_ms, false, now_ms, rng);
+        let (delay_ms, delay_max_ms) = (self.schedule.delay_ms, self.schedule.delay_max_ms);
+        let pause_ms = match retry_after_ms {
+            0 => self.own_pause_ms(sequence, delay_max_ms, rng),
+            // Whoever names a delay knows its own trouble: growing it would keep requests away for
+            // long after that is over.
+            _ => with_jitter_ms(retry_after_ms.max(delay_ms).min(delay_max_ms), rng),
+        };
+        self.delay(sequence, pause_ms, false, now_ms);
         self.progress(now_ms);
         true
     }
@@ -237,14 +266,16 @@ impl RequesterCore {
             held.lasting_rejects += 1;
         }
         let park = held.lasting_rejects >= rejects_max;
-        self.delay(sequence, 0, kind == RejectKind::Passing, now_ms, rng);
+        let pause_ms = self.own_pause_ms(sequence, self.schedule.delay_max_ms, rng);
+        self.delay(sequence, pause_ms, kind == RejectKind::Passing, now_ms);
         Some(Rejected { sequence, park })
     }
 
     /// Any message without an answer may have been rejected.
     pub fn rejects_overflowed(&mut self, now_ms: u64, rng: &mut dyn RngCore) {
         for sequence in std::mem::take(&mut self.unanswered) {
-            self.delay(sequence, 0, true, now_ms, rng);
+            let pause_ms = self.own_pause_ms(sequence, self.schedule.delay_max_ms, rng);
+            self.delay(sequence, pause_ms, true, now_ms);
         }
     }
 
@@ -298,12 +329,19 @@ impl RequesterCore {
     }
 
     /// Time has passed: delays end, and without any progress the oldest unanswered requests are due
-    /// again. True where it was for lack of progress.
+    /// again. True where it was for lack of progress. While there is progress, a request that was
+    /// passed over for the longest time-out is due again alone: it alone was lost.
     pub fn handle_timeout(&mut self, now_ms: u64, rng: &mut dyn RngCore) -> bool {
         while let Some((until_ms, sequence)) = self.delayed.first().copied()
             && until_ms <= now_ms
         {
             self.set_state(sequence, State::Due);
+        }
+        while let Some((at_ms, sequence)) = self.oldest_unanswered()
+            && at_ms <= now_ms
+        {
+            self.set_state(sequence, State::Due);
+            self.stop_waiting_when_idle();
         }
         if self.give_up_at_ms.is_none_or(|at_ms| now_ms < at_ms) {
             return false;
@@ -331,8 +369,29 @@ impl RequesterCore {
 
     // ---- inside
 
+    /// The request that was sent first and has no answer, with the time at which it has waited for
+    /// too long although others were answered; `None` while nothing is.
+    fn oldest_unanswered(&self) -> Option<(u64, u64)> {
+        if self.timeouts > 0 {
+            return None;
+        }
+        // Ordinals rise with the time of sending.
+        let sequence = *self.by_ordinal.first_key_value()?.1;
+        match self.held.get(&sequence)?.state {
+            State::Unanswered { sent_at_ms, .. } => {
+                let since_ms = sent_at_ms.max(self.at_work_since_ms);
+                let at_ms = since_ms.saturating_add(self.schedule.timeout_max_ms);
+                Some((at_ms, sequence))
+            }
+            _ => None,
+        }
+    }
+
     /// The far end is at work: patience starts anew.
     fn progress(&mut self, now_ms: u64) {
+        if self.timeouts > 0 {
+            self.at_work_since_ms = now_ms;
+        }
         self.timeouts = 0;
         self.give_up_at_ms = Some(now_ms.saturating_add(self.schedule.timeout_ms));
         self.stop_waiting_when_idle();
@@ -346,22 +405,17 @@ impl RequesterCore {
         }
     }
 
-    fn delay(
-        &mut self,
-        sequence: u64,
-        asked_ms: u64,
-        until_presence: bool,
-        now_ms: u64,
-        rng: &mut dyn RngCore,
-    ) {
-        let Some(held) = self.held.get_mut(&sequence) else {
-            return;
-        };
-        let (delay_ms, delay_max_ms) = (self.schedule.delay_ms, self.schedule.delay_max_ms);
-        let own_ms = backoff_ms(held.put_offs, delay_ms, delay_max_ms, rng);
-        let asked_ms = with_jitter_ms(asked_ms.min(delay_max_ms), rng);
-        held.put_offs = held.put_offs.saturating_add(1);
-        let until_ms = now_ms.saturating_add(own_ms.max(asked_ms));
+    /// A delay that nobody asked for: it doubles each time, up to `delay_max_ms`.
+    fn own_pause_ms(&mut self, sequence: u64, delay_max_ms: u64, rng: &mut dyn RngCore) -> u64 {
+        let put_offs = self.held.get_mut(&sequence).map_or(0, |held| {
+            held.put_offs = held.put_offs.saturating_add(1);
+            held.put_offs - 1
+        });
+        backoff_ms(put_offs, self.schedule.delay_ms, delay_max_ms, rng)
+    }
+
+    fn delay(&mut self, sequence: u64, pause_ms: u64, until_presence: bool, now_ms: u64) {
+        let until_ms = now_ms.saturating_add(pause_ms);
         self.set_state(
             sequence,
             State::Delayed {
@@ -382,7 +436,7 @@ impl RequesterCore {
             State::Due => {
                 self.due.insert(sequence);
             }
-            State::Unanswered { ordinal } => {
+            State::Unanswered { ordinal, .. } => {
                 self.unanswered.insert(sequence);
                 self.by_ordinal.insert(ordinal, sequence);
             }
@@ -401,7 +455,7 @@ impl RequesterCore {
             State::Due => {
                 self.due.remove(&sequence);
             }
-            State::Unanswered { ordinal } => {
+            State::Unanswered { ordinal, .. } => {
                 self.unanswered.remove(&sequence);
                 self.by_ordinal.remove(&ordinal);
             }

@@ -154,6 +154,59 @@ fn a_request_that_is_put_off_waits_as_long_as_was_asked_and_lets_others_pass() {
 }
 
 #[test]
+fn a_mint_that_was_long_unavailable_is_asked_as_soon_as_it_says() {
+    let mut pool = Pool::with_requests(1);
+    for _ in 0..50 {
+        assert_eq!(pool.send(), [1]);
+        assert!(pool.core.put_off(1, 1_000, pool.now_ms, &mut pool.rng));
+        let (waited_ms, _) = pool.wait();
+        assert!((1_000..=1_250).contains(&waited_ms), "{waited_ms}");
+    }
+}
+
+#[test]
+fn a_disk_that_was_long_full_keeps_no_answer_away_for_longer_than_a_silent_mint() {
+    let mut pool = Pool::with_requests(1);
+    let mut last_ms = 0;
+    for _ in 0..50 {
+        assert_eq!(pool.send(), [1]);
+        assert!(pool.core.answered(1, pool.now_ms));
+        pool.core.not_committed(1, pool.now_ms, &mut pool.rng);
+        last_ms = pool.wait().0;
+        assert!(last_ms <= SCHEDULE.timeout_max_ms, "{last_ms}");
+    }
+    assert!(last_ms >= SCHEDULE.timeout_max_ms / 2, "{last_ms}");
+}
+
+#[test]
+fn a_request_that_was_lost_alone_comes_again_although_the_mint_is_at_work() {
+    let mut pool = Pool::with_requests(16);
+    assert_eq!(pool.send(), [1, 2, 3, 4]);
+    // Somebody swallowed the first one; all others are answered.
+    for sequence in 2..=10 {
+        assert!(!pool.pass(800));
+        pool.answer(sequence);
+        assert_eq!(pool.send(), [sequence + 3], "at {} ms", pool.now_ms);
+    }
+    assert!(!pool.pass(800));
+    assert_eq!(pool.send(), [1]);
+    pool.answer(1);
+}
+
+#[test]
+fn a_mint_that_was_silent_for_long_is_not_buried_when_it_is_back() {
+    let mut pool = Pool::with_requests(4);
+    pool.send();
+    while pool.now_ms < 10 * SCHEDULE.timeout_max_ms {
+        assert!(pool.wait().1);
+        assert_eq!(pool.send(), [1, 2]);
+    }
+    pool.answer(1);
+    assert_eq!(pool.wait(), (SCHEDULE.timeout_ms, true));
+    assert_eq!(pool.send(), [2, 3]);
+}
+
+#[test]
 fn a_reject_delays_and_what_the_hub_never_takes_is_to_be_parked() {
     let mut pool = Pool::with_requests(2);
     pool.send();
