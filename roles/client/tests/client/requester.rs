@@ -7,7 +7,7 @@ use winze_client::{
     HubClient, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, QuoteRequester,
     QuoteRequesterConfig, Schema, Store, StoreError,
 };
-use winze_messages::families::hub::Reject;
+use winze_messages::families::hub::{HubMessage, Reject};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
 };
@@ -435,6 +435,35 @@ async fn an_old_keyset_does_not_come_back() {
     )
     .await;
     assert_eq!(pool.ledger().await, ["keyset 5", "keyset 5", "keyset 6"]);
+}
+
+#[tokio::test]
+async fn a_mint_under_a_new_key_is_listened_to_from_its_first_keyset_on() {
+    let pool = Pool::start().await;
+    let mut side = pool.connect().await;
+    let announce = |id| body(|out| keyset(id).encode_body(out));
+    let msg_type = KeysetAnnouncement::MSG_TYPE;
+    side.send_sealed(&mint_keys(MINT_KEY), msg_type, &announce(7), 7, None)
+        .await;
+    let heard = || pool.ledger.committed.lock().unwrap().len();
+    until("the old mint's keyset", heard, |n| *n == 1).await;
+    pool.requester.shutdown().await;
+    assert!(matches!(
+        side.hub_message().await,
+        HubMessage::CloseChannel(_)
+    ));
+
+    // The pool's operator has entered the key of the mint that follows; its name is the same.
+    let config = QuoteRequesterConfig::new(name(MINT), public(STRANGER_KEY));
+    let answers: Arc<dyn QuoteAnswers> = Arc::<Ledger>::clone(&pool.ledger);
+    let _requester =
+        QuoteRequester::start(&pool.client, pool.store.clone(), config, answers).unwrap();
+    side.open_channel().await;
+    let new_keys = mint_keys(STRANGER_KEY);
+    side.send_sealed(&new_keys, msg_type, &announce(1), 1, None)
+        .await;
+    until("the new mint's keyset", heard, |n| *n == 2).await;
+    assert_eq!(pool.ledger().await, ["keyset 7", "keyset 1"]);
 }
 
 #[tokio::test]

@@ -12,12 +12,14 @@ pub struct QuoteRequesterConfig {
     pub window: usize,
     /// The first time-out without any answer, in milliseconds. Default 15,000.
     pub timeout_ms: u64,
-    /// To which it grows by backing off, in milliseconds. Default 300,000.
+    /// To which it grows by backing off, in milliseconds; also after how long a request is sent
+    /// again while others are answered. Default 300,000.
     pub timeout_max_ms: u64,
     /// The delay of a request whose temporary refusal names none, and after a `Reject`, in
     /// milliseconds; it doubles with each attempt. Default 1,000.
     pub delay_ms: u64,
-    /// To which it grows, in milliseconds; also the longest delay that the mint may ask for.
+    /// To which it grows, in milliseconds; also the longest delay that the mint may ask for, as
+    /// `delay_ms` is the shortest.
     /// Default 3,600,000.
     pub delay_max_ms: u64,
     /// After how many `Reject`s that no waiting can cure (malformed, say) a request is parked.

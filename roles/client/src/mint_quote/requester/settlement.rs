@@ -43,11 +43,21 @@ pub(super) struct RecordedBatch {
     pub(super) backlog: Backlog,
 }
 
+/// Whose word a settlement is.
+#[derive(Clone)]
+pub(super) struct Mint {
+    /// Its peer name, by which the outbox knows it.
+    pub(super) name: String,
+    /// Name and key together. Serial numbers of announcements are a key's: who holds another one
+    /// counts from 1.
+    pub(super) announcer: String,
+}
+
 /// Records all of `settlements` in the transaction that is under way: one that fails is rolled
 /// back alone.
 pub(super) fn record_all(
     connection: &Connection,
-    mint: &str,
+    mint: &Mint,
     settlements: Vec<Settlement>,
     answers: &dyn QuoteAnswers,
     now_unix_ms: u64,
@@ -68,7 +78,7 @@ pub(super) fn record_all(
         .collect();
     Ok(RecordedBatch {
         settlements,
-        backlog: outbox::backlog(connection, mint, EXT_MINT_QUOTE)?,
+        backlog: outbox::backlog(connection, &mint.name, EXT_MINT_QUOTE)?,
     })
 }
 
@@ -88,10 +98,14 @@ impl Settlement {
     fn record(
         &self,
         connection: &Connection,
-        mint: &str,
+        mint: &Mint,
         answers: &dyn QuoteAnswers,
         now_unix_ms: u64,
     ) -> Result<bool, StoreError> {
+        let Mint {
+            name: mint,
+            announcer,
+        } = mint;
         match self {
             Settlement::Issued(held, response) => {
                 let key = &held.request.header_hash;
@@ -113,7 +127,8 @@ impl Settlement {
             }
             Settlement::Keyset { serial, keyset } => {
                 let unit = &keyset.unit;
-                if !outbox::admit_announcement(connection, mint, EXT_MINT_QUOTE, unit, *serial)? {
+                let family = EXT_MINT_QUOTE;
+                if !outbox::admit_announcement(connection, announcer, family, unit, *serial)? {
                     return Ok(false);
                 }
                 answers.on_keyset(connection, keyset)?;

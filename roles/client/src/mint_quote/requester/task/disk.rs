@@ -12,7 +12,9 @@ use super::Task;
 use crate::limits::ANSWERED_DELETED_PER_STEP;
 use crate::mint_quote::requester::QuoteEvent;
 use crate::mint_quote::requester::held::HeldRequest;
-use crate::mint_quote::requester::settlement::{Recorded, RecordedBatch, Settlement, record_all};
+use crate::mint_quote::requester::settlement::{
+    Mint, Recorded, RecordedBatch, Settlement, record_all,
+};
 use crate::outbox::{self, Backlog, StoredRequest};
 use crate::store::StoreError;
 
@@ -23,6 +25,7 @@ impl Task {
             return;
         }
         let (store, mint, after) = (self.store.clone(), self.mint.clone(), self.cursor);
+        self.loading_rows_max = rows_max;
         self.loading = Some(Box::pin(async move {
             store
                 .read(move |c| outbox::waiting_page(c, &mint, EXT_MINT_QUOTE, after, rows_max))
@@ -38,7 +41,8 @@ impl Task {
             // The next housekeeping finds that more waits on disk than here.
             Err(error) => return self.store_failed("reading the outbox", &error),
         };
-        self.more_to_load |= !page.is_empty();
+        let is_last = page.len() < self.loading_rows_max;
+        self.more_to_load |= !is_last;
         for stored in page {
             self.cursor = stored.sequence;
             if self.core.holds(stored.sequence)
@@ -60,6 +64,11 @@ impl Task {
                 }),
             }
         }
+        if is_last && self.look_below_cursor {
+            self.look_below_cursor = false;
+            self.cursor = 0;
+            self.more_to_load = true;
+        }
     }
 
     pub(super) fn start_recording(&mut self) {
@@ -78,7 +87,11 @@ impl Task {
                 _ => None,
             })
             .collect();
-        let (store, mint) = (self.store.clone(), self.mint.clone());
+        let store = self.store.clone();
+        let mint = Mint {
+            name: self.mint.clone(),
+            announcer: self.announcer.clone(),
+        };
         let answers = Arc::clone(&self.answers);
         self.recording = Some(Box::pin(async move {
             store
@@ -150,9 +163,15 @@ impl Task {
 
     /// The newest one of each unit is tried again.
     fn keyset_failed(&mut self, serial: u64, keyset: KeysetAnnouncement) {
-        self.failed_keysets
-            .retain(|(_, other)| other.unit != keyset.unit);
-        self.failed_keysets.push((serial, keyset));
+        let same_unit = |(_, other): &(u64, KeysetAnnouncement)| other.unit == keyset.unit;
+        match self.failed_keysets.iter().position(same_unit) {
+            Some(place) if self.failed_keysets.get(place).is_some_and(|f| f.0 > serial) => {}
+            Some(place) => {
+                self.failed_keysets.swap_remove(place);
+                self.failed_keysets.push((serial, keyset));
+            }
+            None => self.failed_keysets.push((serial, keyset)),
+        }
     }
 
     pub(super) fn keep_house(&mut self) {
@@ -190,12 +209,10 @@ impl Task {
     pub(super) fn housekept(&mut self, backlog: Result<Backlog, StoreError>) {
         match backlog {
             Ok(backlog) => {
-                // Something was released by the operator, or a page could not be read.
-                if backlog.waiting > self.core.held() as u64
-                    && !self.more_to_load
-                    && self.loading.is_none()
-                {
-                    self.cursor = 0;
+                // Something was released by the operator, or a page could not be read. A busy role
+                // adds requests all the time, so this must not wait for a moment without any.
+                if backlog.waiting > self.core.held() as u64 {
+                    self.look_below_cursor = true;
                     self.more_to_load = true;
                 }
                 self.show_backlog(backlog);

@@ -36,6 +36,7 @@ pub(super) struct Task {
     store: Store,
     config: QuoteRequesterConfig,
     mint: String,
+    announcer: String,
     answers: Arc<dyn QuoteAnswers>,
     keys: PairKeys,
     core: RequesterCore,
@@ -44,6 +45,11 @@ pub(super) struct Task {
     cursor: u64,
     /// The outbox may hold requests beyond the cursor.
     more_to_load: bool,
+    /// More waits on disk than here: below the cursor there may be requests that the operator has
+    /// released, or that could not be read. Looked for from the start, once the end was reached.
+    look_below_cursor: bool,
+    /// Rows that the page which is being read may have: one with fewer is the last.
+    loading_rows_max: usize,
     loading: Pending<Vec<StoredRequest>>,
     /// What waits to be recorded; bounded by [`Task::takes_events`].
     settlements: Vec<Settlement>,
@@ -94,6 +100,7 @@ impl Task {
             channel,
             store,
             mint: config.mint.to_string(),
+            announcer: format!("{} {}", config.mint, config.mint_key),
             config,
             answers,
             keys,
@@ -101,6 +108,8 @@ impl Task {
             held: HeldRequests::default(),
             cursor: 0,
             more_to_load: true,
+            look_below_cursor: false,
+            loading_rows_max: 0,
             loading: None,
             settlements: Vec::new(),
             recording_sequences: Vec::new(),
