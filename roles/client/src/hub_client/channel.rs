@@ -76,6 +76,17 @@ impl ChannelHandle {
         }
     }
 
+    /// Whether [`Self::take_events`] has something to give.
+    pub fn has_events(&self) -> bool {
+        self.shared.lock().core.has_events(self.key)
+    }
+
+    /// Whether one of the events that wait is a change of the channel itself: until it is taken,
+    /// [`Self::try_send`] fails with [`SendError::EventsUnread`].
+    pub fn has_change(&self) -> bool {
+        self.shared.lock().core.has_change(self.key)
+    }
+
     /// Waits until there may be something new: an event, credit, or room for messages. May return
     /// for nothing. Cancel-safe.
     pub async fn changed(&mut self) -> Result<(), ClientStopped> {

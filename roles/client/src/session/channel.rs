@@ -39,6 +39,9 @@ pub(super) struct Channel {
     pub(super) starved: bool,
     /// The owner is gone; only the hub's answer is awaited, to close the channel there too.
     pub(super) abandoned: bool,
+    /// It gave way to another channel; only the owner's [`close`](super::SessionCore::close) is
+    /// awaited.
+    pub(super) gave_way: bool,
     refusals: u32,
 }
 
@@ -72,6 +75,7 @@ impl Channel {
             unsent: VecDeque::new(),
             starved: false,
             abandoned: false,
+            gave_way: false,
             refusals: 0,
         }
     }
@@ -80,6 +84,14 @@ impl Channel {
         match &mut self.link {
             Link::Open(link) => Some(link),
             _ => None,
+        }
+    }
+
+    /// An acceptor's end that waits for its opener.
+    pub(super) fn is_absent(&self) -> bool {
+        match &self.link {
+            Link::Open(link) => link.instance.is_none(),
+            Link::Down | Link::Opening | Link::Refused { .. } => true,
         }
     }
 

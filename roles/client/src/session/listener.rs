@@ -23,15 +23,23 @@ impl Listener {
         self.accepted.retain(|accepted| *accepted != key);
     }
 
-    /// Why an offer of a channel that is not held yet is refused, as the reason code on the wire.
-    pub(super) fn refusal(&self, name: &ChannelName) -> Option<&'static str> {
-        if name.peer.parse::<PeerName>().is_err() || !(self.filter)(name) {
-            return Some("not-listed");
-        }
-        if self.alive.len() >= self.channels_max {
-            return Some("too-many-channels");
-        }
-        None
+    /// Whether a channel of this name is wanted at all.
+    pub(super) fn wants(&self, name: &ChannelName) -> bool {
+        name.peer.parse::<PeerName>().is_ok() && (self.filter)(name)
+    }
+
+    /// Whether as many channels are held as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.alive.len() >= self.channels_max
+    }
+
+    /// Whether the owner has not taken this channel yet.
+    pub(super) fn awaits_taking(&self, key: ChannelKey) -> bool {
+        self.accepted.contains(&key)
+    }
+
+    pub(super) fn channels_max(&self) -> usize {
+        self.channels_max
     }
 
     pub(super) fn accept(&mut self, key: ChannelKey) {
@@ -43,7 +51,9 @@ impl Listener {
 impl SessionCore {
     /// Takes offers of channels for `extension` that `filter` wants; at most `channels_max` of them
     /// at a time, the others are refused. An accepted channel stays its owner's until
-    /// [`Self::close`]: while the opener is away, and over reconnects.
+    /// [`Self::close`]: while the opener is away, and over reconnects. Where there is no room for an
+    /// offer, a channel whose opener is away gives way to it, and its owner hears
+    /// [`Closed`](super::ChannelEvent::Closed): an opener that comes back opens it anew.
     pub fn listen(
         &mut self,
         extension: u16,

@@ -339,6 +339,14 @@ impl SessionCore {
             .is_some_and(|channel| !channel.inbox.is_empty())
     }
 
+    /// Whether one of the events that wait is a change of the channel itself, which its owner must
+    /// take before it can send.
+    pub fn has_change(&self, key: ChannelKey) -> bool {
+        self.channels
+            .get(&key)
+            .is_some_and(|channel| channel.inbox.has_change())
+    }
+
     /// Hands a message to the channel: `bytes` is what comes behind the channel id. Gives its
     /// ordinal, by which a `Reject` would name it.
     pub fn send(&mut self, key: ChannelKey, msg_type: u8, bytes: &[u8]) -> Result<u64, SendError> {

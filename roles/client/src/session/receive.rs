@@ -227,21 +227,26 @@ impl SessionCore {
         let held = self
             .channels
             .iter()
-            .find(|(_, channel)| channel.end == ChannelEnd::Acceptor && channel.name == name);
+            .find(|(_, channel)| is_accepted(channel) && channel.name == name);
         if let Some((key, _)) = held {
             return Ok(*key);
         }
         let listener_key = ListenerKey(name.extension);
         let listener = self.listeners.get(&listener_key).ok_or("not-listening")?;
-        if let Some(reason) = listener.refusal(&name) {
-            return Err(reason);
+        if !listener.wants(&name) {
+            return Err("not-listed");
         }
+        let is_full = listener.is_full();
         let of_this_peer = self.channels.values().filter(|channel| {
-            channel.end == ChannelEnd::Acceptor
+            is_accepted(channel)
                 && channel.name.extension == name.extension
                 && channel.name.peer == name.peer
         });
-        if of_this_peer.count() >= CHANNELS_PER_PEER_MAX {
+        let has_room = match of_this_peer.count() >= CHANNELS_PER_PEER_MAX {
+            true => self.make_room(listener_key, Some(&name.peer)),
+            false => !is_full || self.make_room(listener_key, None),
+        };
+        if !has_room {
             return Err("too-many-channels");
         }
         let key = self.add_channel(Channel::new(name, ChannelEnd::Acceptor));
@@ -250,6 +255,50 @@ impl SessionCore {
         }
         self.woken.insert(Woken::Listener(listener_key));
         Ok(key)
+    }
+
+    /// Gives up the oldest channel whose opener is away, of `peer` where one is named. False where
+    /// there is none, or where too many owners have yet to let go of such a one.
+    fn make_room(&mut self, listener_key: ListenerKey, peer: Option<&str>) -> bool {
+        let Some(listener) = self.listeners.get(&listener_key) else {
+            return false;
+        };
+        let absent = self.channels.iter().find(|(_, channel)| {
+            is_accepted(channel)
+                && channel.is_absent()
+                && ListenerKey(channel.name.extension) == listener_key
+                && peer.is_none_or(|peer| channel.name.peer == peer)
+        });
+        let Some(key) = absent.map(|(key, _)| *key) else {
+            return false;
+        };
+        if listener.awaits_taking(key) {
+            self.close(key);
+            return true;
+        }
+        let given_way = self.channels.values().filter(|channel| channel.gave_way);
+        if given_way.count() >= listener.channels_max() {
+            return false;
+        }
+        if let Some(listener) = self.listeners.get_mut(&listener_key) {
+            listener.forget(key);
+        }
+        let Some(channel) = self.channels.get_mut(&key) else {
+            return false;
+        };
+        let channel_id = channel.open_link().map(|link| link.channel_id);
+        channel.gave_way = true;
+        channel.refused(
+            "too-many-channels".to_owned(),
+            "it gave way to another, since its opener is away".to_owned(),
+            0,
+        );
+        self.woken.insert(Woken::Channel(key));
+        if let Some(channel_id) = channel_id {
+            self.by_id.remove(&channel_id);
+            self.close_on_hub(channel_id);
+        }
+        true
     }
 
     fn credit(&mut self, credit: winze_messages::families::hub::Credit) {
@@ -310,6 +359,11 @@ impl SessionCore {
             self.woken.insert(Woken::Channel(key));
         }
     }
+}
+
+/// Whether this is a channel that was accepted and is still wanted.
+fn is_accepted(channel: &Channel) -> bool {
+    channel.end == ChannelEnd::Acceptor && !channel.gave_way
 }
 
 fn find<'a>(

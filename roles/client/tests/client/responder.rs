@@ -8,7 +8,7 @@ use winze_client::{
     Store,
 };
 use winze_messages::authenticator::Unverified;
-use winze_messages::families::hub::{ChannelOffer, HubMessage};
+use winze_messages::families::hub::{ChannelOffer, CloseChannel, HubMessage};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteMessage, MintQuoteRequest, QuoteErrorCode,
 };
@@ -19,7 +19,7 @@ use crate::party::{
     POOL_KEY, STRANGER_KEY, digest, keyset, mint, name, pool_keys, public, request, request_body,
     response,
 };
-use crate::scripted_hub::{HubSide, ScriptedHub, until};
+use crate::scripted_hub::{HubSide, ScriptedHub, until, within};
 
 /// A mint that remembers what it was asked, and does what the test says.
 struct Issuer {
@@ -239,6 +239,77 @@ async fn what_waits_is_issued_together_and_a_share_twice_in_it_once() {
     }
     assert_eq!(sequences, [2, 3, 2, 4, 5]);
     assert_eq!(*issuer.batches.lock().unwrap(), [vec![1], vec![2, 3, 4]]);
+}
+
+#[tokio::test]
+async fn a_hub_that_dies_while_as_much_is_issued_as_may_wait_silences_nobody() {
+    let folder = TempDir::new().unwrap();
+    let mut issuer = Issuer::new(issue);
+    Arc::get_mut(&mut issuer).unwrap().gate = Semaphore::new(0);
+    let mint = Mint::start_with(&folder, &issuer, |config| config.batch_max = 1).await;
+    let mut side = mint.connect().await;
+    let keys = pool_keys(POOL_KEY);
+    ask(&mut side, &keys, &request(1)).await;
+    until("the batch", || issuer.asked(), |asked| asked == &[1]).await;
+    drop(side);
+    // The answer is ready after the channel has changed: it is for an instance that is gone.
+    let mut side = mint.connect().await;
+    issuer.gate.add_permits(100);
+    for share in [1, 2] {
+        ask(&mut side, &keys, &request(share)).await;
+        let (answer, _) = hear(&mut side, &request(share)).await;
+        assert_eq!(
+            answer,
+            MintQuoteMessage::Response(response(&request(share)))
+        );
+    }
+    assert_eq!(issuer.asked(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_pool_that_names_its_channel_anew_each_time_is_always_taken() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start_with(&folder, &issuer, |config| config.channels_max = 1).await;
+    let mut side = mint.hub.accept().await;
+    let mut channel_id = 0;
+    for round in 0..20 {
+        within("the offer to be accepted", async {
+            loop {
+                channel_id += 1;
+                side.say(ChannelOffer {
+                    channel_id,
+                    extension: EXT_MINT_QUOTE,
+                    peer: "pool/main".to_owned(),
+                    label: round.to_string(),
+                    peer_present: true,
+                    peer_instance: 1,
+                    credit_messages: 10,
+                    credit_bytes: 10_000,
+                })
+                .await;
+                match side.hub_message().await {
+                    HubMessage::ChannelOfferAccept(_) => break,
+                    // The mint has yet to let go of the one before.
+                    HubMessage::ChannelOfferRefuse(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .await;
+        side.say(CloseChannel {
+            channel_id,
+            reason_code: "closed-by-peer".to_owned(),
+            detail: String::new(),
+        })
+        .await;
+    }
+    until(
+        "nobody there",
+        || mint.responder.status().pools_present,
+        |pools| *pools == 0,
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The tasks: one that takes channels, one for each of them.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -94,12 +95,14 @@ struct Serving {
     channel: ChannelHandle,
     pool: Arc<Pool>,
     /// Sealed answers that wait for credit. No more requests are taken while a batch's worth
-    /// waits, so there are at most two.
+    /// waits, but for those ahead of a notice that the channel has changed: so there are at most
+    /// two batches, and what the channel's credit lets wait.
     outgoing: VecDeque<(u8, Vec<u8>)>,
     announcements: watch::Receiver<Arc<Vec<Announcement>>>,
     /// The serial number of the last one that this instance of the pool was told.
     announced: u64,
-    is_present: bool,
+    /// Which instance of the pool is there.
+    instance: Option<u64>,
     batch_max: usize,
 }
 
@@ -113,7 +116,7 @@ impl Serving {
             pool,
             outgoing: VecDeque::new(),
             announced: 0,
-            is_present: false,
+            instance: None,
         }
     }
 
@@ -138,17 +141,24 @@ impl Serving {
                 }
             }
             self.send();
-            if self.outgoing.len() < self.batch_max {
+            // Nothing can be sent before a change of the channel is heard, so that must not wait
+            // until something was sent.
+            if self.outgoing.len() < self.batch_max || self.channel.has_change() {
                 self.channel.take_events(&mut events, self.batch_max);
-                self.handle(&mut events).await;
+                if self.handle(&mut events).await.is_break() {
+                    break;
+                }
             }
         }
         self.send();
-        self.set_present(false);
+        self.set_instance(None);
     }
 
-    async fn handle(&mut self, events: &mut Vec<ChannelEvent>) {
+    /// Breaks when the channel was closed: its place is for another, and the pool opens it again
+    /// when it wants to.
+    async fn handle(&mut self, events: &mut Vec<ChannelEvent>) -> ControlFlow<()> {
         let mut requests = Vec::new();
+        let mut is_closed = false;
         for event in events.drain(..) {
             match event {
                 ChannelEvent::Message { msg_type, bytes } => {
@@ -164,36 +174,29 @@ impl Serving {
                         }
                     }
                 }
-                ChannelEvent::Present { .. } => {
-                    self.forget_the_instance();
-                    self.set_present(true);
+                ChannelEvent::Present { instance } => {
+                    is_closed = false;
+                    self.set_instance(Some(instance));
                 }
-                ChannelEvent::Away | ChannelEvent::Lost => {
-                    self.forget_the_instance();
-                    self.set_present(false);
-                }
+                ChannelEvent::Away | ChannelEvent::Lost => self.set_instance(None),
                 ChannelEvent::Closed { code, detail } => {
-                    self.forget_the_instance();
-                    self.set_present(false);
+                    is_closed = true;
+                    self.set_instance(None);
                     tracing::info!(pool = %self.pool.name, ?code, ?detail, "the channel was closed");
                 }
                 // An answer that did not arrive is asked for again.
                 ChannelEvent::Reject { .. } | ChannelEvent::RejectsOverflowed => {}
             }
         }
-        if requests.is_empty() {
-            return;
+        if is_closed && !self.channel.has_events() {
+            return ControlFlow::Break(());
         }
-        for reply in answer(&self.shared, &self.pool, requests).await {
-            self.queue(&reply);
+        if !requests.is_empty() {
+            for reply in answer(&self.shared, &self.pool, requests).await {
+                self.queue(&reply);
+            }
         }
-    }
-
-    /// What waits was for an instance that is gone; the next one asks for itself, and is told all
-    /// announcements.
-    fn forget_the_instance(&mut self) {
-        self.outgoing.clear();
-        self.announced = 0;
+        ControlFlow::Continue(())
     }
 
     fn refuse_unauthentic(&mut self, header_hash: &[u8; 32], request_digest: [u8; 32]) {
@@ -231,7 +234,7 @@ impl Serving {
 
     /// Sends what credit allows: announcements first, they are few.
     fn send(&mut self) {
-        if !self.is_present || self.send_announcements().is_err() {
+        if self.instance.is_none() || self.send_announcements().is_err() {
             return;
         }
         while let Some((msg_type, sealed)) = self.outgoing.front() {
@@ -274,14 +277,23 @@ impl Serving {
         Ok(())
     }
 
-    fn set_present(&mut self, is_present: bool) {
-        if self.is_present == is_present {
+    /// What waits is for the instance before; another one asks for itself, and is told all
+    /// announcements.
+    fn set_instance(&mut self, instance: Option<u64>) {
+        if self.instance == instance {
             return;
         }
-        self.is_present = is_present;
-        match is_present {
-            true => self.shared.pools_present.fetch_add(1, Ordering::Relaxed),
-            false => self.shared.pools_present.fetch_sub(1, Ordering::Relaxed),
-        };
+        self.outgoing.clear();
+        self.announced = 0;
+        match (self.instance, instance) {
+            (None, Some(_)) => {
+                self.shared.pools_present.fetch_add(1, Ordering::Relaxed);
+            }
+            (Some(_), None) => {
+                self.shared.pools_present.fetch_sub(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        self.instance = instance;
     }
 }

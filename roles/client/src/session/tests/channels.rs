@@ -289,6 +289,63 @@ fn one_pool_cannot_take_all_the_channels_of_a_mint() {
 }
 
 #[test]
+fn a_channel_whose_pool_is_away_gives_way_to_one_that_is_there() {
+    let mut scene = Scene::connected();
+    let listener = scene
+        .core
+        .listen(EXT_MINT_QUOTE, CHANNELS_PER_PEER_MAX, Box::new(|_| true))
+        .unwrap();
+    let channels = u32::try_from(CHANNELS_PER_PEER_MAX).unwrap();
+    let mut keys = Vec::new();
+    for id in 1..=channels {
+        scene.say(offer(id, "pool/a", &id.to_string(), 1)).unwrap();
+        keys.push(scene.core.take_accepted(listener).unwrap());
+    }
+    scene
+        .say(Presence {
+            channel_id: 2,
+            present: false,
+            instance: 0,
+        })
+        .unwrap();
+    scene.take_all();
+    for key in &keys {
+        scene.events(*key);
+    }
+    // Of the same pool, and then, with all of its own there, of another one: there is room once.
+    scene.say(offer(50, "pool/a", "new", 2)).unwrap();
+    scene.say(offer(51, "pool/b", "", 3)).unwrap();
+    let answers = scene.take_hub_messages();
+    assert!(
+        matches!(
+            &answers[..],
+            [
+                HubMessage::CloseChannel(close),
+                HubMessage::ChannelOfferAccept(accept),
+                HubMessage::ChannelOfferRefuse(refuse),
+            ] if close.channel_id == 2 && accept.channel_id == 50 && refuse.channel_id == 51
+        ),
+        "{answers:?}"
+    );
+    // Its owner hears of it, and what it does afterwards is about nothing.
+    assert!(matches!(
+        &scene.events(keys[1])[..],
+        [ChannelEvent::Closed { .. }]
+    ));
+    scene.core.close(keys[1]);
+    assert!(scene.take_hub_messages().is_empty());
+
+    // An old name is as good as a new one.
+    scene.core.close(keys[0]);
+    scene.take_all();
+    scene.say(offer(52, "pool/a", "2", 2)).unwrap();
+    assert!(matches!(
+        scene.take_hub_messages()[..],
+        [HubMessage::ChannelOfferAccept(_)]
+    ));
+}
+
+#[test]
 fn a_hub_that_makes_us_answer_and_does_not_read_is_left() {
     let mut scene = Scene::connected();
     let mut left = None;
