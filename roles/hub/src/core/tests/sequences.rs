@@ -9,6 +9,7 @@ use super::*;
 
 const WHO: [&str; 3] = [POOL, OTHER_POOL, MINT];
 const LABELS: u8 = 3;
+const CHANNELS_MAX: usize = 3;
 const WINDOW: Totals = Totals {
     messages: 6,
     bytes: 9_000,
@@ -19,7 +20,8 @@ fn limits() -> HubLimits {
         payload_bytes_max: 4_096,
         window_messages: WINDOW.messages,
         window_bytes: WINDOW.bytes,
-        channels_max: 4,
+        // Fewer than both pools may open together, so that some have to wait for a place.
+        channels_max: CHANNELS_MAX as u32,
         channels_per_pair_max: 2,
         ..HubLimits::default()
     }
@@ -423,6 +425,16 @@ impl World {
         Some((client.instance, channel))
     }
 
+    /// A pool's channel without a far end: the mint is away, or has no place, not even one that its opener has left.
+    fn check_waits_for_a_reason(&self, who: usize) {
+        let Some(mint) = self.clients[2].as_ref().filter(|_| who != 2) else {
+            return;
+        };
+        let in_use = mint.channels.values();
+        let in_use = in_use.filter(|channel| self.far_of(2, channel.name).is_some());
+        assert_eq!(in_use.count(), CHANNELS_MAX, "{} waits", WHO[who]);
+    }
+
     fn check_promises(&self) {
         for (who, client) in self.clients.iter().enumerate() {
             let Some(client) = client else { continue };
@@ -434,7 +446,10 @@ impl World {
                     "{} was told the truth about {channel_id}",
                     WHO[who]
                 );
-                let Some((instance, far)) = far else { continue };
+                let Some((instance, far)) = far else {
+                    self.check_waits_for_a_reason(who);
+                    continue;
+                };
                 for (ordinal, meant_for) in &channel.unrefused {
                     assert_ne!(*meant_for, u64::MAX, "a bad message was not refused");
                     let id = (client.conn.0, *channel_id, *ordinal);
