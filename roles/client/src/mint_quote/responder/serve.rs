@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use winze_messages::families::mint_quote::{KeysetAnnouncement, QuoteErrorCode};
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Side};
@@ -37,7 +37,9 @@ pub(super) async fn accept_channels(
         }
         while let Some(channel) = listener.accept().await {
             // Those that have ended need no more room.
-            while channels.try_join_next().is_some() {}
+            while let Some(ended) = channels.try_join_next() {
+                log_end(ended);
+            }
             let Some(pool) = pool_of(&shared, &identity, &channel) else {
                 continue;
             };
@@ -52,9 +54,13 @@ pub(super) async fn accept_channels(
     }
     drop(listener);
     while let Some(ended) = channels.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a channel's task");
-        }
+        log_end(ended);
+    }
+}
+
+fn log_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a channel's task");
     }
 }
 
