@@ -60,6 +60,22 @@ async fn a_hub_that_is_told_to_stop_says_goodbye_and_stops() {
     hub.stopped().await;
 }
 
+#[tokio::test]
+async fn one_that_connects_and_says_nothing_holds_up_no_shutdown() {
+    let mut hub = TestHub::start_with(|limits| {
+        limits.handshake_timeout_ms = 600_000;
+        limits.shutdown_drain_ms = 600_000;
+    })
+    .await;
+    let mut mint = Peer::connect(&hub, BAD_MINT).await;
+    let _silent = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
+    // The listener takes connections in order: by now it has the silent one.
+    let _stranger = Peer::dial(&hub).await;
+    hub.stop();
+    mint.closed_with("shutdown").await;
+    hub.stopped().await;
+}
+
 /// A log in memory.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

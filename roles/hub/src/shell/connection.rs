@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::OsRng;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use winze_transport::{
     CodecError, FrameReader, FrameWriter, Limits, ReadError, ServerIdentity, Session, respond,
@@ -15,6 +15,7 @@ use winze_transport::{
 
 use super::linger::linger;
 use super::shared::Shared;
+use super::until;
 use crate::core::reasons::CloseReason;
 use crate::core::{ConnId, Transmit};
 use crate::limits::{LINGER_MS, PAYLOAD_BYTES_BEFORE_AUTHENTICATION, READ_BATCH_FRAMES};
@@ -26,6 +27,8 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     pub(super) identity: Arc<ServerIdentity>,
     pub(super) shared: Arc<Shared>,
+    /// Says when the hub goes.
+    pub(super) stopped: watch::Receiver<bool>,
 }
 
 /// Who a client was.
@@ -75,7 +78,14 @@ impl Client {
     async fn handshake(&self, stream: &mut TcpStream) -> Option<Session> {
         let deadline = Duration::from_millis(self.shared.limits().handshake_timeout_ms);
         let address = self.address;
-        match timeout(deadline, respond(stream, &self.identity, &mut OsRng)).await {
+        let mut rng = OsRng;
+        let session = timeout(deadline, respond(stream, &self.identity, &mut rng));
+        let session = tokio::select! {
+            session = session => session,
+            // Nobody is there yet to say goodbye to, and a stranger that says nothing must not hold up the end.
+            () = until(self.stopped.clone()) => return None,
+        };
+        match session {
             Ok(Ok(session)) => Some(session),
             Ok(Err(error)) => {
                 tracing::debug!(%address, %error, "handshake failed");
@@ -265,6 +275,7 @@ mod tests {
             address: ([127, 0, 0, 1], 1).into(),
             identity: Arc::new(ServerIdentity::new(static_key, certificate).unwrap()),
             shared: Arc::new(Shared::new(core, limits)),
+            stopped: watch::channel(false).1,
         }
     }
 

@@ -205,7 +205,7 @@ async fn serve(
     let mut last_conn = 0;
     let mut ticker = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut stop = std::pin::pin!(until(stopped));
+    let mut stop = std::pin::pin!(until(stopped.clone()));
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -225,6 +225,7 @@ async fn serve(
                         address,
                         identity: Arc::clone(&identity),
                         shared: Arc::clone(shared),
+                        stopped: stopped.clone(),
                     };
                     connections.spawn(async move {
                         if client.serve(stream).await == Served::Stranger {
