@@ -23,6 +23,10 @@ pub const SHARES_IN_FLIGHT_MAX: usize = 1_024;
 /// than this is due is disconnected: its jobs would be stale when it got them.
 pub const WRITE_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes due to one connection from which on it is not read from: whoever asks without reading the answers, or reads
+/// them a byte at a time, holds this much of our memory and one batch's answers, and nothing of it is lost.
+pub const WRITE_PENDING_READ_MAX: usize = 256 * 1024;
+
 /// Most channels that the configuration may allow on one connection: when the tip changes, the jobs of all of them,
 /// at up to [`JOB_BYTES_USUAL_MAX`] each, are written at once and must be far from what counts as a miner that does
 /// not read.

@@ -22,7 +22,7 @@ use crate::directory::{Addressed, ConnectionId};
 use crate::limits::{
     FRAMES_PER_BATCH, HANDSHAKE_TIMEOUT, JOB_PAYLOAD_BYTES_MAX, MINER_PAYLOAD_BYTES_MAX,
     NOTICES_PER_BATCH, SHARES_IN_FLIGHT_MAX, TICK_INTERVAL, WRITE_PENDING_BYTES_MAX,
-    WRITE_STALL_TIMEOUT,
+    WRITE_PENDING_READ_MAX, WRITE_STALL_TIMEOUT,
 };
 use crate::mining::{AcceptedShare, Action, Intake, MiningConnection, Recorded};
 
@@ -90,7 +90,7 @@ impl Miner {
             }
             let pending = exchange.writer.pending_bytes();
             let room = exchange.writes.len() + FRAMES_PER_BATCH <= SHARES_IN_FLIGHT_MAX
-                && pending < WRITE_PENDING_BYTES_MAX / 2;
+                && pending < WRITE_PENDING_READ_MAX;
             tokio::select! {
                 () = &mut stop => break "the pool is shutting down".to_owned(),
                 Some(first) = exchange.writes.next() => exchange.recorded(first),
@@ -117,7 +117,8 @@ impl Miner {
         };
         self.state.directory.disconnected(self.connection);
         exchange.finish().await;
-        tracing::info!(connection = self.connection, address = %self.address, reason = ended, "miner gone");
+        // Not higher: strangers can come and go as fast as they like, and a log fills a disk.
+        tracing::debug!(connection = self.connection, address = %self.address, reason = ended, "miner gone");
     }
 }
 
