@@ -26,8 +26,14 @@ mod registry;
 mod setup;
 mod transmit;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the stories are for the tests alone")
+)]
 mod tests;
+#[cfg(feature = "fuzzing")]
+pub use tests::fuzzed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
