@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 /// What the operator may set: table `limits` of the configuration. Defaults are those of section 7 of the
-/// specification.
+/// specification. Which of them a running hub takes over is said at [`HubLimits::updated`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubLimits {
@@ -70,6 +70,42 @@ impl Default for HubLimits {
 }
 
 impl HubLimits {
+    /// These limits with what may change while the hub runs taken from `wanted`, and the keys of what may not and
+    /// differs: clients were told those, or channels have windows of that size.
+    pub fn updated(&self, wanted: &HubLimits) -> (HubLimits, Vec<&'static str>) {
+        let updated = HubLimits {
+            payload_bytes_max: self.payload_bytes_max,
+            channels_max: self.channels_max,
+            window_messages: self.window_messages,
+            window_bytes: self.window_bytes,
+            ping_interval_ms: self.ping_interval_ms,
+            idle_timeout_ms: self.idle_timeout_ms,
+            ..wanted.clone()
+        };
+        let fixed = [
+            (
+                "payload_bytes_max",
+                self.payload_bytes_max == wanted.payload_bytes_max,
+            ),
+            ("channels_max", self.channels_max == wanted.channels_max),
+            (
+                "window_messages",
+                self.window_messages == wanted.window_messages,
+            ),
+            ("window_bytes", self.window_bytes == wanted.window_bytes),
+            (
+                "ping_interval_ms",
+                self.ping_interval_ms == wanted.ping_interval_ms,
+            ),
+            (
+                "idle_timeout_ms",
+                self.idle_timeout_ms == wanted.idle_timeout_ms,
+            ),
+        ];
+        let differ = fixed.iter().filter(|(_, same)| !same);
+        (updated, differ.map(|(key, _)| *key).collect())
+    }
+
     /// What is wrong with these limits, as key and reason; `None` when they fit together.
     pub fn problem(&self) -> Option<(&'static str, String)> {
         let positive = [

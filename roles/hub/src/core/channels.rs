@@ -54,6 +54,22 @@ impl Channels {
         self.by_name.remove(name)
     }
 
+    /// Takes out the channels that are not to stay, in the order of their names.
+    pub(super) fn remove_unless(
+        &mut self,
+        stays: impl Fn(&ChannelName) -> bool,
+    ) -> Vec<(Arc<ChannelName>, Channel)> {
+        let mut gone = Vec::new();
+        self.by_name.retain(|name, channel| {
+            let keep = stays(name);
+            if !keep {
+                gone.push((Arc::clone(name), *channel));
+            }
+            keep
+        });
+        gone
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }

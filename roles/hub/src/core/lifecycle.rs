@@ -413,7 +413,7 @@ impl HubCore {
         }
     }
 
-    fn say_closed(&mut self, end: EndRef, reason: ChannelCloseReason, text: String) {
+    pub(super) fn say_closed(&mut self, end: EndRef, reason: ChannelCloseReason, text: String) {
         let Some(stays) = self.end_mut(end) else {
             return;
         };

@@ -1,7 +1,7 @@
 //! The hub's routing as a state machine without IO, clock or randomness.
 //!
 //! Inputs, each with the time where time matters: [`HubCore::connected`], [`HubCore::frames`], [`HubCore::closed`],
-//! [`HubCore::tick`], and [`HubCore::close`] for what only the shell can see. Outputs, to be polled after every input:
+//! [`HubCore::tick`], [`HubCore::reload`], and [`HubCore::close`] for what only the shell can see. Outputs, to be polled after every input:
 //!
 //! 1. [`HubCore::take_events`]: what happened, for the log;
 //! 2. [`HubCore::take_ready`]: which connections have something to send;
@@ -23,6 +23,7 @@ mod forward;
 mod lifecycle;
 pub mod reasons;
 mod registry;
+mod reload;
 mod setup;
 mod transmit;
 
@@ -56,6 +57,7 @@ pub use event::{EndCause, Event};
 use reasons::CloseReason;
 use registry::Registry;
 pub use registry::{ListedPeer, RegistryError};
+pub use reload::Reloaded;
 pub use transmit::Transmit;
 
 /// A connection, by the shell's own number for it, which is never used again.

@@ -45,6 +45,8 @@ wire_names! {
         IdleTimeout = "idle-timeout",
         /// A newer connection has this identity.
         Replaced = "replaced",
+        /// The identity is not on the list any more.
+        StruckOff = "struck-off",
         /// The hub is full.
         TooManyConnections = "too-many-connections",
         /// The hub goes.
@@ -123,5 +125,7 @@ wire_names! {
         Refused = "refused",
         /// The far end closed the channel; its own code is the detail.
         ClosedByPeer = "closed-by-peer",
+        /// The list does not allow the channel any more.
+        NotAllowed = "not-allowed",
     }
 }

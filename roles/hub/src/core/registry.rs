@@ -54,9 +54,9 @@ pub enum RegistryError {
     },
 }
 
-/// A listed identity: its place in the list.
+/// A listed name. It keeps its number while it stays on the list, whatever else of the list changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PeerId(pub(super) u32);
+pub(super) struct PeerId(pub(super) u64);
 
 /// The connection that an identity has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +69,23 @@ pub(super) struct Present {
 #[derive(Debug)]
 struct Entry {
     name: PeerName,
+    public_key: PublicKey,
     may_open: BTreeSet<(u16, PeerId)>,
     present: Option<Present>,
     /// When connections of this identity replaced one another, oldest first; at most [`TAKEOVERS_MAX`].
     takeovers_ms: VecDeque<u64>,
 }
 
-#[derive(Debug)]
+/// See the module. Whatever of the core holds an id, but for the name of a channel that is over, holds it only while it
+/// is listed.
+#[derive(Debug, Default)]
 pub(super) struct Registry {
-    entries: Vec<Entry>,
+    entries: BTreeMap<PeerId, Entry>,
+    /// All ids, in the order of the list.
+    listed: Vec<PeerId>,
     by_key: BTreeMap<PublicKey, PeerId>,
     by_name: BTreeMap<PeerName, PeerId>,
+    next_id: u64,
     last_instance: u64,
 }
 
@@ -92,34 +98,64 @@ pub(super) struct Claimed {
 
 impl Registry {
     pub(super) fn new(peers: &[ListedPeer]) -> Result<Registry, RegistryError> {
-        let mut registry = Registry {
-            entries: Vec::with_capacity(peers.len()),
-            by_key: BTreeMap::new(),
-            by_name: BTreeMap::new(),
-            last_instance: 0,
+        Registry::default().relisted(peers)
+    }
+
+    /// What comes after this registry when the list changes. Who stays on the list under its name and key keeps its
+    /// connection; a name that gets another key keeps its id, and with it the channels of its peers, but not its
+    /// connection.
+    pub(super) fn relisted(&self, peers: &[ListedPeer]) -> Result<Registry, RegistryError> {
+        let mut next = Registry {
+            next_id: self.next_id,
+            last_instance: self.last_instance,
+            ..Registry::default()
         };
-        for (id, peer) in (0..).map(PeerId).zip(peers) {
-            if let Some(first) = registry.by_key.insert(peer.public_key, id) {
+        for peer in peers {
+            let before = self.by_name(&peer.name);
+            let id = before.unwrap_or(PeerId(next.next_id));
+            next.next_id = next.next_id.max(id.0 + 1);
+            if let Some(first) = next.by_key.insert(peer.public_key, id) {
                 return Err(RegistryError::KeyTwice {
-                    first: registry.name(first).clone(),
+                    first: next.name(first).clone(),
                     second: peer.name.clone(),
                 });
             }
-            if registry.by_name.insert(peer.name.clone(), id).is_some() {
+            if next.by_name.insert(peer.name.clone(), id).is_some() {
                 return Err(RegistryError::NameTwice(peer.name.clone()));
             }
-            registry.entries.push(Entry {
+            let same = before
+                .map(|id| self.entry(id))
+                .filter(|entry| entry.public_key == peer.public_key);
+            let entry = Entry {
                 name: peer.name.clone(),
+                public_key: peer.public_key,
                 may_open: BTreeSet::new(),
-                present: None,
-                takeovers_ms: VecDeque::new(),
-            });
+                present: same.and_then(|entry| entry.present),
+                takeovers_ms: same.map_or_else(VecDeque::new, |entry| entry.takeovers_ms.clone()),
+            };
+            next.entries.insert(id, entry);
+            next.listed.push(id);
         }
-        for (id, peer) in (0..).map(PeerId).zip(peers) {
-            let may_open = registry.permissions(peer)?;
-            registry.entry_mut(id).may_open = may_open;
+        for (id, peer) in next.listed.clone().into_iter().zip(peers) {
+            let may_open = next.permissions(peer)?;
+            next.entry_mut(id).may_open = may_open;
         }
-        Ok(registry)
+        Ok(next)
+    }
+
+    /// The names whose key is listed here and not in `other`, in the order of the list, each with its connection.
+    pub(super) fn missing_in(&self, other: &Registry) -> Vec<(PeerName, Option<ConnId>)> {
+        let entries = self.listed.iter().map(|id| self.entry(*id));
+        let missing = entries.filter(|entry| {
+            let same = other.by_name(&entry.name).map(|id| other.entry(id));
+            same.is_none_or(|same| same.public_key != entry.public_key)
+        });
+        missing
+            .map(|entry| {
+                let conn = entry.present.map(|present| present.conn);
+                (entry.name.clone(), conn)
+            })
+            .collect()
     }
 
     fn permissions(&self, peer: &ListedPeer) -> Result<BTreeSet<(u16, PeerId)>, RegistryError> {
@@ -147,7 +183,7 @@ impl Registry {
 
     /// Every extension that someone may open channels for.
     pub(super) fn extensions(&self) -> BTreeSet<u16> {
-        let permissions = self.entries.iter().flat_map(|entry| &entry.may_open);
+        let permissions = self.entries.values().flat_map(|entry| &entry.may_open);
         permissions.map(|(extension, _)| *extension).collect()
     }
 
@@ -163,8 +199,11 @@ impl Registry {
         &self.entry(id).name
     }
 
+    /// Whether the list allows it. False also for an opener that is not listed any more.
     pub(super) fn may_open(&self, opener: PeerId, extension: u16, peer: PeerId) -> bool {
-        self.entry(opener).may_open.contains(&(extension, peer))
+        self.entries
+            .get(&opener)
+            .is_some_and(|entry| entry.may_open.contains(&(extension, peer)))
     }
 
     pub(super) fn present(&self, id: PeerId) -> Option<Present> {
@@ -173,7 +212,8 @@ impl Registry {
 
     /// The names of those that are connected, in the order of the list.
     pub(super) fn present_names(&self) -> Vec<PeerName> {
-        let present = self.entries.iter().filter(|entry| entry.present.is_some());
+        let entries = self.listed.iter().map(|id| self.entry(*id));
+        let present = entries.filter(|entry| entry.present.is_some());
         present.map(|entry| entry.name.clone()).collect()
     }
 
@@ -212,14 +252,14 @@ impl Registry {
 
     fn entry(&self, id: PeerId) -> &Entry {
         self.entries
-            .get(id.0 as usize)
-            .expect("ids come from this registry, which forgets no entry")
+            .get(&id)
+            .expect("an id is held only while it is listed")
     }
 
     fn entry_mut(&mut self, id: PeerId) -> &mut Entry {
         self.entries
-            .get_mut(id.0 as usize)
-            .expect("ids come from this registry, which forgets no entry")
+            .get_mut(&id)
+            .expect("an id is held only while it is listed")
     }
 }
 

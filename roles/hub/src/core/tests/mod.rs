@@ -5,6 +5,8 @@ mod channels;
 #[cfg(test)]
 mod flow;
 pub(super) mod fuzzed;
+#[cfg(test)]
+mod reload;
 mod sequences;
 #[cfg(test)]
 mod steps;
@@ -69,21 +71,24 @@ fn listed(who: &str, may_open: &[u16]) -> ListedPeer {
     }
 }
 
+/// The list of most tests: both pools may open quote and vendor channels to the mint.
+fn everybody() -> Vec<ListedPeer> {
+    vec![
+        listed(POOL, &[QUOTES, VENDOR]),
+        listed(OTHER_POOL, &[QUOTES, VENDOR]),
+        listed(MINT, &[]),
+    ]
+}
+
 impl Net {
     fn new() -> Net {
         Net::with(HubLimits::default())
     }
 
-    /// Both pools may open quote and vendor channels to the mint.
     fn with(limits: HubLimits) -> Net {
         assert_eq!(limits.problem(), None);
-        let peers = [
-            listed(POOL, &[QUOTES, VENDOR]),
-            listed(OTHER_POOL, &[QUOTES, VENDOR]),
-            listed(MINT, &[]),
-        ];
         Net {
-            core: HubCore::new(&peers, limits).unwrap(),
+            core: HubCore::new(&everybody(), limits).unwrap(),
             now_ms: 0,
             last_conn: 0,
         }
@@ -213,6 +218,12 @@ impl Net {
             mint,
             mint_id,
         }
+    }
+
+    /// Another list, with the same limits.
+    fn relist(&mut self, peers: &[ListedPeer]) -> Reloaded {
+        let limits = self.core.limits.clone();
+        self.core.reload(peers, limits).unwrap()
     }
 
     fn events(&mut self) -> VecDeque<Event> {

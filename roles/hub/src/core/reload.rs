@@ -1,0 +1,74 @@
+//! Another list of peers, and other limits, while the hub runs.
+
+use winze_messages::names::PeerName;
+
+use super::event::Ending;
+use super::reasons::{ChannelCloseReason, CloseReason};
+use super::{HubCore, ListedPeer, RegistryError};
+use crate::limits::HubLimits;
+
+/// What changed with [`HubCore::reload`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Names that are let in from now on, or under another key than before.
+    pub added: Vec<PeerName>,
+    /// Names whose key is not let in any more.
+    pub struck_off: Vec<PeerName>,
+    /// How many of those were connected, and are not any more.
+    pub connections_ended: usize,
+    /// Channels of others that are not allowed any more, and of those that were struck off.
+    pub channels_ended: usize,
+}
+
+impl HubCore {
+    /// Takes another list of peers, and limits for all that comes. An identity that is not on it, or whose key is
+    /// another one, loses its connection at once (`struck-off`); what it sent on its channels and nobody has read is gone.
+    /// A channel that is not allowed any more ends for both ends (`not-allowed`). Nobody else notices. What a client
+    /// negotiated stays: an extension that is new on the list can be asked for on its next connection.
+    ///
+    /// # Errors
+    /// The list contradicts itself. Nothing has changed then.
+    pub fn reload(
+        &mut self,
+        peers: &[ListedPeer],
+        limits: HubLimits,
+    ) -> Result<Reloaded, RegistryError> {
+        let next = self.registry.relisted(peers)?;
+        let struck_off = self.registry.missing_in(&next);
+        let added = next.missing_in(&self.registry);
+        let mut reloaded = Reloaded {
+            added: added.into_iter().map(|(name, _)| name).collect(),
+            ..Reloaded::default()
+        };
+        // Under the list on which they still have a name.
+        for (name, conn) in struck_off {
+            if let Some(conn) = conn {
+                let detail = format!("{name} was removed from the list");
+                let ending = Ending::close(CloseReason::StruckOff, detail, 0);
+                self.end_connection(conn, ending);
+                reloaded.connections_ended += 1;
+            }
+            reloaded.struck_off.push(name);
+        }
+        self.registry = next;
+        self.extensions = self.registry.extensions();
+        self.limits = limits;
+        reloaded.channels_ended = self.end_channels_not_allowed();
+        Ok(reloaded)
+    }
+
+    fn end_channels_not_allowed(&mut self) -> usize {
+        let registry = &self.registry;
+        let ended = self
+            .channels
+            .remove_unless(|name| registry.may_open(name.opener, name.extension, name.acceptor));
+        let channels_ended = ended.len();
+        for (_, channel) in ended {
+            for end in [channel.opener, channel.acceptor].into_iter().flatten() {
+                let text = "the list does not allow this channel any more".to_owned();
+                self.say_closed(end, ChannelCloseReason::NotAllowed, text);
+            }
+        }
+        channels_ended
+    }
+}
