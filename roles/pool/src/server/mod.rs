@@ -24,7 +24,7 @@ use crate::config::{InvalidValue, PoolConfig};
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::mining::Shared;
-use crate::store::Ledger;
+use crate::store::{Ledger, OtherMint};
 use crate::template::block::FoundBlock;
 use crate::template::feed::{self, Work};
 use start::Prepared;
@@ -49,6 +49,9 @@ pub enum PoolError {
     /// The store cannot be opened or read.
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// The mint was changed while requests wait for the one before.
+    #[error("{0}")]
+    OtherMint(#[from] Box<OtherMint>),
     /// The channel to the mint cannot be asked for. A mistake of this program.
     #[error("channel to the mint: {0}")]
     Channel(#[from] OpenError),
@@ -139,6 +142,7 @@ impl BoundPool {
                 prepared.requester,
                 Arc::clone(&prepared.answers) as _,
             )?;
+            let requests = requester.clone();
             let (stop, stopped) = watch::channel(false);
             let (template_sink, templates) = watch::channel(None);
             let (blocks, found) = mpsc::channel(crate::limits::BLOCKS_QUEUED_MAX);
@@ -170,7 +174,10 @@ impl BoundPool {
                     metrics.block(report);
                 });
             let mining = listen::serve(self.listener, state, prepared.connections_max, stopped);
-            serve(http, feed, submission, mining, shutdown, stop).await
+            let result = serve(http, feed, submission, mining, shutdown, stop).await;
+            // The store is closed when this function is left.
+            requests.shutdown().await;
+            result
         };
         let result = running.await;
         hub.shutdown().await;

@@ -19,7 +19,7 @@ use crate::limits::EXTRANONCE_RUN_BYTES;
 use crate::metrics::Metrics;
 use crate::mining::Shared;
 use crate::mining::extranonce::Extranonces;
-use crate::store::{Answers, Ledger, LedgerSettings, POOL_SCHEMA};
+use crate::store::{Answers, Ledger, LedgerSettings, MintId, POOL_SCHEMA};
 use crate::template::TemplateSource;
 use crate::template::bitcoind::Bitcoind;
 use crate::template::builtin::{Builtin, BuiltinSettings};
@@ -63,16 +63,21 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
 
     let store = Store::open(config.store_file.as_path(), &[OUTBOX_SCHEMA, POOL_SCHEMA])?;
     let settings = LedgerSettings {
-        mint: checked.mint.to_string(),
+        mint: MintId {
+            peer: checked.mint.to_string(),
+            key: mint_key,
+        },
         unit: config.unit.clone(),
         waiting_max: config.quotes_waiting_max,
     };
     let ledger = Ledger::new(store.clone(), settings);
+    ledger.belong_to_mint().await?.map_err(Box::new)?;
     let (keyset_sink, keyset) = watch::channel(ledger.keyset().await?);
     let directory = Arc::new(Directory::default());
     let (metrics, registry) = Metrics::new();
     let answers = Answers::new(
         config.unit.clone(),
+        mint_key,
         Arc::clone(&directory),
         metrics.clone(),
         keyset_sink,

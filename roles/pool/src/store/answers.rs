@@ -10,6 +10,7 @@ use winze_messages::families::mint_quote::{
     MintQuoteResponse,
 };
 use winze_runtime::clock::now_unix_ms;
+use winze_transport::PublicKey;
 
 use super::{QUOTED, REFUSED};
 use crate::directory::Directory;
@@ -19,21 +20,25 @@ use crate::mining::QuoteNotice;
 /// The pool's side of the mint's answers.
 pub struct Answers {
     unit: String,
+    mint_key: PublicKey,
     directory: Arc<Directory>,
     metrics: Metrics,
     keyset: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Answers {
-    /// `keyset` holds the id of the active keyset of `unit`, and hears of each new one.
+    /// `keyset` holds the id of the active keyset of `unit`, and hears of each new one. `mint_key` is the key that all
+    /// that comes here was authenticated with.
     pub fn new(
         unit: String,
+        mint_key: PublicKey,
         directory: Arc<Directory>,
         metrics: Metrics,
         keyset: watch::Sender<Option<Vec<u8>>>,
     ) -> Answers {
         Answers {
             unit,
+            mint_key,
             directory,
             metrics,
             keyset,
@@ -102,10 +107,13 @@ impl QuoteAnswers for Answers {
             return Ok(());
         }
         tx.prepare_cached(
-            "INSERT INTO pool_keyset (unit, keyset_id) VALUES (?1, ?2)
-             ON CONFLICT (unit) DO UPDATE SET keyset_id = excluded.keyset_id",
+            "INSERT OR REPLACE INTO pool_keyset (unit, mint_key, keyset_id) VALUES (?1, ?2, ?3)",
         )?
-        .execute(params![keyset.unit, keyset.keyset_id])?;
+        .execute(params![
+            keyset.unit,
+            self.mint_key.as_bytes(),
+            keyset.keyset_id
+        ])?;
         Ok(())
     }
 

@@ -5,21 +5,21 @@ use winze_client::outbox::{self, Enqueued};
 use winze_client::{NewRequest, Store, StoreError};
 use winze_messages::families::mint_quote::{EXT_MINT_QUOTE, MintQuoteRequest};
 
-use super::WAITING;
+use super::{MintId, WAITING};
 use crate::mining::{AcceptedShare, Recorded};
 
 /// Where shares are written down; clones share the store.
 #[derive(Clone)]
 pub struct Ledger {
-    store: Store,
-    settings: LedgerSettings,
+    pub(super) store: Store,
+    pub(super) settings: LedgerSettings,
 }
 
 /// What every quote request has in common.
 #[derive(Clone, Debug)]
 pub struct LedgerSettings {
-    /// The mint's peer name.
-    pub mint: String,
+    /// The mint that is asked.
+    pub mint: MintId,
     /// The unit of the quotes.
     pub unit: String,
     /// Requests that may wait for the mint.
@@ -53,14 +53,16 @@ impl Ledger {
         })
     }
 
-    /// The keyset of our unit that was announced last, if any ever was.
+    /// The keyset of our unit that our mint's key has announced last, if it ever has.
     pub async fn keyset(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let unit = self.settings.unit.clone();
+        let (unit, key) = (self.settings.unit.clone(), self.settings.mint.key);
         self.store
             .read(move |connection| {
                 Ok(connection
-                    .prepare_cached("SELECT keyset_id FROM pool_keyset WHERE unit = ?1")?
-                    .query_row([unit], |row| row.get(0))
+                    .prepare_cached(
+                        "SELECT keyset_id FROM pool_keyset WHERE unit = ?1 AND mint_key = ?2",
+                    )?
+                    .query_row(params![unit, key.as_bytes()], |row| row.get(0))
                     .optional()?)
             })
             .await
@@ -74,7 +76,7 @@ fn record(
     keyset_id: Vec<u8>,
     now_unix_ms: u64,
 ) -> Result<Recorded, StoreError> {
-    if outbox::backlog(tx, &settings.mint, EXT_MINT_QUOTE)?.waiting >= settings.waiting_max {
+    if outbox::backlog(tx, &settings.mint.peer, EXT_MINT_QUOTE)?.waiting >= settings.waiting_max {
         return Ok(Recorded::BacklogFull);
     }
     let locking_key = share.miner.locking_key;
@@ -109,7 +111,7 @@ fn record(
         .encode_body(&mut body)
         .map_err(|error| aborted(error.to_string()))?;
     let request = NewRequest {
-        peer: &settings.mint,
+        peer: &settings.mint.peer,
         extension: EXT_MINT_QUOTE,
         key: &share.header_hash,
         msg_type: MintQuoteRequest::MSG_TYPE,

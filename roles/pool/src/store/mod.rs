@@ -5,14 +5,17 @@
 //! | `pool_share` | every share that was ever accepted, by header hash: none counts twice, not even after a restart |
 //! | `pool_quote` | every quote the mint has issued for one |
 //! | `pool_refusal` | every share whose quote the mint has refused for good |
-//! | `pool_keyset` | the active keyset of each unit, as last announced |
+//! | `pool_mint` | the mint that all of this belongs to |
+//! | `pool_keyset` | the active keyset of each unit, as that mint's key has last announced it |
 
 mod answers;
 mod ledger;
+mod mint;
 mod quotes;
 
 pub use answers::Answers;
 pub use ledger::{Ledger, LedgerSettings};
+pub use mint::{MintId, OtherMint};
 pub use quotes::{QuotePage, QuoteRow, RefusalRow, quote_page};
 
 use winze_client::Schema;
@@ -20,7 +23,8 @@ use winze_client::Schema;
 /// The pool's own tables.
 pub static POOL_SCHEMA: Schema = Schema {
     name: "pool",
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE pool_share (
             header_hash BLOB NOT NULL PRIMARY KEY,
             locking_key BLOB NOT NULL,
@@ -57,7 +61,22 @@ pub static POOL_SCHEMA: Schema = Schema {
             unit TEXT NOT NULL PRIMARY KEY,
             keyset_id BLOB NOT NULL
         ) STRICT, WITHOUT ROWID;
-    "],
+    ",
+        "
+        -- Nobody knows any more whose keysets these were; they are announced again.
+        DROP TABLE pool_keyset;
+        CREATE TABLE pool_keyset (
+            unit TEXT NOT NULL PRIMARY KEY,
+            mint_key BLOB NOT NULL,
+            keyset_id BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE pool_mint (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            peer TEXT NOT NULL,
+            key BLOB NOT NULL
+        ) STRICT;
+    ",
+    ],
 };
 
 /// `pool_share.state`: its quote request waits in the outbox.

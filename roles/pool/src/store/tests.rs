@@ -1,3 +1,5 @@
+mod mint;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -5,6 +7,7 @@ use tokio::sync::watch;
 use winze_client::outbox::{self, Backlog};
 use winze_client::{OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, Store, StoreError};
 use winze_messages::families::mint_quote::*;
+use winze_transport::{PublicKey, SecretKey};
 
 use super::*;
 use crate::directory::Directory;
@@ -24,10 +27,22 @@ struct Pool {
     keyset: watch::Receiver<Option<Vec<u8>>>,
 }
 
+/// The key whose secret is one byte over and over.
+fn key(secret: u8) -> PublicKey {
+    SecretKey::from_bytes(&[secret; 32]).unwrap().public_key()
+}
+
 fn start(folder: &Path, waiting_max: u64) -> Pool {
+    start_with(folder, waiting_max, "mint/main", key(1))
+}
+
+fn start_with(folder: &Path, waiting_max: u64, mint: &str, mint_key: PublicKey) -> Pool {
     let store = Store::open(&folder.join("pool.sqlite"), &[OUTBOX_SCHEMA, POOL_SCHEMA]).unwrap();
     let settings = LedgerSettings {
-        mint: "mint/main".to_owned(),
+        mint: MintId {
+            peer: mint.to_owned(),
+            key: mint_key,
+        },
         unit: "hash".to_owned(),
         waiting_max,
     };
@@ -36,7 +51,13 @@ fn start(folder: &Path, waiting_max: u64) -> Pool {
     let metrics = Metrics::new().0;
     Pool {
         ledger: Ledger::new(store.clone(), settings),
-        answers: Answers::new("hash".to_owned(), Arc::clone(&directory), metrics, sink),
+        answers: Answers::new(
+            "hash".to_owned(),
+            mint_key,
+            Arc::clone(&directory),
+            metrics,
+            sink,
+        ),
         store,
         directory,
         keyset,
@@ -237,6 +258,7 @@ async fn the_keyset_is_learnt_for_our_unit_and_outlives_a_restart() {
             .committed(&[QuoteEvent::Keyset(keyset.clone())]);
         let answers = Answers::new(
             "hash".to_owned(),
+            key(1),
             Arc::default(),
             Metrics::new().0,
             watch::Sender::new(None),

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use winze_client::{OUTBOX_SCHEMA, Store};
 use winze_hub::{Hub, HubConfig, HubLimits, MayOpen, PeerConfig};
 use winze_pool::store::POOL_SCHEMA;
-use winze_pool::{Pool, PoolConfig};
+use winze_pool::{BoundPool, Pool, PoolConfig, PoolError};
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 use winze_transport::{Certificate, PublicKey, SecretKey};
@@ -139,6 +139,27 @@ impl World {
 
     /// A pool whose shares need 8 zero bits; `more` is TOML that goes in front, `tables` behind.
     pub async fn start_pool(&self, hub: SocketAddr, more: &str, tables: &str) -> RunningPool {
+        let pool = self.bind_pool(hub, more, tables).await.unwrap();
+        let (mining, http) = (pool.mining_addr, pool.http_addr);
+        let running = Running::spawn(|stopped| {
+            pool.run(async move {
+                let _ = stopped.await;
+            })
+        });
+        RunningPool {
+            mining,
+            http,
+            running,
+        }
+    }
+
+    /// As [`Self::start_pool`], up to the point from which on it serves.
+    pub async fn bind_pool(
+        &self,
+        hub: SocketAddr,
+        more: &str,
+        tables: &str,
+    ) -> Result<BoundPool, PoolError> {
         let text = format!(
             r#"{more}
             listen = "127.0.0.1:0"
@@ -160,27 +181,21 @@ impl World {
         let path = self.at("pool-config.toml");
         std::fs::write(&path, text).unwrap();
         let config: PoolConfig = winze_runtime::config::load(&path).unwrap();
-        let pool = Pool::bind(config).await.unwrap();
-        let (mining, http) = (pool.mining_addr, pool.http_addr);
-        let running = Running::spawn(|stopped| {
-            pool.run(async move {
-                let _ = stopped.await;
-            })
-        });
-        RunningPool {
-            mining,
-            http,
-            running,
-        }
+        Pool::bind(config).await
     }
 
     /// Has the pool know the mint's keyset, as if it had heard it on an earlier day.
     pub async fn seed_keyset(&self) {
         let store = Store::open(&self.at("pool.sqlite"), &[OUTBOX_SCHEMA, POOL_SCHEMA]).unwrap();
-        let write = store.write(|tx| {
+        let mint_key = self.mint_key;
+        let write = store.write(move |tx| {
             tx.execute(
-                "INSERT INTO pool_keyset (unit, keyset_id) VALUES ('hash', ?1)",
-                [&KEYSET_ID[..]],
+                "INSERT INTO pool_mint (only_row, peer, key) VALUES (1, 'mint/main', ?1)",
+                [mint_key.as_bytes()],
+            )?;
+            tx.execute(
+                "INSERT INTO pool_keyset (unit, mint_key, keyset_id) VALUES ('hash', ?1, ?2)",
+                (mint_key.as_bytes(), &KEYSET_ID[..]),
             )?;
             Ok(())
         });
