@@ -4,6 +4,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use super::shared::{Alive, Shared};
+use crate::delivery::SendChannel;
 use crate::session::{
     ChannelEnd, ChannelEvent, ChannelKey, ChannelName, Credit, ListenerKey, SendError, Woken,
 };
@@ -105,6 +106,16 @@ impl ChannelHandle {
             }
             self.changed().await.ok()?;
         }
+    }
+}
+
+impl SendChannel for ChannelHandle {
+    fn send_credit(&self) -> Credit {
+        ChannelHandle::send_credit(self)
+    }
+
+    fn try_send(&mut self, msg_type: u8, bytes: &[u8]) -> Result<u64, SendError> {
+        ChannelHandle::try_send(self, msg_type, bytes)
     }
 }
 

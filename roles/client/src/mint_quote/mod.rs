@@ -4,10 +4,11 @@ mod requester;
 mod responder;
 
 pub use requester::{
-    QuoteAnswers, QuoteEvent, QuoteRequester, QuoteRequesterConfig, RequesterCounts,
-    RequesterStatus,
+    HousekeepingWanted, PageWanted, QuoteAnswers, QuoteEvent, QuoteRequester, QuoteRequesterConfig,
+    QuoteRequesterCore, RecordedBatch, RecordingWanted, RequesterCounts, RequesterStatus,
 };
 pub use responder::{
-    QuoteIssuer, QuoteOutcome, QuoteResponder, QuoteResponderConfig, ResponderCounts,
-    ResponderStatus,
+    AnswersWanted, LookUp, QuoteBatch, QuoteIssuer, QuoteOutcome, QuoteResponder,
+    QuoteResponderConfig, RecordedAnswers, Reply, ResponderChannelCore, ResponderCounts,
+    ResponderStatus, ToDecide,
 };

@@ -2,6 +2,7 @@
 
 mod answer;
 mod config;
+mod core;
 mod held;
 mod settlement;
 mod status;
@@ -9,6 +10,7 @@ mod task;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rand::rngs::OsRng;
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -18,6 +20,8 @@ use winze_messages::families::mint_quote::{
 };
 
 pub use config::QuoteRequesterConfig;
+pub use core::{HousekeepingWanted, PageWanted, QuoteRequesterCore, RecordingWanted};
+pub use settlement::RecordedBatch;
 pub use status::{RequesterCounts, RequesterStatus};
 use task::Task;
 
@@ -120,9 +124,8 @@ impl QuoteRequester {
         let task = Task::new(
             Arc::clone(&shared),
             channel,
-            hub.identity(),
+            QuoteRequesterCore::new(hub.identity(), config, Box::new(OsRng)),
             store,
-            config,
             answers,
         );
         let task = tokio::spawn(task.run(stopped));

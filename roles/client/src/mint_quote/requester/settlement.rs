@@ -38,7 +38,7 @@ pub(super) enum Recorded {
 }
 
 /// Settlements that were handed to the store together, and what became of each.
-pub(super) struct RecordedBatch {
+pub struct RecordedBatch {
     pub(super) settlements: Vec<(Settlement, Recorded)>,
     pub(super) backlog: Backlog,
 }

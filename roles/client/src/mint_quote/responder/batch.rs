@@ -1,68 +1,69 @@
-//! A batch of requests of one pool: looked up, issued, recorded, and only then answered.
+//! A batch of requests of one pool, without IO: looked up, decided, recorded, and only then
+//! answered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use winze_messages::families::hub::detail;
 use winze_messages::families::mint_quote::{
     MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
 };
-use winze_runtime::clock::now_unix_ms;
+use winze_transport::PublicKey;
 
-use super::QuoteOutcome;
 use super::asked::{Pool, Request};
-use super::shared::Shared;
+use super::{QuoteOutcome, ResponderCounts};
 use crate::answers::{self, Answer, Decision, Found, NumberedAnswer};
 use crate::store::StoreError;
 
+/// Requests that are answered together. Its steps, in their order:
+/// [`looked_up`](Self::looked_up) with what [`look_up`](Self::look_up) found,
+/// [`decided`](Self::decided) or [`busy`](Self::busy) for each of [`to_decide`](Self::to_decide),
+/// [`recorded`](Self::recorded) with what became of [`recording_wanted`](Self::recording_wanted).
+pub struct QuoteBatch {
+    pool: Arc<Pool>,
+    requests: Arc<Vec<Request>>,
+    found: Vec<Found>,
+    /// The requests that are to be decided, by header hash: where a batch holds a hash twice, the
+    /// first one decides, and the others find its answer in the record.
+    new: HashMap<[u8; 32], usize>,
+    /// By place in `requests`.
+    verdicts: HashMap<usize, Verdict>,
+    retry_after_ms: u32,
+}
+
+/// New requests of a batch, for the issuer.
+pub struct ToDecide {
+    /// Under which of the pool's keys they came.
+    pub pool_key: PublicKey,
+    /// One for each header hash.
+    pub requests: Vec<MintQuoteRequest>,
+    places: Vec<usize>,
+}
+
+/// A batch's requests, to be looked up in the record.
+pub struct LookUp {
+    pool: Arc<Pool>,
+    requests: Arc<Vec<Request>>,
+}
+
+/// What was decided, to be recorded in one transaction.
+pub struct AnswersWanted {
+    pool: Arc<Pool>,
+    requests: Arc<Vec<Request>>,
+    decisions: HashMap<usize, Decision>,
+}
+
+/// The final answer to each request of a batch, where it has one.
+pub type RecordedAnswers = Vec<Option<NumberedAnswer>>;
+
 /// An answer that is ready to be sealed.
-pub(super) struct Reply {
+pub struct Reply {
     pub(super) answer: Answer,
     /// 0 where it is not final.
     pub(super) sequence: u64,
     pub(super) request_digest: [u8; 32],
     pub(super) key_index: usize,
-}
-
-/// Answers every one of `requests`, in their order.
-pub(super) async fn answer(
-    shared: &Shared,
-    pool: &Arc<Pool>,
-    requests: Vec<Request>,
-) -> Vec<Reply> {
-    let requests = Arc::new(requests);
-    let found = match look_up(shared, pool, &requests).await {
-        Ok(found) => found,
-        Err(error) => return all_unavailable(shared, &requests, &error),
-    };
-    let new = first_of_each_header_hash(&requests, &found);
-    let verdicts = issue(shared, pool, &requests, &new).await;
-    let recorded = match record(shared, pool, &requests, found, &new, &verdicts).await {
-        Ok(recorded) => recorded,
-        Err(error) => return all_unavailable(shared, &requests, &error),
-    };
-
-    let mut replies = Vec::with_capacity(requests.len());
-    for (request, recorded) in requests.iter().zip(recorded) {
-        let verdict = new
-            .get(&request.request.header_hash)
-            .and_then(|first| verdicts.get(first));
-        let (answer, sequence) = match (recorded, verdict) {
-            (Some(numbered), _) => (numbered.answer, numbered.sequence),
-            (None, Some(Verdict::Later(answer))) => (answer.clone(), 0),
-            (None, _) => (unavailable(shared, &request.request.header_hash), 0),
-        };
-        if sequence == 0 {
-            shared.count(|counts| counts.put_off += 1);
-        }
-        replies.push(Reply {
-            answer,
-            sequence,
-            request_digest: request.digest,
-            key_index: request.key_index,
-        });
-    }
-    replies
 }
 
 /// What is to be done about a new request.
@@ -71,180 +72,226 @@ enum Verdict {
     Later(Answer),
 }
 
-async fn look_up(
-    shared: &Shared,
-    pool: &Arc<Pool>,
-    requests: &Arc<Vec<Request>>,
-) -> Result<Vec<Found>, StoreError> {
-    let (pool, requests) = (Arc::clone(pool), Arc::clone(requests));
-    shared
-        .store
-        .read(move |connection| {
-            requests
-                .iter()
-                .map(|request| answers::find(connection, &pool.asked(request)))
-                .collect()
-        })
-        .await
+impl LookUp {
+    /// What the record says about each request.
+    pub fn find(&self, connection: &Connection) -> Result<Vec<Found>, StoreError> {
+        self.requests
+            .iter()
+            .map(|request| answers::find(connection, &self.pool.asked(request)))
+            .collect()
+    }
 }
 
-/// The requests that are to be issued, by header hash: where a batch holds a hash twice, the first
-/// one decides, and the others find its answer in the record.
-fn first_of_each_header_hash(requests: &[Request], found: &[Found]) -> HashMap<[u8; 32], usize> {
-    let mut new = HashMap::new();
-    for (index, (request, found)) in requests.iter().zip(found).enumerate() {
-        if *found == Found::Nothing {
-            new.entry(request.request.header_hash).or_insert(index);
+impl AnswersWanted {
+    /// Records it in the transaction that is under way.
+    pub fn record(
+        mut self,
+        connection: &Connection,
+        now_unix_ms: u64,
+    ) -> Result<RecordedAnswers, StoreError> {
+        let mut recorded = Vec::with_capacity(self.requests.len());
+        for (place, request) in self.requests.iter().enumerate() {
+            let conflict = || {
+                error(
+                    &request.request.header_hash,
+                    QuoteErrorCode::Conflict,
+                    "this header hash was used with another amount, unit or locking key",
+                    0,
+                )
+            };
+            recorded.push(answers::record(
+                connection,
+                &self.pool.asked(request),
+                self.decisions.remove(&place),
+                conflict,
+                now_unix_ms,
+            )?);
+        }
+        Ok(recorded)
+    }
+}
+
+impl QuoteBatch {
+    pub(super) fn new(pool: Arc<Pool>, requests: Vec<Request>, retry_after_ms: u32) -> QuoteBatch {
+        QuoteBatch {
+            pool,
+            requests: Arc::new(requests),
+            found: Vec::new(),
+            new: HashMap::new(),
+            verdicts: HashMap::new(),
+            retry_after_ms,
         }
     }
-    new
-}
 
-/// Has the issuer decide, for each key that the pool uses: the verdicts by place in `requests`.
-async fn issue(
-    shared: &Shared,
-    pool: &Pool,
-    requests: &[Request],
-    new: &HashMap<[u8; 32], usize>,
-) -> HashMap<usize, Verdict> {
-    let mut verdicts = HashMap::new();
-    for (key_index, (public_key, _)) in pool.keys.iter().enumerate() {
-        let mut places: Vec<usize> = new
-            .values()
-            .copied()
-            .filter(|place| {
-                requests
-                    .get(*place)
-                    .is_some_and(|r| r.key_index == key_index)
-            })
-            .collect();
-        if places.is_empty() {
-            continue;
+    /// Whose requests they are.
+    pub fn pool(&self) -> &winze_messages::PeerName {
+        &self.pool.name
+    }
+
+    /// The first step.
+    pub fn look_up(&self) -> LookUp {
+        LookUp {
+            pool: Arc::clone(&self.pool),
+            requests: Arc::clone(&self.requests),
         }
-        places.sort_unstable();
-        let batch: Vec<MintQuoteRequest> = places
-            .iter()
-            .filter_map(|place| requests.get(*place))
-            .map(|request| request.request.clone())
-            .collect();
-        let permits = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let Ok(_permits) = shared.under_way.try_acquire_many(permits) else {
-            for (place, request) in places.into_iter().zip(&batch) {
-                let busy = temporary(
-                    &request.header_hash,
-                    QuoteErrorCode::Busy,
-                    "too many requests are under way",
-                    shared.config.retry_after_ms,
-                );
-                verdicts.insert(place, Verdict::Later(busy));
+    }
+
+    /// What the record says.
+    pub fn looked_up(&mut self, found: Vec<Found>) {
+        for (index, (request, found)) in self.requests.iter().zip(&found).enumerate() {
+            if *found == Found::Nothing {
+                self.new.entry(request.request.header_hash).or_insert(index);
             }
-            continue;
-        };
-        shared.count(|counts| counts.batches += 1);
-        let outcomes = shared
-            .issuer
-            .issue(&pool.name, public_key, batch.clone())
-            .await;
-        if outcomes.len() != batch.len() {
+        }
+        self.found = found;
+    }
+
+    /// The new requests, for each key that the pool uses.
+    pub fn to_decide(&self) -> Vec<ToDecide> {
+        let mut all = Vec::new();
+        for (key_index, (public_key, _)) in self.pool.keys.iter().enumerate() {
+            let mut places: Vec<usize> = self
+                .new
+                .values()
+                .copied()
+                .filter(|place| {
+                    self.requests
+                        .get(*place)
+                        .is_some_and(|r| r.key_index == key_index)
+                })
+                .collect();
+            if places.is_empty() {
+                continue;
+            }
+            places.sort_unstable();
+            all.push(ToDecide {
+                pool_key: *public_key,
+                requests: places
+                    .iter()
+                    .filter_map(|place| self.requests.get(*place))
+                    .map(|request| request.request.clone())
+                    .collect(),
+                places,
+            });
+        }
+        all
+    }
+
+    /// Too many requests are with the issuer already.
+    pub fn busy(&mut self, asked: ToDecide) {
+        for (place, request) in asked.places.into_iter().zip(&asked.requests) {
+            let busy = temporary(
+                &request.header_hash,
+                QuoteErrorCode::Busy,
+                "too many requests are under way",
+                self.retry_after_ms,
+            );
+            self.verdicts.insert(place, Verdict::Later(busy));
+        }
+    }
+
+    /// What the issuer made of them, in their order.
+    pub fn decided(&mut self, asked: ToDecide, outcomes: Vec<QuoteOutcome>) {
+        if outcomes.len() != asked.requests.len() {
             tracing::error!(
-                asked = batch.len(),
+                asked = asked.requests.len(),
                 decided = outcomes.len(),
                 "the issuer did not decide about every request"
             );
         }
-        for ((place, request), outcome) in places.into_iter().zip(&batch).zip(outcomes) {
-            verdicts.insert(place, verdict(shared, request, outcome));
+        for ((place, request), outcome) in
+            asked.places.into_iter().zip(&asked.requests).zip(outcomes)
+        {
+            let verdict = self.verdict(request, outcome);
+            self.verdicts.insert(place, verdict);
         }
     }
-    verdicts
-}
 
-fn verdict(shared: &Shared, request: &MintQuoteRequest, outcome: QuoteOutcome) -> Verdict {
-    let hash = &request.header_hash;
-    match outcome {
-        QuoteOutcome::Issued(response) => match effect(request, &response) {
-            Ok(answer) => Verdict::Record(Decision::Effect(answer)),
-            Err(error) => {
-                tracing::error!(error, "the issuer's quote cannot be told");
-                Verdict::Later(unavailable(shared, hash))
+    fn verdict(&self, request: &MintQuoteRequest, outcome: QuoteOutcome) -> Verdict {
+        let hash = &request.header_hash;
+        match outcome {
+            QuoteOutcome::Issued(response) => match effect(request, &response) {
+                Ok(answer) => Verdict::Record(Decision::Effect(answer)),
+                Err(error) => {
+                    tracing::error!(error, "the issuer's quote cannot be told");
+                    Verdict::Later(self.unavailable(hash))
+                }
+            },
+            QuoteOutcome::Refused { code, message } if code.is_final() => {
+                Verdict::Record(Decision::Refusal(error(hash, code, &message, 0)))
             }
-        },
-        QuoteOutcome::Refused { code, message } if code.is_final() => {
-            Verdict::Record(Decision::Refusal(error(hash, code, &message, 0)))
+            QuoteOutcome::Refused { code, message } => {
+                Verdict::Later(temporary(hash, code, &message, self.retry_after_ms))
+            }
+            QuoteOutcome::Later {
+                code,
+                message,
+                retry_after_ms,
+            } => Verdict::Later(temporary(hash, code, &message, retry_after_ms)),
         }
-        QuoteOutcome::Refused { code, message } => Verdict::Later(temporary(
-            hash,
-            code,
-            &message,
-            shared.config.retry_after_ms,
-        )),
-        QuoteOutcome::Later {
-            code,
-            message,
-            retry_after_ms,
-        } => Verdict::Later(temporary(hash, code, &message, retry_after_ms)),
     }
-}
 
-/// Records what was decided, all in one transaction, and gives the answer for each request that has
-/// a final one.
-async fn record(
-    shared: &Shared,
-    pool: &Arc<Pool>,
-    requests: &Arc<Vec<Request>>,
-    found: Vec<Found>,
-    new: &HashMap<[u8; 32], usize>,
-    verdicts: &HashMap<usize, Verdict>,
-) -> Result<Vec<Option<NumberedAnswer>>, StoreError> {
-    let repeated = found
-        .iter()
-        .filter(|found| matches!(found, Found::Given(_) | Found::Effect(_)))
-        .count() as u64;
-    if found.iter().all(|found| matches!(found, Found::Given(_))) {
-        shared.count(|counts| counts.repeated += repeated);
-        return Ok(found.into_iter().map(into_given).collect());
+    /// What is to be recorded; `None` where each request was answered before.
+    pub fn recording_wanted(&self) -> Option<AnswersWanted> {
+        if self
+            .found
+            .iter()
+            .all(|found| matches!(found, Found::Given(_)))
+        {
+            return None;
+        }
+        let decisions = self
+            .verdicts
+            .iter()
+            .filter_map(|(place, verdict)| match verdict {
+                Verdict::Record(decision) => Some((*place, decision.clone())),
+                Verdict::Later(_) => None,
+            })
+            .collect();
+        Some(AnswersWanted {
+            pool: Arc::clone(&self.pool),
+            requests: Arc::clone(&self.requests),
+            decisions,
+        })
     }
-    let mut decisions: HashMap<usize, Decision> = verdicts
-        .iter()
-        .filter_map(|(place, verdict)| match verdict {
-            Verdict::Record(decision) => Some((*place, decision.clone())),
-            Verdict::Later(_) => None,
-        })
-        .collect();
-    debug_assert!(
-        verdicts
-            .keys()
-            .all(|place| new.values().any(|n| n == place))
-    );
-    let (pool, requests) = (Arc::clone(pool), Arc::clone(requests));
-    let now_unix_ms = now_unix_ms();
-    let recorded = shared
-        .store
-        .write(move |connection| {
-            let mut recorded = Vec::with_capacity(requests.len());
-            for (place, request) in requests.iter().enumerate() {
-                let conflict = || {
-                    error(
-                        &request.request.header_hash,
-                        QuoteErrorCode::Conflict,
-                        "this header hash was used with another amount, unit or locking key",
-                        0,
-                    )
-                };
-                recorded.push(answers::record(
-                    connection,
-                    &pool.asked(request),
-                    decisions.remove(&place),
-                    conflict,
-                    now_unix_ms,
-                )?);
-            }
-            Ok(recorded)
-        })
-        .await?;
-    shared.count(|counts| {
-        counts.repeated += repeated;
-        for (found, recorded) in found.iter().zip(&recorded) {
+
+    /// The last step, once what was wanted is on disk: the answers to every request, in their
+    /// order. `recorded` is `None` where nothing was wanted.
+    pub fn recorded(
+        self,
+        recorded: Option<RecordedAnswers>,
+        counts: &mut ResponderCounts,
+    ) -> Vec<Reply> {
+        self.count(recorded.as_ref(), counts);
+        let recorded = recorded.unwrap_or_else(|| {
+            let given = |found: &Found| match found {
+                Found::Given(numbered) => Some(numbered.clone()),
+                Found::Nothing | Found::Effect(_) | Found::Conflict => None,
+            };
+            self.found.iter().map(given).collect()
+        });
+        let mut replies = Vec::with_capacity(self.requests.len());
+        for (request, recorded) in self.requests.iter().zip(recorded) {
+            let hash = &request.request.header_hash;
+            let verdict = self
+                .new
+                .get(hash)
+                .and_then(|first| self.verdicts.get(first));
+            let (answer, sequence) = match (recorded, verdict) {
+                (Some(numbered), _) => (numbered.answer, numbered.sequence),
+                (None, Some(Verdict::Later(answer))) => (answer.clone(), 0),
+                (None, _) => (self.unavailable(hash), 0),
+            };
+            counts.put_off += u64::from(sequence == 0);
+            replies.push(request.reply(answer, sequence));
+        }
+        replies
+    }
+
+    fn count(&self, recorded: Option<&RecordedAnswers>, counts: &mut ResponderCounts) {
+        let again = |found: &&Found| matches!(found, Found::Given(_) | Found::Effect(_));
+        counts.repeated += self.found.iter().filter(again).count() as u64;
+        for (found, recorded) in self.found.iter().zip(recorded.into_iter().flatten()) {
             match (found, recorded) {
                 (Found::Nothing | Found::Conflict, Some(numbered)) => {
                     match numbered.answer.msg_type {
@@ -255,14 +302,38 @@ async fn record(
                 (Found::Given(_) | Found::Effect(_), _) | (_, None) => {}
             }
         }
-    });
-    Ok(recorded)
+    }
+
+    /// The last step, where the store failed: everything is put off.
+    pub fn store_failed(self, error: &StoreError, counts: &mut ResponderCounts) -> Vec<Reply> {
+        let requests = self.requests.len();
+        tracing::error!(%error, requests, "the store failed; requests are put off");
+        counts.store_failures += 1;
+        counts.put_off += requests as u64;
+        self.requests
+            .iter()
+            .map(|request| request.reply(self.unavailable(&request.request.header_hash), 0))
+            .collect()
+    }
+
+    fn unavailable(&self, header_hash: &[u8; 32]) -> Answer {
+        temporary(
+            header_hash,
+            QuoteErrorCode::Unavailable,
+            "the mint cannot issue at present",
+            self.retry_after_ms,
+        )
+    }
 }
 
-fn into_given(found: Found) -> Option<NumberedAnswer> {
-    match found {
-        Found::Given(numbered) => Some(numbered),
-        Found::Nothing | Found::Effect(_) | Found::Conflict => None,
+impl Request {
+    fn reply(&self, answer: Answer, sequence: u64) -> Reply {
+        Reply {
+            answer,
+            sequence,
+            request_digest: self.digest,
+            key_index: self.key_index,
+        }
     }
 }
 
@@ -296,32 +367,6 @@ pub(super) fn temporary(
         false => code,
     };
     error(header_hash, code, message, retry_after_ms)
-}
-
-fn unavailable(shared: &Shared, header_hash: &[u8; 32]) -> Answer {
-    temporary(
-        header_hash,
-        QuoteErrorCode::Unavailable,
-        "the mint cannot issue at present",
-        shared.config.retry_after_ms,
-    )
-}
-
-fn all_unavailable(shared: &Shared, requests: &[Request], error: &StoreError) -> Vec<Reply> {
-    tracing::error!(%error, requests = requests.len(), "the store failed; requests are put off");
-    shared.count(|counts| {
-        counts.store_failures += 1;
-        counts.put_off += requests.len() as u64;
-    });
-    requests
-        .iter()
-        .map(|request| Reply {
-            answer: unavailable(shared, &request.request.header_hash),
-            sequence: 0,
-            request_digest: request.digest,
-            key_index: request.key_index,
-        })
-        .collect()
 }
 
 fn error(

@@ -3,6 +3,7 @@
 mod announcements;
 mod asked;
 mod batch;
+mod channel;
 mod config;
 mod serve;
 mod shared;
@@ -20,6 +21,8 @@ use winze_messages::families::mint_quote::{
 use winze_messages::{EXT_MINT_QUOTE, PeerName};
 use winze_transport::PublicKey;
 
+pub use batch::{AnswersWanted, LookUp, QuoteBatch, RecordedAnswers, Reply, ToDecide};
+pub use channel::ResponderChannelCore;
 pub use config::QuoteResponderConfig;
 use shared::Shared;
 pub use status::{ResponderCounts, ResponderStatus};

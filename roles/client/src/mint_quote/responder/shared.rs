@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -43,14 +43,19 @@ impl Shared {
     }
 
     pub(super) fn count(&self, f: impl FnOnce(&mut ResponderCounts)) {
-        f(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        f(&mut self.counts());
+    }
+
+    /// The counts, locked: not to be held over an await.
+    pub(super) fn counts(&self) -> MutexGuard<'_, ResponderCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn status(&self) -> ResponderStatus {
         ResponderStatus {
             pools_present: self.pools_present.load(Ordering::Relaxed),
             under_way: (self.under_way_max - self.under_way.available_permits()) as u64,
-            counts: *self.counts.lock().unwrap_or_else(PoisonError::into_inner),
+            counts: *self.counts(),
         }
     }
 }

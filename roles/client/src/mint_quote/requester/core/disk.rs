@@ -1,0 +1,280 @@
+//! Between a requester and its store: requests come up, answers go down.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use winze_messages::EXT_MINT_QUOTE;
+use winze_messages::families::mint_quote::KeysetAnnouncement;
+
+use super::QuoteRequesterCore;
+use crate::delivery::Now;
+use crate::limits::ANSWERED_DELETED_PER_STEP;
+use crate::mint_quote::requester::held::HeldRequest;
+use crate::mint_quote::requester::settlement::{
+    Mint, Recorded, RecordedBatch, Settlement, record_all,
+};
+use crate::mint_quote::requester::{QuoteAnswers, QuoteEvent};
+use crate::outbox::{self, AttemptNote, Backlog, StoredRequest};
+use crate::store::StoreError;
+
+/// A page of the outbox that is to be read.
+pub struct PageWanted {
+    mint: String,
+    after_sequence: u64,
+    rows_max: usize,
+}
+
+impl PageWanted {
+    /// Reads it.
+    pub fn read(&self, connection: &Connection) -> Result<Vec<StoredRequest>, StoreError> {
+        outbox::waiting_page(
+            connection,
+            &self.mint,
+            EXT_MINT_QUOTE,
+            self.after_sequence,
+            self.rows_max,
+        )
+    }
+}
+
+/// What the mint said, to be recorded in one transaction with its effect.
+pub struct RecordingWanted {
+    mint: Mint,
+    settlements: Vec<Settlement>,
+}
+
+impl RecordingWanted {
+    /// Records it in the transaction that is under way: what fails is rolled back alone.
+    pub fn record(
+        self,
+        connection: &Connection,
+        answers: &dyn QuoteAnswers,
+        now_unix_ms: u64,
+    ) -> Result<RecordedBatch, StoreError> {
+        record_all(
+            connection,
+            &self.mint,
+            self.settlements,
+            answers,
+            now_unix_ms,
+        )
+    }
+}
+
+/// Notes for the operator that are to be written, and old rows that are to go.
+pub struct HousekeepingWanted {
+    mint: String,
+    notes: Vec<AttemptNote>,
+    answered_before_unix_ms: u64,
+}
+
+impl HousekeepingWanted {
+    /// Does it, and says how much waits.
+    pub fn keep(&self, connection: &Connection) -> Result<Backlog, StoreError> {
+        for note in &self.notes {
+            outbox::note_attempt(connection, &self.mint, EXT_MINT_QUOTE, note)?;
+        }
+        let before_unix_ms = self.answered_before_unix_ms;
+        outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
+        outbox::backlog(connection, &self.mint, EXT_MINT_QUOTE)
+    }
+}
+
+impl QuoteRequesterCore {
+    /// The page to read next, where one is wanted and none is being read;
+    /// [`Self::loaded`] is to be called with what it gave.
+    pub fn page_wanted(&mut self) -> Option<PageWanted> {
+        let rows_max = self.core.room().min(self.config.window.max(1));
+        if !self.more_to_load || self.loading_rows_max.is_some() || rows_max == 0 {
+            return None;
+        }
+        self.loading_rows_max = Some(rows_max);
+        // A nudge that comes meanwhile makes it true again.
+        self.more_to_load = false;
+        Some(PageWanted {
+            mint: self.mint.name.clone(),
+            after_sequence: self.cursor,
+            rows_max,
+        })
+    }
+
+    /// A page was read, or could not be.
+    pub fn loaded(&mut self, page: Result<Vec<StoredRequest>, StoreError>) {
+        let rows_max = self.loading_rows_max.take().unwrap_or(0);
+        let page = match page {
+            Ok(page) => page,
+            // The next housekeeping finds that more waits on disk than here.
+            Err(error) => return self.store_failed("reading the outbox", &error),
+        };
+        let is_last = page.len() < rows_max;
+        self.more_to_load |= !is_last;
+        for stored in page {
+            self.cursor = stored.sequence;
+            if self.core.holds(stored.sequence)
+                || self.recording_sequences.contains(&stored.sequence)
+            {
+                continue;
+            }
+            let (sequence, key) = (stored.sequence, stored.key.clone());
+            match HeldRequest::read(stored) {
+                Ok(request) => {
+                    if self.core.hold(sequence, request.payload_bytes()) {
+                        self.held.insert(request);
+                    }
+                }
+                Err(error) => self.settlements.push(Settlement::Parked {
+                    sequence,
+                    key,
+                    error: format!("unreadable: {error}"),
+                }),
+            }
+        }
+        if is_last && self.look_below_cursor {
+            self.look_below_cursor = false;
+            self.cursor = 0;
+            self.more_to_load = true;
+        }
+    }
+
+    /// What is to be recorded, where there is something and nothing is being recorded;
+    /// [`Self::recorded`] is to be called with what became of it.
+    pub fn recording_wanted(&mut self) -> Option<RecordingWanted> {
+        if self.is_recording || self.settlements.is_empty() {
+            return None;
+        }
+        let settlements = std::mem::take(&mut self.settlements);
+        self.recording_sequences = settlements
+            .iter()
+            .filter_map(Settlement::sequence)
+            .collect();
+        self.recording_keysets = settlements
+            .iter()
+            .filter_map(|settlement| match settlement {
+                Settlement::Keyset { serial, keyset } => Some((*serial, keyset.clone())),
+                _ => None,
+            })
+            .collect();
+        self.is_recording = true;
+        Some(RecordingWanted {
+            mint: self.mint.clone(),
+            settlements,
+        })
+    }
+
+    /// A batch was recorded, or could not be. Gives what the role is to be told, in its order.
+    pub fn recorded(
+        &mut self,
+        batch: Result<RecordedBatch, StoreError>,
+        now: Now,
+    ) -> Vec<QuoteEvent> {
+        self.is_recording = false;
+        let sequences = std::mem::take(&mut self.recording_sequences);
+        let keysets = std::mem::take(&mut self.recording_keysets);
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                self.store_failed("recording answers", &error);
+                self.ask_again(sequences, now);
+                for (serial, keyset) in keysets {
+                    self.keyset_failed(serial, keyset);
+                }
+                return Vec::new();
+            }
+        };
+        let mut events = Vec::new();
+        for (settlement, recorded) in batch.settlements {
+            let sequence = settlement.sequence();
+            match recorded {
+                Recorded::Done => {
+                    match &settlement {
+                        Settlement::Issued(..) => self.counts.issued += 1,
+                        Settlement::Refused(..) => self.counts.refused += 1,
+                        Settlement::Parked { .. } | Settlement::Keyset { .. } => {}
+                    }
+                    events.extend(settlement.into_event());
+                }
+                Recorded::Stale => self.counts.stale += 1,
+                Recorded::Failed(error) => {
+                    self.store_failed("recording an answer", &error);
+                    self.ask_again(sequence, now);
+                    if let Settlement::Keyset { serial, keyset } = settlement {
+                        self.keyset_failed(serial, keyset);
+                    }
+                    continue;
+                }
+            }
+            if let Some(sequence) = sequence {
+                self.core.committed(sequence);
+                self.held.remove(sequence);
+            }
+        }
+        self.backlog = batch.backlog;
+        events
+    }
+
+    fn ask_again(&mut self, sequences: impl IntoIterator<Item = u64>, now: Now) {
+        for sequence in sequences {
+            self.core.not_committed(sequence, now.ms, &mut *self.rng);
+        }
+    }
+
+    /// The newest one of each unit is tried again.
+    fn keyset_failed(&mut self, serial: u64, keyset: KeysetAnnouncement) {
+        let same_unit = |(_, other): &(u64, KeysetAnnouncement)| other.unit == keyset.unit;
+        match self.failed_keysets.iter().position(same_unit) {
+            Some(place) if self.failed_keysets.get(place).is_some_and(|f| f.0 > serial) => {}
+            Some(place) => {
+                self.failed_keysets.swap_remove(place);
+                self.failed_keysets.push((serial, keyset));
+            }
+            None => self.failed_keysets.push((serial, keyset)),
+        }
+    }
+
+    /// What is to be done every [`HOUSEKEEPING_MS`](crate::limits::HOUSEKEEPING_MS) or so, where it
+    /// is not being done; [`Self::housekept`] is to be called with what became of it.
+    pub fn housekeeping_wanted(&mut self, now: Now) -> Option<HousekeepingWanted> {
+        self.settlements.extend(
+            std::mem::take(&mut self.failed_keysets)
+                .into_iter()
+                .map(|(serial, keyset)| Settlement::Keyset { serial, keyset }),
+        );
+        if let Some(park_after_ms) = self.config.park_after_ms {
+            let before = now.unix_ms.saturating_sub(park_after_ms);
+            let old: Vec<Arc<HeldRequest>> = self.held.made_before(before).cloned().collect();
+            for request in old {
+                self.park(
+                    &request,
+                    format!("no answer within {park_after_ms} ms"),
+                    now,
+                );
+            }
+        }
+        if self.is_housekeeping {
+            return None;
+        }
+        self.is_housekeeping = true;
+        Some(HousekeepingWanted {
+            mint: self.mint.name.clone(),
+            notes: std::mem::take(&mut self.notes),
+            answered_before_unix_ms: now.unix_ms.saturating_sub(self.config.keep_answered_ms),
+        })
+    }
+
+    /// The housekeeping was done, or could not be.
+    pub fn housekept(&mut self, backlog: Result<Backlog, StoreError>) {
+        self.is_housekeeping = false;
+        match backlog {
+            Ok(backlog) => {
+                // Something was released by the operator, or a page could not be read. A busy role
+                // adds requests all the time, so this must not wait for a moment without any.
+                if backlog.waiting > self.core.held() as u64 {
+                    self.look_below_cursor = true;
+                    self.more_to_load = true;
+                }
+                self.backlog = backlog;
+            }
+            Err(error) => self.store_failed("housekeeping", &error),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Between a requester and the mint's channel: requests go out, answers come in.
+
+use std::sync::Arc;
+
+use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest};
+
+use super::QuoteRequesterCore;
+use crate::delivery::{Now, RejectKind, SendChannel};
+use crate::limits::SETTLEMENTS_WAITING_MAX;
+use crate::mint_quote::requester::answer::{Dropped, Judged, judge};
+use crate::mint_quote::requester::held::HeldRequest;
+use crate::mint_quote::requester::settlement::{Settlement, refusal_text};
+use crate::session::{ChannelEvent, SendError};
+
+impl QuoteRequesterCore {
+    /// Sends what is due within credit and window.
+    pub fn send_what_is_due(&mut self, channel: &mut impl SendChannel, now: Now) {
+        loop {
+            let credit = channel.send_credit();
+            let Some(sequence) = self.core.next_to_send(credit) else {
+                return;
+            };
+            let Some(request) = self.held.get(sequence).cloned() else {
+                self.core.forget(sequence);
+                continue;
+            };
+            let sealed = self.keys.seal(
+                MintQuoteRequest::MSG_TYPE,
+                &request.body,
+                request.sequence,
+                None,
+            );
+            match channel.try_send(MintQuoteRequest::MSG_TYPE, &sealed) {
+                Ok(ordinal) => {
+                    self.core.sent(sequence, ordinal, now.ms);
+                    let attempts = request.count_attempt();
+                    self.counts.sent += 1;
+                    self.counts.sent_again += u64::from(attempts > 1);
+                    if attempts > 1 {
+                        self.note(&request, None, now);
+                    }
+                }
+                Err(SendError::TooLong { .. }) => {
+                    self.park(&request, "longer than what the hub takes".to_owned(), now);
+                }
+                // The channel says when to go on.
+                Err(
+                    SendError::NotOpen
+                    | SendError::Away
+                    | SendError::EventsUnread
+                    | SendError::NoCredit
+                    | SendError::Unsent,
+                ) => return,
+            }
+        }
+    }
+
+    /// Whether it takes events: they stay with the channel, whose credit bounds them, while much
+    /// waits to be recorded.
+    pub fn takes_events(&self) -> bool {
+        self.settlements.len() < SETTLEMENTS_WAITING_MAX
+    }
+
+    /// Takes an event of the channel.
+    pub fn take_event(&mut self, event: ChannelEvent, now: Now) {
+        match event {
+            ChannelEvent::Present { instance } => self.core.presence(Some(instance)),
+            ChannelEvent::Away => self.core.presence(None),
+            ChannelEvent::Lost => self.core.lost(),
+            ChannelEvent::Closed { code, detail } => {
+                self.core.lost();
+                tracing::warn!(mint = %self.mint.name, ?code, ?detail, "no channel to the mint");
+            }
+            ChannelEvent::Message { msg_type, bytes } => self.take_message(msg_type, &bytes, now),
+            ChannelEvent::Reject {
+                ordinal,
+                code,
+                detail,
+            } => self.rejected(ordinal, &code, &detail, now),
+            ChannelEvent::RejectsOverflowed => {
+                self.core.rejects_overflowed(now.ms, &mut *self.rng);
+            }
+        }
+    }
+
+    fn take_message(&mut self, msg_type: u8, bytes: &[u8], now: Now) {
+        match judge(&self.keys, &self.held, msg_type, bytes) {
+            Judged::Issued(request, response) => match self.core.answered(request.sequence, now.ms)
+            {
+                true => self.settlements.push(Settlement::Issued(request, response)),
+                false => self.counts.stale += 1,
+            },
+            Judged::Refused(request, error) => match self.core.answered(request.sequence, now.ms) {
+                true => self.settlements.push(Settlement::Refused(request, error)),
+                false => self.counts.stale += 1,
+            },
+            Judged::PutOff(request, error) => self.put_off(&request, &error, now),
+            Judged::Contradiction(request, error) => {
+                self.counts.nonsense += 1;
+                tracing::error!(
+                    mint = %self.mint.name, header_hash = request.header_hash_text(), error,
+                    "the mint contradicts itself"
+                );
+                self.park(&request, error, now);
+            }
+            Judged::Keyset { serial, keyset } => {
+                self.settlements.push(Settlement::Keyset { serial, keyset });
+            }
+            Judged::Dropped(dropped) => {
+                match dropped {
+                    Dropped::Unauthentic => self.counts.unauthentic += 1,
+                    Dropped::Stale => self.counts.stale += 1,
+                    Dropped::Malformed => self.counts.nonsense += 1,
+                }
+                tracing::debug!(mint = %self.mint.name, msg_type, ?dropped, "a message without effect");
+            }
+        }
+    }
+
+    fn put_off(&mut self, request: &Arc<HeldRequest>, error: &MintQuoteError, now: Now) {
+        let asked_ms = u64::from(error.retry_after_ms);
+        if self
+            .core
+            .put_off(request.sequence, asked_ms, now.ms, &mut *self.rng)
+        {
+            self.counts.put_off += 1;
+            self.note(request, Some(refusal_text(error)), now);
+        }
+    }
+
+    fn rejected(&mut self, ordinal: u64, code: &str, detail: &str, now: Now) {
+        self.counts.rejected += 1;
+        let kind = match code {
+            "peer-away" | "unknown-channel" => RejectKind::Passing,
+            _ => RejectKind::Lasting,
+        };
+        let Some(rejected) = self.core.rejected(ordinal, kind, now.ms, &mut *self.rng) else {
+            return;
+        };
+        let Some(request) = self.held.get(rejected.sequence).cloned() else {
+            return;
+        };
+        let error = format!("the hub rejects it: {code:?} ({detail:?})");
+        tracing::debug!(header_hash = request.header_hash_text(), error);
+        match rejected.park {
+            true => self.park(&request, error, now),
+            false => self.note(&request, Some(error), now),
+        }
+    }
+
+    /// Puts a request aside for the operator.
+    pub(super) fn park(&mut self, request: &HeldRequest, error: String, now: Now) {
+        if self.core.answered(request.sequence, now.ms) {
+            self.settlements.push(Settlement::Parked {
+                sequence: request.sequence,
+                key: request.request.header_hash.to_vec(),
+                error,
+            });
+        }
+    }
+}

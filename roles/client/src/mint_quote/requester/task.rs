@@ -1,0 +1,195 @@
+//! The requester's task: brings core, channel and store together.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use winze_runtime::clock::now_unix_ms;
+
+use super::settlement::RecordedBatch;
+use super::{QuoteAnswers, QuoteRequesterCore, Shared};
+use crate::delivery::Now;
+use crate::hub_client::ChannelHandle;
+use crate::limits::{EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
+use crate::outbox::{Backlog, StoredRequest};
+use crate::session::ChannelEvent;
+use crate::store::{Store, StoreError};
+
+type Pending<T> = Option<Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>>;
+
+/// The requester's task. One at a time of each kind of access to the store is under way; meanwhile
+/// it goes on sending and receiving.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    channel: ChannelHandle,
+    core: QuoteRequesterCore,
+    store: Store,
+    answers: Arc<dyn QuoteAnswers>,
+    loading: Pending<Vec<StoredRequest>>,
+    recording: Pending<RecordedBatch>,
+    housekeeping: Pending<Backlog>,
+    events: Vec<ChannelEvent>,
+    epoch: Instant,
+}
+
+impl Task {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        channel: ChannelHandle,
+        core: QuoteRequesterCore,
+        store: Store,
+        answers: Arc<dyn QuoteAnswers>,
+    ) -> Task {
+        Task {
+            shared,
+            channel,
+            core,
+            store,
+            answers,
+            loading: None,
+            recording: None,
+            housekeeping: None,
+            events: Vec::new(),
+            epoch: Instant::now(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut tick = interval(Duration::from_millis(HOUSEKEEPING_MS));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.start_loading();
+            let now = self.now();
+            self.core.send_what_is_due(&mut self.channel, now);
+            self.start_recording();
+            self.publish();
+            let timeout_at = self.next_timeout();
+            tokio::select! {
+                stopped = stop.wait_for(|stop| *stop) => {
+                    drop(stopped);
+                    break;
+                }
+                changed = self.channel.changed(), if self.core.takes_events() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.take_events();
+                }
+                () = self.shared.nudged.notified() => self.core.nudged(),
+                page = ready(&mut self.loading) => self.core.loaded(page),
+                batch = ready(&mut self.recording) => self.recorded(batch),
+                backlog = ready(&mut self.housekeeping) => self.core.housekept(backlog),
+                _ = tick.tick() => self.keep_house(),
+                () = sleep_until(timeout_at) => {
+                    let now = self.now();
+                    self.core.handle_timeout(now);
+                }
+            }
+        }
+        // What the mint has said is worth more than the moment that it takes to write it down.
+        loop {
+            self.start_recording();
+            if self.recording.is_none() {
+                break;
+            }
+            let batch = ready(&mut self.recording).await;
+            self.recorded(batch);
+        }
+        self.core.stopped();
+        self.publish();
+    }
+
+    fn start_loading(&mut self) {
+        let Some(page) = self.core.page_wanted() else {
+            return;
+        };
+        let store = self.store.clone();
+        self.loading = Some(Box::pin(
+            async move { store.read(move |c| page.read(c)).await },
+        ));
+    }
+
+    fn start_recording(&mut self) {
+        let Some(wanted) = self.core.recording_wanted() else {
+            return;
+        };
+        let (store, answers) = (self.store.clone(), Arc::clone(&self.answers));
+        self.recording = Some(Box::pin(async move {
+            store
+                .write(move |c| wanted.record(c, &*answers, now_unix_ms()))
+                .await
+        }));
+    }
+
+    fn recorded(&mut self, batch: Result<RecordedBatch, StoreError>) {
+        let now = self.now();
+        let events = self.core.recorded(batch, now);
+        if events.is_empty() {
+            return;
+        }
+        // A panic of the role's must not end the task: its requests would wait for ever.
+        let told = catch_unwind(AssertUnwindSafe(|| self.answers.committed(&events)));
+        if told.is_err() {
+            tracing::error!(mint = %self.core.mint(), "the role panicked over what was committed");
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let now = self.now();
+        let Some(wanted) = self.core.housekeeping_wanted(now) else {
+            return;
+        };
+        let store = self.store.clone();
+        self.housekeeping = Some(Box::pin(async move {
+            store.write(move |c| wanted.keep(c)).await
+        }));
+    }
+
+    fn take_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        self.channel.take_events(&mut events, EVENTS_PER_TURN_MAX);
+        let now = self.now();
+        for event in events.drain(..) {
+            self.core.take_event(event, now);
+        }
+        self.events = events;
+    }
+
+    fn publish(&self) {
+        let now = self.now();
+        self.shared.update(|status| *status = self.core.status(now));
+    }
+
+    // ---- time
+
+    fn now(&self) -> Now {
+        Now {
+            ms: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
+            unix_ms: now_unix_ms(),
+        }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        /// Housekeeping comes more often.
+        const LONGEST_MS: u64 = 60_000;
+        let at_ms = self.core.next_timeout_ms().unwrap_or(u64::MAX);
+        let in_ms = at_ms.saturating_sub(self.now().ms).min(LONGEST_MS);
+        Instant::now() + Duration::from_millis(in_ms)
+    }
+}
+
+/// Waits for what is under way, if anything is, and takes it away. Cancel-safe.
+async fn ready<T>(pending: &mut Pending<T>) -> Result<T, StoreError> {
+    match pending {
+        Some(future) => {
+            let outcome = future.as_mut().await;
+            *pending = None;
+            outcome
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,247 @@
+//! One pool's channel on the answering side, without IO: requests are taken apart, answers and
+//! announcements go out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use winze_messages::families::mint_quote::{KeysetAnnouncement, QuoteErrorCode};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Side};
+
+use super::asked::{Pool, Request, Taken};
+use super::batch::{QuoteBatch, Reply, temporary};
+use super::{QuoteResponderConfig, ResponderCounts};
+use crate::answers::Announcement;
+use crate::delivery::SendChannel;
+use crate::identity::Identity;
+use crate::session::{ChannelEvent, SendError};
+
+/// See the [module](self).
+pub struct ResponderChannelCore {
+    pool: Arc<Pool>,
+    /// Sealed answers that wait for credit. No more requests are taken while a batch's worth
+    /// waits, but for those ahead of a notice that the channel has changed: so there are at most
+    /// two batches, and what the channel's credit lets wait.
+    outgoing: VecDeque<(u8, Vec<u8>)>,
+    /// The serial number of the last announcement that this instance of the pool was told.
+    announced: u64,
+    /// Which instance of the pool is there.
+    instance: Option<u64>,
+    /// The channel was closed, and not opened again since.
+    is_closed: bool,
+    batch_max: usize,
+    retry_after_ms: u32,
+}
+
+impl ResponderChannelCore {
+    /// For a channel that is said to come from `peer`: what comes on it has still to verify.
+    /// `None` where `config` lists no such pool.
+    pub fn new(
+        identity: &Identity,
+        config: &QuoteResponderConfig,
+        peer: &str,
+    ) -> Option<ResponderChannelCore> {
+        let name: PeerName = peer.parse().ok()?;
+        let keys: Vec<_> = config
+            .pools
+            .iter()
+            .filter(|(pool, _)| *pool == name)
+            .map(|(pool, public_key)| {
+                let keys = PairKeys::derive(
+                    identity.secret(),
+                    public_key,
+                    EXT_MINT_QUOTE,
+                    Side::Responder,
+                    pool.role(),
+                    identity.role(),
+                );
+                (*public_key, keys)
+            })
+            .collect();
+        if keys.is_empty() {
+            return None;
+        }
+        Some(ResponderChannelCore {
+            pool: Arc::new(Pool {
+                text: name.to_string(),
+                name,
+                keys,
+            }),
+            outgoing: VecDeque::new(),
+            announced: 0,
+            instance: None,
+            is_closed: false,
+            batch_max: config.batch_max.max(1),
+            retry_after_ms: config.retry_after_ms,
+        })
+    }
+
+    /// Whose channel it is.
+    pub fn pool(&self) -> &PeerName {
+        &self.pool.name
+    }
+
+    /// Whether the pool is there.
+    pub fn is_pool_present(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// Whether the channel was closed: its place is for another, and the pool opens it again when
+    /// it wants to.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// How many events to take at once now. Nothing can be sent before a change of the channel is
+    /// heard, so that must not wait until something was sent.
+    pub fn events_wanted(&self, has_change: bool) -> usize {
+        match self.outgoing.len() < self.batch_max || has_change {
+            true => self.batch_max,
+            false => 0,
+        }
+    }
+
+    /// Takes events of the channel, and gives the requests among them.
+    pub fn take_events(
+        &mut self,
+        events: impl IntoIterator<Item = ChannelEvent>,
+        counts: &mut ResponderCounts,
+    ) -> Option<QuoteBatch> {
+        let mut requests = Vec::new();
+        for event in events {
+            match event {
+                ChannelEvent::Message { msg_type, bytes } => {
+                    requests.extend(self.take_message(msg_type, &bytes, counts));
+                }
+                ChannelEvent::Present { instance } => {
+                    self.is_closed = false;
+                    self.set_instance(Some(instance));
+                }
+                ChannelEvent::Away | ChannelEvent::Lost => self.set_instance(None),
+                ChannelEvent::Closed { code, detail } => {
+                    self.is_closed = true;
+                    self.set_instance(None);
+                    tracing::info!(pool = %self.pool.name, ?code, ?detail, "the channel was closed");
+                }
+                // An answer that did not arrive is asked for again.
+                ChannelEvent::Reject { .. } | ChannelEvent::RejectsOverflowed => {}
+            }
+        }
+        if requests.is_empty() {
+            return None;
+        }
+        let pool = Arc::clone(&self.pool);
+        Some(QuoteBatch::new(pool, requests, self.retry_after_ms))
+    }
+
+    fn take_message(
+        &mut self,
+        msg_type: u8,
+        bytes: &[u8],
+        counts: &mut ResponderCounts,
+    ) -> Option<Request> {
+        counts.received += 1;
+        match self.pool.take(msg_type, bytes) {
+            Taken::Request(request) => return Some(request),
+            Taken::Unauthentic {
+                header_hash,
+                digest,
+            } => {
+                counts.unauthentic += 1;
+                counts.put_off += 1;
+                self.refuse_unauthentic(&header_hash, digest);
+            }
+            Taken::Malformed => counts.malformed += 1,
+        }
+        None
+    }
+
+    fn refuse_unauthentic(&mut self, header_hash: &[u8; 32], request_digest: [u8; 32]) {
+        tracing::warn!(pool = %self.pool.name, "a request's authenticator does not verify");
+        self.queue(&Reply {
+            answer: temporary(
+                header_hash,
+                QuoteErrorCode::BadAuthenticator,
+                "the authenticator does not verify",
+                self.retry_after_ms,
+            ),
+            sequence: 0,
+            request_digest,
+            key_index: 0,
+        });
+    }
+
+    /// Queues an answer; [`Self::send`] sends it.
+    pub fn queue(&mut self, reply: &Reply) {
+        let Some((_, keys)) = self.pool.keys.get(reply.key_index) else {
+            return;
+        };
+        let msg_type = reply.answer.msg_type;
+        let sealed = keys.seal(
+            msg_type,
+            &reply.answer.body,
+            reply.sequence,
+            Some(reply.request_digest),
+        );
+        self.outgoing.push_back((msg_type, sealed));
+    }
+
+    /// Sends what credit allows: announcements first, they are few. `announcements` is the state of
+    /// every topic, by rising serial number.
+    pub fn send(&mut self, channel: &mut impl SendChannel, announcements: &[Announcement]) {
+        if self.instance.is_none() || self.send_announcements(channel, announcements).is_err() {
+            return;
+        }
+        while let Some((msg_type, sealed)) = self.outgoing.front() {
+            match channel.try_send(*msg_type, sealed) {
+                Ok(_) => {}
+                Err(error @ SendError::TooLong { .. }) => {
+                    tracing::error!(pool = %self.pool.name, %error, "an answer cannot be sent");
+                }
+                // The channel says when to go on.
+                Err(_) => return,
+            }
+            self.outgoing.pop_front();
+        }
+    }
+
+    fn send_announcements(
+        &mut self,
+        channel: &mut impl SendChannel,
+        announcements: &[Announcement],
+    ) -> Result<(), SendError> {
+        for announcement in announcements {
+            if announcement.serial <= self.announced {
+                continue;
+            }
+            // While a pool changes its key it is not known which one it goes by: it gets both.
+            for (_, keys) in &self.pool.keys {
+                let sealed = keys.seal(
+                    KeysetAnnouncement::MSG_TYPE,
+                    &announcement.body,
+                    announcement.serial,
+                    None,
+                );
+                match channel.try_send(KeysetAnnouncement::MSG_TYPE, &sealed) {
+                    Ok(_) => {}
+                    Err(error @ SendError::TooLong { .. }) => {
+                        tracing::error!(pool = %self.pool.name, %error, "a keyset cannot be sent");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            self.announced = announcement.serial;
+        }
+        Ok(())
+    }
+
+    /// What waits is for the instance before; another one asks for itself, and is told all
+    /// announcements.
+    fn set_instance(&mut self, instance: Option<u64>) {
+        if self.instance == instance {
+            return;
+        }
+        self.outgoing.clear();
+        self.announced = 0;
+        self.instance = instance;
+    }
+}
