@@ -136,8 +136,8 @@ pub const NODE_TIMEOUT_S: u64 = 30;
 pub const NODE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(15));
 
-/// How long a found block is offered to a node that does not answer: a node that is upgraded or replays its chain is
-/// back by then, and no other block may have been found. After that it is given up and logged as lost.
+/// How old a found block may get while its node does not answer: a node that is upgraded or replays its chain is back
+/// by then, and no other block may have been found. After that it is given up and logged as lost.
 pub const BLOCK_SUBMIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Longest wait between two attempts to hand over a found block. Shorter than [`NODE_BACKOFF`]'s: each second counts
@@ -151,6 +151,14 @@ pub const TEMPLATE_AGE_READY_S: u64 = 700;
 /// Found blocks that may wait for their submission. More at a time means a chain without difficulty
 /// (regtest); the rest is dropped and counted, the shares stay.
 pub const BLOCKS_QUEUED_MAX: usize = 64;
+
+/// Found blocks on disk that the node has not judged, of at most 4 MB each. Further ones are offered all the same, and
+/// lost if the pool dies meanwhile.
+pub const BLOCKS_KEPT_MAX: usize = BLOCKS_QUEUED_MAX;
+
+/// Notes about found blocks that may wait for the disk: of each block that it was found, and that it is settled. What
+/// does not fit is not written down, and logged.
+pub const BLOCK_NOTES_QUEUED_MAX: usize = 2 * BLOCKS_QUEUED_MAX;
 
 const _: () = {
     assert!(

@@ -12,6 +12,7 @@ use serde_json::json;
 use support::miner::Miner;
 use support::node::{self, Node};
 use support::{World, metric, nobody, until, within};
+use winze_client::Store;
 use winze_miner::ChannelKind;
 
 /// Shares of either kind of channel become blocks that Bitcoin Core accepts, with a transaction of somebody else in
@@ -126,6 +127,71 @@ async fn a_block_that_is_found_while_the_node_restarts_is_on_its_chain_afterward
     })
     .await;
     pool.running.stop().await;
+}
+
+/// The pool dies while it holds a block for its node. The next one finds it on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_whose_pool_died_before_the_node_came_back_is_on_its_chain_afterwards() {
+    let Some(executable) = node::find() else {
+        println!(
+            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
+        );
+        return;
+    };
+    let mut node = Node::start(&executable).await;
+    let world = World::new();
+    world.seed_keyset().await;
+    let tables = format!(
+        r#"[bitcoind]
+        address = "{}"
+        cookie_file = "{}"
+        poll_ms = 50
+        [coinbase]
+        payout_script = "51""#,
+        node.rpc_addr,
+        node.cookie_file().display()
+    );
+    let pool = world.start_pool(nobody(), "", &tables).await;
+    until("a template", || async {
+        let height = metric(pool.http, "winze_pool_template_height ").await;
+        (height > 1.0).then_some(())
+    })
+    .await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+    let share = alice.find().await;
+    assert!(share.meets_network_target);
+    node.stop().await;
+    assert_eq!(alice.ask(&share).await, Ok(()));
+    within(node.turn_away("submitblock", 2)).await;
+    pool.running.kill().await;
+    until("the store is let go of", || async {
+        let opened = Store::open(&world.at("pool.sqlite"), &[]);
+        opened.ok().map(drop)
+    })
+    .await;
+
+    let pool = world.start_pool(nobody(), "", &tables).await;
+    node.start_again(&executable).await;
+    let found = winze_messages::text::header_hash_to_text(&share.header_hash);
+    until("the block", || async {
+        (node.call("getbestblockhash", json!([])).await == found).then_some(())
+    })
+    .await;
+    let accepted = "winze_pool_blocks_found_total{outcome=\"accepted\"}";
+    until("the count", || async {
+        (metric(pool.http, accepted).await == 1.0).then_some(())
+    })
+    .await;
+    pool.running.stop().await;
+    let store = Store::open(&world.at("pool.sqlite"), &[]).unwrap();
+    let kept = store.read(|connection| {
+        Ok(
+            connection.query_row("SELECT count(*) FROM pool_block", [], |row| {
+                row.get::<_, u64>(0)
+            })?,
+        )
+    });
+    assert_eq!(kept.await.unwrap(), 0);
 }
 
 /// Makes 101 blocks, so that the first of them can be spent, and has the node take a transaction that does, with a

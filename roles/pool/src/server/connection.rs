@@ -233,12 +233,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
                     let write = record(Arc::clone(state), share);
                     self.writes.push_back(Box::pin(write));
                 }
-                Action::Submit(block) => {
-                    if state.blocks.try_send(*block).is_err() {
-                        state.metrics.blocks_dropped.inc();
-                        tracing::error!("a found block was dropped: too many wait for submission");
-                    }
-                }
+                Action::Submit(block) => state.blocks.found(*block),
                 Action::Opened {
                     channel_id,
                     locking_key,

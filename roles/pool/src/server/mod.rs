@@ -3,6 +3,7 @@
 //! One task per miner drives its [`MiningConnection`](crate::mining::MiningConnection). Beside them run the
 //! template feed, the way back for found blocks, the client that talks to the hub and the HTTP port.
 
+mod blocks;
 mod connection;
 mod health;
 mod listen;
@@ -25,8 +26,8 @@ use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::mining::Shared;
 use crate::store::{Ledger, OtherMint};
-use crate::template::block::FoundBlock;
-use crate::template::feed::{self, Work};
+use crate::template::feed::{self, Offered, Work};
+use blocks::{FoundBlocks, Notes};
 use start::Prepared;
 
 /// Why a pool does not start, or stopped by itself.
@@ -95,7 +96,7 @@ struct PoolState {
     metrics: Metrics,
     templates: watch::Receiver<Option<Work>>,
     keyset: watch::Receiver<Option<Vec<u8>>>,
-    blocks: mpsc::Sender<FoundBlock>,
+    blocks: FoundBlocks,
 }
 
 /// Binds a pool and runs it until `shutdown` resolves.
@@ -145,9 +146,17 @@ impl BoundPool {
             let requests = requester.clone();
             let (stop, stopped) = watch::channel(false);
             let (template_sink, templates) = watch::channel(None);
-            let (blocks, found) = mpsc::channel(crate::limits::BLOCKS_QUEUED_MAX);
+            let (offers, found) = mpsc::channel(crate::limits::BLOCKS_QUEUED_MAX);
+            let (notes, keeper) = Notes::new();
+            let keeping = tokio::spawn(blocks::keep(prepared.blocks, keeper));
+            let notes = prepared.source.outlives_the_pool().then_some(notes);
             let nudge = Arc::new(tokio::sync::Notify::new());
             tracing::info!(source = prepared.source.describe(), "block templates");
+            for kept in &prepared.kept {
+                let (hash, age_s) = (kept.block.hash, kept.age.as_secs());
+                tracing::info!(%hash, age_s, "a block from before the restart is offered again");
+            }
+            let blocks = FoundBlocks::new(offers, notes.clone(), prepared.metrics.clone());
             let state = Arc::new(PoolState {
                 identity: prepared.identity,
                 shared: prepared.shared,
@@ -169,14 +178,27 @@ impl BoundPool {
                 template_sink,
             );
             let metrics = state.metrics.clone();
+            let kept = prepared.kept.into_iter();
+            let kept = kept
+                .map(|kept| Offered::again(kept.block, kept.age))
+                .collect();
             let submission =
-                feed::submit_blocks(prepared.source, found, nudge, move |_, report| {
+                feed::submit_blocks(prepared.source, kept, found, nudge, move |block, report| {
                     metrics.block(report);
+                    if let Some(notes) = &notes {
+                        notes.settled(block.hash);
+                    }
                 });
             let mining = listen::serve(self.listener, state, prepared.connections_max, stopped);
             let result = serve(http, feed, submission, mining, shutdown, stop).await;
-            // The store is closed when this function is left.
+            // The store is closed when this function is left. Whoever makes notes went with `serve`.
             requests.shutdown().await;
+            if tokio::time::timeout(listen::DRAIN_TIMEOUT, keeping)
+                .await
+                .is_err()
+            {
+                tracing::warn!("what became of a found block could not be written down in time");
+            }
             result
         };
         let result = running.await;
@@ -209,10 +231,12 @@ async fn serve(
     // Whoever waits for it is in this function.
     let _ = stop.send(true);
     mining.await;
-    // The last connection is gone. A block that it found is handed over before the pool ends.
+    // The last connection is gone. A block that it found is handed over before the pool ends, if the node is there.
     let submitted = tokio::time::timeout(listen::DRAIN_TIMEOUT, submission).await;
     if submitted.is_err() {
-        tracing::warn!("a found block could not be handed over in time");
+        tracing::warn!(
+            "a found block could not be handed over in time; the next start offers it again"
+        );
     }
     let result = match failed {
         Some(result) => result,

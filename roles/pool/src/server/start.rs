@@ -7,7 +7,7 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 use tokio::sync::watch;
 use winze_client::{HubClientConfig, Identity, OUTBOX_SCHEMA, QuoteRequesterConfig, Store};
-use winze_runtime::clock::{now_unix_s, now_unix_s_u32};
+use winze_runtime::clock::{now_unix_ms, now_unix_s, now_unix_s_u32};
 use winze_runtime::keyfile;
 use winze_runtime::metrics::Registry;
 use winze_transport::ServerIdentity;
@@ -19,7 +19,7 @@ use crate::limits::EXTRANONCE_RUN_BYTES;
 use crate::metrics::Metrics;
 use crate::mining::Shared;
 use crate::mining::extranonce::Extranonces;
-use crate::store::{Answers, Ledger, LedgerSettings, MintId, POOL_SCHEMA};
+use crate::store::{Answers, Blocks, KeptBlock, Ledger, LedgerSettings, MintId, POOL_SCHEMA};
 use crate::template::TemplateSource;
 use crate::template::bitcoind::Bitcoind;
 use crate::template::builtin::{Builtin, BuiltinSettings};
@@ -39,6 +39,9 @@ pub(super) struct Prepared {
     pub(super) registry: Registry,
     pub(super) shared: Shared,
     pub(super) source: Arc<dyn TemplateSource>,
+    pub(super) blocks: Blocks,
+    /// What an earlier life has found for the same source.
+    pub(super) kept: Vec<KeptBlock>,
     pub(super) template_refresh: Duration,
     pub(super) connections_max: usize,
 }
@@ -73,6 +76,12 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
     let ledger = Ledger::new(store.clone(), settings);
     ledger.belong_to_mint().await?.map_err(Box::new)?;
     let (keyset_sink, keyset) = watch::channel(ledger.keyset().await?);
+    let blocks = Blocks::new(store.clone());
+    let kept = if source.outlives_the_pool() {
+        blocks.waiting(now_unix_ms()).await?
+    } else {
+        Vec::new()
+    };
     let directory = Arc::new(Directory::default());
     let (metrics, registry) = Metrics::new();
     let answers = Answers::new(
@@ -99,6 +108,8 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
             extranonces: Extranonces::new(run_id),
         },
         source,
+        blocks,
+        kept,
         template_refresh: Duration::from_millis(config.template_refresh_ms),
         connections_max: config.connections_max,
     })

@@ -1,19 +1,22 @@
-//! What the pool must not lose: shares, quotes and the mint's keyset, beside the client's outbox in one SQLite file.
+//! What the pool must not lose: shares, quotes, found blocks and the mint's keyset, beside the client's outbox in one SQLite file.
 //!
 //! | table | what |
 //! |---|---|
 //! | `pool_share` | every share that was ever accepted, by header hash: none counts twice, not even after a restart |
 //! | `pool_quote` | every quote the mint has issued for one |
 //! | `pool_refusal` | every share whose quote the mint has refused for good |
+//! | `pool_block` | every found block that the node has not judged yet |
 //! | `pool_mint` | the mint that all of this belongs to |
 //! | `pool_keyset` | the active keyset of each unit, as that mint's key has last announced it |
 
 mod answers;
+mod blocks;
 mod ledger;
 mod mint;
 mod quotes;
 
 pub use answers::Answers;
+pub use blocks::{Blocks, KeptBlock};
 pub use ledger::{Ledger, LedgerSettings};
 pub use mint::{MintId, OtherMint};
 pub use quotes::{QuotePage, QuoteRow, RefusalRow, quote_page};
@@ -74,6 +77,15 @@ pub static POOL_SCHEMA: Schema = Schema {
             only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
             peer TEXT NOT NULL,
             key BLOB NOT NULL
+        ) STRICT;
+    ",
+        "
+        CREATE TABLE pool_block (
+            id INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL UNIQUE,
+            height INTEGER NOT NULL,
+            bytes BLOB NOT NULL,
+            found_unix_ms INTEGER NOT NULL
         ) STRICT;
     ",
     ],

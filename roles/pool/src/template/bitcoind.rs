@@ -35,6 +35,10 @@ impl TemplateSource for Bitcoind {
         format!("bitcoin node {}", self.rpc.address())
     }
 
+    fn outlives_the_pool(&self) -> bool {
+        true
+    }
+
     async fn template(&self) -> Result<Template, TemplateError> {
         let answer: BlockTemplate = self
             .rpc

@@ -82,6 +82,10 @@ impl TemplateSource for Builtin {
         "built in: a chain of the pool's own, no bitcoin node is configured".to_owned()
     }
 
+    fn outlives_the_pool(&self) -> bool {
+        false
+    }
+
     async fn template(&self) -> Result<Template, TemplateError> {
         let tip = *self.tip.borrow();
         let now = u32::try_from((self.settings.clock_unix_s)()).unwrap_or(u32::MAX);

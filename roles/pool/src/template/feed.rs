@@ -60,15 +60,60 @@ pub async fn fetch_templates(
     }
 }
 
-/// Hands found blocks to the source, one at a time, until all senders are gone. `report` hears what became of each.
+/// A found block on its way to the source.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// The block.
+    pub block: Arc<FoundBlock>,
+    since: Instant,
+    /// How old it was then, if it comes from an earlier life of the pool.
+    age_before: Option<Duration>,
+}
+
+impl Offered {
+    /// A block that was found now.
+    pub fn new(block: Arc<FoundBlock>) -> Offered {
+        Offered {
+            block,
+            since: Instant::now(),
+            age_before: None,
+        }
+    }
+
+    /// A block that is `age` old and may have been offered before.
+    pub fn again(block: Arc<FoundBlock>, age: Duration) -> Offered {
+        Offered {
+            age_before: Some(age),
+            ..Offered::new(block)
+        }
+    }
+
+    fn age(&self) -> Duration {
+        let before = self.age_before.unwrap_or_default();
+        before.saturating_add(self.since.elapsed())
+    }
+}
+
+/// Hands found blocks to the source, one at a time: those that are `kept`, then what comes, until all senders are
+/// gone. `report` hears what became of each.
 pub async fn submit_blocks(
     source: Arc<dyn TemplateSource>,
-    mut blocks: mpsc::Receiver<FoundBlock>,
+    kept: Vec<Offered>,
+    mut found: mpsc::Receiver<Offered>,
     nudge: Arc<Notify>,
     report: impl Fn(&FoundBlock, &SubmitReport),
 ) {
-    while let Some(block) = blocks.recv().await {
-        let outcome = hand_over(source.as_ref(), &block).await;
+    let mut kept = kept.into_iter();
+    loop {
+        let offered = match kept.next() {
+            Some(offered) => offered,
+            None => match found.recv().await {
+                Some(offered) => offered,
+                None => return,
+            },
+        };
+        let block = &offered.block;
+        let outcome = hand_over(source.as_ref(), &offered).await;
         match &outcome {
             SubmitReport::Answered(Submitted::Accepted) => {
                 tracing::info!(hash = %block.hash, height = block.height, "block found and accepted");
@@ -84,31 +129,33 @@ pub async fn submit_blocks(
                 tracing::error!(hash = %block.hash, height = block.height, reason, "block lost");
             }
         }
-        report(&block, &outcome);
+        report(block, &outcome);
     }
 }
 
 /// Offers a block until [`Offer`] is done with it.
-async fn hand_over(source: &dyn TemplateSource, block: &FoundBlock) -> SubmitReport {
-    let started = Instant::now();
-    let mut offer = Offer::new();
+async fn hand_over(source: &dyn TemplateSource, offered: &Offered) -> SubmitReport {
+    let block = offered.block.as_ref();
+    let mut offer = Offer::new(offered.age_before.is_some());
     loop {
         let said = source.submit(block).await;
         if let Err(error) = &said {
             tracing::warn!(hash = %block.hash, %error, "block not handed over");
         }
-        match offer.heard(said, started.elapsed()) {
+        match offer.heard(said, offered.age()) {
             Next::Done(report) => return report,
             Next::AgainIn(wait) => tokio::time::sleep(wait).await,
         }
     }
 }
 
-/// How long a block is offered, and what its answers mean. While the source is away it is asked again, for
-/// [`BLOCK_SUBMIT_MAX`]; an error that is about the call itself is believed the second time, so that it holds up no
+/// How long a block is offered, and what its answers mean. While the source is away it is asked again, until the block
+/// is [`BLOCK_SUBMIT_MAX`] old; an error that is about the call itself is believed the second time, so that it holds up no
 /// other block.
 struct Offer {
     wait: Duration,
+    /// In an earlier life of the pool; nobody knows what was said.
+    before: bool,
     last: Option<TemplateError>,
 }
 
@@ -120,25 +167,28 @@ enum Next {
 }
 
 impl Offer {
-    fn new() -> Offer {
+    fn new(before: bool) -> Offer {
         Offer {
             wait: NODE_BACKOFF.0,
+            before,
             last: None,
         }
     }
 
-    /// `elapsed` is since the first attempt began.
-    fn heard(&mut self, said: Result<Submitted, TemplateError>, elapsed: Duration) -> Next {
+    /// `age` is since the block was found.
+    fn heard(&mut self, said: Result<Submitted, TemplateError>, age: Duration) -> Next {
         let error = match said {
             // An earlier attempt came through; its answer did not.
-            Ok(Submitted::NotBest(reason)) if self.last.is_some() && reason == DUPLICATE => {
+            Ok(Submitted::NotBest(reason))
+                if (self.before || self.last.is_some()) && reason == DUPLICATE =>
+            {
                 return Next::Done(SubmitReport::Answered(Submitted::Accepted));
             }
             Ok(outcome) => return Next::Done(SubmitReport::Answered(outcome)),
             Err(error) => error,
         };
         let final_before = self.last.as_ref().is_some_and(|last| !last.may_pass());
-        if (final_before && !error.may_pass()) || elapsed >= BLOCK_SUBMIT_MAX {
+        if (final_before && !error.may_pass()) || age >= BLOCK_SUBMIT_MAX {
             return Next::Done(SubmitReport::Failed(error.to_string()));
         }
         self.last = Some(error);
@@ -153,13 +203,15 @@ impl Offer {
 pub enum SubmitReport {
     /// The source's word.
     Answered(Submitted),
-    /// The source could not be reached for [`BLOCK_SUBMIT_MAX`], or cannot do what was asked; the reason.
+    /// The source could not be reached before the block was [`BLOCK_SUBMIT_MAX`] old, or cannot do what was asked; the reason.
     Failed(String),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bitcoin::BlockHash;
+    use bitcoin::hashes::Hash as _;
 
     type Said = Result<Submitted, TemplateError>;
 
@@ -184,7 +236,7 @@ mod tests {
 
     /// Offers a block to a node that says all this, the last of it for ever; the report, and when it came.
     fn offered(said: Vec<Said>) -> (SubmitReport, Duration) {
-        let mut offer = Offer::new();
+        let mut offer = Offer::new(false);
         let mut elapsed = Duration::ZERO;
         let last = said[said.len() - 1].clone();
         for said in said.into_iter().chain(std::iter::repeat(last)) {
@@ -209,6 +261,65 @@ mod tests {
         let accepted = SubmitReport::Answered(Submitted::Accepted);
         assert_eq!(offered(vec![away(), duplicate()]).0, accepted);
         assert_ne!(offered(vec![duplicate()]).0, accepted);
+    }
+
+    /// A node that has every block but the one of height 9, for which it is away.
+    struct HasAllButNine;
+
+    #[async_trait::async_trait]
+    impl TemplateSource for HasAllButNine {
+        fn describe(&self) -> String {
+            String::new()
+        }
+
+        fn outlives_the_pool(&self) -> bool {
+            true
+        }
+
+        async fn template(&self) -> Result<Template, TemplateError> {
+            Err(TemplateError::Unusable("there is none"))
+        }
+
+        async fn tip_changed(&self, _: BlockHash) {
+            std::future::pending().await
+        }
+
+        async fn submit(&self, block: &FoundBlock) -> Said {
+            if block.height == 9 {
+                return away();
+            }
+            duplicate()
+        }
+    }
+
+    #[tokio::test]
+    async fn kept_blocks_come_first_and_are_no_younger_for_the_restart() {
+        let block = |height| {
+            Arc::new(FoundBlock {
+                hash: BlockHash::from_byte_array([9; 32]),
+                height,
+                bytes: Vec::new(),
+            })
+        };
+        let kept = vec![
+            Offered::again(block(7), Duration::from_secs(3_000)),
+            Offered::again(block(9), BLOCK_SUBMIT_MAX),
+        ];
+        let (sender, found) = mpsc::channel(1);
+        sender.try_send(Offered::new(block(8))).unwrap();
+        drop(sender);
+        let reports = std::sync::Mutex::new(Vec::new());
+        let report = |block: &FoundBlock, report: &SubmitReport| {
+            reports.lock().unwrap().push((block.height, report.clone()));
+        };
+        submit_blocks(Arc::new(HasAllButNine), kept, found, Arc::default(), report).await;
+        let reports = reports.into_inner().unwrap();
+        let heights: Vec<u64> = reports.iter().map(|(height, _)| *height).collect();
+        assert_eq!(heights, [7, 9, 8]);
+        // The node has it from before the restart.
+        assert_eq!(reports[0].1, SubmitReport::Answered(Submitted::Accepted));
+        assert!(matches!(reports[1].1, SubmitReport::Failed(_)));
+        assert_eq!(reports[2].1, SubmitReport::Answered(duplicate().unwrap()));
     }
 
     #[test]

@@ -128,6 +128,9 @@ pub trait TemplateSource: Send + Sync + 'static {
     /// One line for the log and for `/health`.
     fn describe(&self) -> String;
 
+    /// Whether its chain is there when the pool comes back, so that a found block is worth keeping until then.
+    fn outlives_the_pool(&self) -> bool;
+
     /// What there is to mine on now.
     async fn template(&self) -> Result<Template, TemplateError>;
 

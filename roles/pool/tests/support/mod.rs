@@ -70,6 +70,15 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Ends it on the spot, as a crash does.
+    pub async fn kill(self) {
+        self.task.abort();
+        let ended = within(self.task).await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()));
+    }
+}
+
 pub struct RunningPool {
     pub mining: SocketAddr,
     pub http: SocketAddr,
