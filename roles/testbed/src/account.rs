@@ -1,7 +1,7 @@
 //! What came of a crew's shares: counted by its miners and wallets alone. No process of the deployment is asked for a
 //! sum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub struct Account {
     shares: BTreeMap<[u8; 32], Share>,
     quotes: BTreeMap<String, Quote>,
     refusals: BTreeMap<String, u64>,
+    accepted_again: u64,
     connections: u64,
     held: u64,
 }
@@ -75,6 +76,11 @@ pub enum Problem {
         /// The quote.
         quote_id: String,
     },
+    /// The pool accepted shares that it had accepted before.
+    AcceptedAgain {
+        /// How many.
+        count: u64,
+    },
     /// The mint finally refused a quote for an accepted share.
     Refused {
         /// The share.
@@ -116,6 +122,9 @@ impl fmt::Display for Problem {
                 "quote {quote_id} is over {amount}, its share is worth {worth}"
             ),
             Problem::NotRedeemed { quote_id } => write!(f, "quote {quote_id} was not redeemed"),
+            Problem::AcceptedAgain { count } => {
+                write!(f, "{count} shares were accepted once more")
+            }
             Problem::Refused { header_hash } => write!(
                 f,
                 "the mint refused a quote for the accepted share {}",
@@ -139,6 +148,7 @@ impl Account {
             shares: BTreeMap::new(),
             quotes: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            accepted_again: 0,
             connections: 0,
             held: 0,
         }
@@ -199,6 +209,24 @@ impl Account {
             .iter()
             .filter(|(hash, share)| share.accepted_at.is_none() && quoted.contains_key(*hash))
             .count() as u64
+    }
+
+    /// Accepted shares that nobody was paid for: without a quote that was turned into ecash.
+    pub fn lost(&self) -> u64 {
+        let redeemed = self.quotes.values().filter(|it| it.redeemed.is_some());
+        let paid_for: BTreeSet<&[u8; 32]> = redeemed.map(|quote| &quote.header_hash).collect();
+        self.shares
+            .iter()
+            .filter(|(hash, share)| share.accepted_at.is_some() && !paid_for.contains(hash))
+            .count() as u64
+    }
+
+    /// What there is once too often: quotes beyond the first of a share, quotes for shares that nobody here found, and
+    /// shares that were accepted again.
+    pub fn duplicates(&self) -> u64 {
+        let quotes = self.quotes_by_share();
+        let paid_for = quotes.keys().filter(|hash| self.shares.contains_key(*hash));
+        self.quotes_issued() - paid_for.count() as u64 + self.accepted_again
     }
 
     /// What the wallets held when they were last asked.
@@ -278,6 +306,11 @@ impl Account {
             if quote.redeemed.is_none() {
                 problems.push(Problem::NotRedeemed { quote_id });
             }
+        }
+        if self.accepted_again > 0 {
+            problems.push(Problem::AcceptedAgain {
+                count: self.accepted_again,
+            });
         }
         let expected = self.ecash_expected();
         if self.held != expected {
@@ -365,13 +398,17 @@ impl Account {
 
     fn share(&mut self, member: usize, share: &winze_miner::Share, accepted_at: Option<Instant>) {
         let worth = self.worth(share.zero_bits);
-        self.shares.entry(share.header_hash).or_insert(Share {
+        let known = self.shares.entry(share.header_hash).or_insert(Share {
             member,
             worth,
-            accepted_at,
+            accepted_at: None,
             meets_network_target: share.meets_network_target,
             failed: false,
         });
+        if accepted_at.is_some() && known.accepted_at.is_some() {
+            self.accepted_again += 1;
+        }
+        known.accepted_at = known.accepted_at.or(accepted_at);
     }
 
     fn count(&self, which: impl Fn(&Share) -> bool) -> u64 {
@@ -424,6 +461,7 @@ mod tests {
     fn a_share_in_doubt_may_have_a_quote_or_none() {
         let account = settled();
         assert_eq!(account.problems(), []);
+        assert_eq!((account.lost(), account.duplicates()), (0, 0));
         assert!(account.is_settled());
         assert_eq!(
             (account.shares_accepted(), account.shares_in_doubt()),
@@ -440,6 +478,20 @@ mod tests {
     }
 
     #[test]
+    fn an_accepted_share_is_lost_until_its_quote_is_redeemed_and_not_to_be_accepted_again() {
+        let mut account = settled();
+        account.accepted(0, &share(5, 16));
+        account.quote(0, "d".to_owned(), [5; 32], 1);
+        assert_eq!((account.lost(), account.duplicates()), (1, 0));
+        account.redeemed("d", 1);
+        account.holds(12);
+        assert_eq!((account.lost(), account.problems()), (0, vec![]));
+        account.accepted(0, &share(5, 16));
+        assert_eq!(account.duplicates(), 1);
+        assert_eq!(account.problems(), [Problem::AcceptedAgain { count: 1 }]);
+    }
+
+    #[test]
     fn everything_that_is_lost_doubled_or_changed_is_a_problem() {
         let mut account = settled();
         account.accepted(1, &share(5, 16));
@@ -452,6 +504,11 @@ mod tests {
         wrong.redeemed("f", 1);
 
         assert!(!account.is_settled());
+        assert_eq!(
+            (account.lost(), account.duplicates()),
+            (1, 2),
+            "5 has no quote; d is the second for 2, and e is for nobody's share"
+        );
         assert_eq!(
             account.problems(),
             [

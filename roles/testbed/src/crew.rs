@@ -245,12 +245,21 @@ impl Crew {
             Account::is_settled,
         )
         .await?;
+        self.count_ecash().await?;
+        Ok(self.account())
+    }
+
+    /// Asks the wallets what they hold, for the account.
+    ///
+    /// # Errors
+    /// [`TestbedError::Wallet`].
+    pub async fn count_ecash(&self) -> Result<(), TestbedError> {
         let mut held = 0_u64;
         for wallet in &self.wallets {
             held = held.saturating_add(wallet.balance().await?);
         }
         self.account.send_modify(|account| account.holds(held));
-        Ok(self.account())
+        Ok(())
     }
 
     fn late(&self, what: &str, within: Duration) -> TestbedError {

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod account;
+pub mod chaos;
 pub mod configs;
 pub mod crew;
 pub mod deployment;
@@ -38,6 +39,7 @@ pub mod wait;
 pub mod wallet;
 
 pub use account::{Account, Problem};
+pub use chaos::{ChaosPlan, ChaosReport, Kills};
 pub use crew::{Crew, CrewPlan, Site};
 pub use deployment::{Deployment, DeploymentPlan, Health, Role};
 pub use error::TestbedError;

@@ -48,3 +48,6 @@ pub const AMOUNT_BITS_MAX: u32 = 62;
 
 /// Miners of one crew: each has a wallet, a connection and at least one thread.
 pub const MINERS_MAX: usize = 64;
+
+/// After a run of chaos, each step until every quote is redeemed: a backlog of a minute, on two busy cores.
+pub const CHAOS_SETTLE_WITHIN: Duration = Duration::from_secs(180);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `shares` | shares become ecash |
 //! | `killed` | the same while hub, pool or mint is killed |
+//! | `chaos` | the same at moments that a seed chose |
 //! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
 //! | `hostile_hub` | a hub that alters, invents and repeats messages |
 //! | `operator` | health, metrics, and what is in no log |
@@ -13,6 +14,7 @@
 
 mod bad_quotes;
 mod by_hand;
+mod chaos;
 mod evil;
 mod hostile_hub;
 mod killed;
