@@ -51,9 +51,15 @@ pub struct PoolConfig {
     /// 2^40. Default 1000000, about 450 MB on disk.
     #[serde(default = "default_quotes_waiting_max")]
     pub quotes_waiting_max: u64,
-    /// Miners' connections at a time, 1 to 65536. One more is closed unheard. Default 1024.
+    /// Miners' connections at a time, 1 to 65536, handshakes under way included. One more is closed unheard. Default
+    /// 4096.
     #[serde(default = "default_connections_max")]
     pub connections_max: usize,
+    /// Of these, from one address, 1 to 65536; of IPv6 from one network of 64 bits. One more is closed unheard. A
+    /// connection that ends without ever having had a channel counts for a second, so this is also how many handshakes
+    /// a stranger gets in a second. Default 1024: all machines behind one NAT have one address.
+    #[serde(default = "default_connections_per_address_max")]
+    pub connections_per_address_max: usize,
     /// Channels on one connection, 1 to 1024. In the whole pool there are 65536 at most. Default 256.
     #[serde(default = "default_channels_per_connection_max")]
     pub channels_per_connection_max: usize,
@@ -196,6 +202,10 @@ fn default_quotes_waiting_max() -> u64 {
 }
 
 fn default_connections_max() -> usize {
+    4_096
+}
+
+fn default_connections_per_address_max() -> usize {
     1_024
 }
 

@@ -54,6 +54,10 @@ pub const SHARE_ORIGINS_MAX: usize = 65_536;
 /// How long the Noise handshake may take. Two messages and one signature; the rest is distance.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the place of a connection that never had a channel stays taken, from when it was accepted: what bounds the
+/// handshakes that one address gets.
+pub const STRANGER_PLACE: Duration = Duration::from_secs(1);
+
 /// How long after the handshake a miner may take to have a channel open. Sv2 specification 5.3.2:
 /// a connection without channels should be closed.
 pub const CHANNEL_OPEN_TIMEOUT_MS: u64 = 60_000;

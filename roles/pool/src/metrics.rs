@@ -17,7 +17,7 @@ use crate::template::feed::SubmitReport;
 pub struct Metrics {
     /// Miners' connections, handshakes under way included.
     pub connections: Gauge,
-    /// Connections closed unheard because there were too many.
+    /// Connections closed unheard because there were too many, in all or from their address.
     pub connections_turned_away: Counter,
     /// Handshakes that failed or were not done in time.
     pub handshakes_failed: Counter,
@@ -89,7 +89,7 @@ impl Metrics {
         all.register("connections", "Miners' connections", m.connections.clone());
         all.register(
             "connections_turned_away",
-            "Connections closed unheard because there were too many",
+            "Connections closed unheard because there were too many, in all or from their address",
             m.connections_turned_away.clone(),
         );
         all.register(

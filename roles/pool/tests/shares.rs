@@ -3,16 +3,18 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use support::miner::{ALICE, Answer, Miner, connect, open};
 use support::mint::TestMint;
 use support::{World, get, metric, nobody, until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use winze_client::Store;
 use winze_messages::text::header_hash_to_text;
 use winze_miner::{ChannelKind, ClientError};
 
-async fn ready(http: std::net::SocketAddr) {
+async fn ready(http: SocketAddr) {
     until("the pool is ready", || async {
         (get(http, "/health").await.0 == 200).then_some(())
     })
@@ -272,5 +274,43 @@ async fn a_mint_that_is_replaced_while_shares_wait_costs_none_of_them_its_quote(
         matches!(&refused, Err(ClientError::OpenRefused { error_code }) if error_code == "mint-keyset-unknown"),
         "the old mint's keyset is forgotten: {refused:?}"
     );
+    pool.running.stop().await;
+}
+
+/// Whether the pool answers a handshake that starts from this address, on a connection that is then let go of.
+async fn answers_from(pool: SocketAddr, from: [u8; 4]) -> bool {
+    let mut stream = connected_from(pool, from).await;
+    // Any 64 bytes are a first act.
+    let sent = stream.write_all(&[0x5a; 64]).await;
+    sent.is_ok() && within(stream.read_u8()).await.is_ok()
+}
+
+async fn connected_from(pool: SocketAddr, from: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    within(socket.connect(pool)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_from_one_address_keep_nobody_out_at_another() {
+    const GREEDY: [u8; 4] = [127, 0, 0, 1];
+    const MODEST: [u8; 4] = [127, 0, 0, 2];
+    let world = World::new();
+    let more = "connections_per_address_max = 2";
+    let pool = world.start_pool(nobody(), more, "").await;
+    let silent = [
+        connected_from(pool.mining, GREEDY).await,
+        connected_from(pool.mining, GREEDY).await,
+    ];
+    assert!(!answers_from(pool.mining, GREEDY).await);
+    assert!(answers_from(pool.mining, MODEST).await);
+    let turned_away = "winze_pool_connections_turned_away_total";
+    assert_eq!(metric(pool.http, turned_away).await, 1.0);
+
+    drop(silent);
+    until("a place is free again", || async {
+        answers_from(pool.mining, GREEDY).await.then_some(())
+    })
+    .await;
     pool.running.stop().await;
 }

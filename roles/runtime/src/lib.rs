@@ -4,6 +4,7 @@
 //! Nothing here knows a protocol. Start reading at [`config`], then [`keyfile`]; [`ops_http`] is what an operator
 //! sees of a running process.
 
+pub mod admission;
 pub mod clock;
 pub mod config;
 pub mod keyfile;

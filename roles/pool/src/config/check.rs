@@ -94,6 +94,11 @@ impl PoolConfig {
         in_range("shares_per_minute", self.shares_per_minute, 0.1..=6_000.0)?;
         in_range("quotes_waiting_max", self.quotes_waiting_max, 1..=1 << 40)?;
         in_range("connections_max", self.connections_max, 1..=65_536)?;
+        in_range(
+            "connections_per_address_max",
+            self.connections_per_address_max,
+            1..=65_536,
+        )?;
         let channels = 1..=CHANNELS_PER_CONNECTION_MAX;
         in_range(
             "channels_per_connection_max",

@@ -35,9 +35,22 @@ pub(super) struct Miner {
     pub(super) state: Arc<PoolState>,
 }
 
+/// Whom a connection has served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// Somebody who never had a channel open.
+    Stranger,
+    /// A miner.
+    Miner,
+}
+
 impl Miner {
     /// Serves the miner until its connection ends, or until `stopped`.
-    pub(super) async fn serve(self, mut stream: TcpStream, stopped: watch::Receiver<bool>) {
+    pub(super) async fn serve(
+        self,
+        mut stream: TcpStream,
+        stopped: watch::Receiver<bool>,
+    ) -> Served {
         let metrics = &self.state.metrics;
         metrics.connections.inc();
         // Batches are made here; the kernel must not wait for more. Without it only latency suffers.
@@ -48,24 +61,32 @@ impl Miner {
             shaken = timeout(HANDSHAKE_TIMEOUT, handshake) => shaken,
             () = until(stopped.clone()) => {
                 metrics.connections.dec();
-                return;
+                return Served::Stranger;
             }
         };
-        match shaken {
+        let served = match shaken {
             Ok(Ok(session)) => self.exchange(stream, session, stopped).await,
             Ok(Err(error)) => {
                 metrics.handshakes_failed.inc();
                 tracing::debug!(address = %self.address, %error, "handshake failed");
+                Served::Stranger
             }
             Err(_) => {
                 metrics.handshakes_failed.inc();
                 tracing::debug!(address = %self.address, "handshake was not done in time");
+                Served::Stranger
             }
-        }
+        };
         metrics.connections.dec();
+        served
     }
 
-    async fn exchange(&self, stream: TcpStream, session: Session, stopped: watch::Receiver<bool>) {
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        session: Session,
+        stopped: watch::Receiver<bool>,
+    ) -> Served {
         let (read_half, write_half) = stream.into_split();
         let intake = Limits {
             payload_bytes_max: MINER_PAYLOAD_BYTES_MAX,
@@ -116,9 +137,11 @@ impl Miner {
             }
         };
         self.state.directory.disconnected(self.connection);
+        let served = exchange.served;
         exchange.finish().await;
         // Not higher: strangers can come and go as fast as they like, and a log fills a disk.
         tracing::debug!(connection = self.connection, address = %self.address, reason = ended, "miner gone");
+        served
     }
 }
 
@@ -136,6 +159,7 @@ struct Exchange<'a, W> {
     started: Instant,
     /// When the miner last took bytes that waited for it.
     progress: Instant,
+    served: Served,
     /// Set when the connection is to be ended, with the reason.
     over: Option<String>,
 }
@@ -151,6 +175,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
             channels: HashSet::new(),
             started: Instant::now(),
             progress: Instant::now(),
+            served: Served::Stranger,
             over: None,
         }
     }
@@ -239,6 +264,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
                     locking_key,
                     wants_quotes,
                 } => {
+                    self.served = Served::Miner;
                     if self.channels.insert(channel_id) {
                         state.metrics.channels.inc();
                     }

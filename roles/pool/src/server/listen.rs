@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use winze_runtime::admission::{Admission, AdmissionLimits};
 
+use super::connection::Served;
 use super::{PoolError, PoolState, connection, until};
 
 /// How long connections have to get rid of what is due when the pool stops.
@@ -40,13 +42,14 @@ pub(super) fn address(
 
 /// Accepts connections until told to stop, then waits for the open ones, for at most [`DRAIN_TIMEOUT`].
 ///
-/// With `connections_max` open, a further one is closed at once and counted.
+/// A connection for which [`Admission`] has no place is closed at once and counted.
 pub(super) async fn serve(
     listener: TcpListener,
     state: Arc<PoolState>,
-    connections_max: usize,
+    limits: AdmissionLimits,
     stopped: watch::Receiver<bool>,
 ) {
+    let admission = Arc::new(Admission::new(limits));
     let mut connections = JoinSet::new();
     let mut last_connection = 0;
     {
@@ -60,18 +63,25 @@ pub(super) async fn serve(
                     }
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok((_, address)) if connections.len() >= connections_max => {
-                        state.metrics.connections_turned_away.inc();
-                        tracing::debug!(%address, "connection closed unheard: there are too many");
-                    }
                     Ok((stream, address)) => {
+                        let Some(mut place) = admission.admit(address.ip(), Instant::now()) else {
+                            state.metrics.connections_turned_away.inc();
+                            tracing::debug!(%address, "connection closed unheard: there are too many");
+                            continue;
+                        };
                         last_connection += 1;
                         let miner = connection::Miner {
                             connection: last_connection,
                             address,
                             state: Arc::clone(&state),
                         };
-                        connections.spawn(miner.serve(stream, stopped.clone()));
+                        let served = miner.serve(stream, stopped.clone());
+                        connections.spawn(async move {
+                            if served.await == Served::Stranger {
+                                place.keep_a_while();
+                            }
+                            drop(place);
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");

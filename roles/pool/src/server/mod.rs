@@ -189,7 +189,7 @@ impl BoundPool {
                         notes.settled(block.hash);
                     }
                 });
-            let mining = listen::serve(self.listener, state, prepared.connections_max, stopped);
+            let mining = listen::serve(self.listener, state, prepared.admission, stopped);
             let result = serve(http, feed, submission, mining, shutdown, stop).await;
             // The store is closed when this function is left. Whoever makes notes went with `serve`.
             requests.shutdown().await;

@@ -7,6 +7,7 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 use tokio::sync::watch;
 use winze_client::{HubClientConfig, Identity, OUTBOX_SCHEMA, QuoteRequesterConfig, Store};
+use winze_runtime::admission::AdmissionLimits;
 use winze_runtime::clock::{now_unix_ms, now_unix_s, now_unix_s_u32};
 use winze_runtime::keyfile;
 use winze_runtime::metrics::Registry;
@@ -15,7 +16,7 @@ use winze_transport::ServerIdentity;
 use super::PoolError;
 use crate::config::{Login, PoolConfig, Source};
 use crate::directory::Directory;
-use crate::limits::EXTRANONCE_RUN_BYTES;
+use crate::limits::{EXTRANONCE_RUN_BYTES, STRANGER_PLACE};
 use crate::metrics::Metrics;
 use crate::mining::Shared;
 use crate::mining::extranonce::Extranonces;
@@ -43,7 +44,7 @@ pub(super) struct Prepared {
     /// What an earlier life has found for the same source.
     pub(super) kept: Vec<KeptBlock>,
     pub(super) template_refresh: Duration,
-    pub(super) connections_max: usize,
+    pub(super) admission: AdmissionLimits,
 }
 
 pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> {
@@ -111,7 +112,11 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
         blocks,
         kept,
         template_refresh: Duration::from_millis(config.template_refresh_ms),
-        connections_max: config.connections_max,
+        admission: AdmissionLimits {
+            connections_max: config.connections_max,
+            per_address_max: config.connections_per_address_max,
+            stranger_place: STRANGER_PLACE,
+        },
     })
 }
 
