@@ -6,7 +6,7 @@ use serde::Deserialize;
 use winze_messages::names::PeerName;
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
-use crate::core::{HubCore, ListedPeer};
+use crate::core::{HubCore, ListedPeer, RegistryError};
 use crate::limits::HubLimits;
 
 /// A hub's configuration file. Unknown keys are refused; relative paths start at the file's folder.
@@ -88,6 +88,11 @@ impl HubConfig {
 
     /// The state machine for this configuration.
     pub(crate) fn core(&self) -> Result<HubCore, InvalidValue> {
+        HubCore::new(&self.listed()?, self.limits.clone()).map_err(InvalidValue::from)
+    }
+
+    /// The list of peers, with the keys that their files hold, once the limits are found to be usable.
+    pub(crate) fn listed(&self) -> Result<Vec<ListedPeer>, InvalidValue> {
         if let Some((key, message)) = self.limits.problem() {
             return Err(InvalidValue {
                 key: format!("limits.{key}"),
@@ -95,12 +100,16 @@ impl HubConfig {
             });
         }
         let entries = self.peers.iter().enumerate();
-        let listed = entries.map(|(index, peer)| peer.listed(index));
-        let listed = listed.collect::<Result<Vec<_>, _>>()?;
-        HubCore::new(&listed, self.limits.clone()).map_err(|contradiction| InvalidValue {
+        entries.map(|(index, peer)| peer.listed(index)).collect()
+    }
+}
+
+impl From<RegistryError> for InvalidValue {
+    fn from(contradiction: RegistryError) -> InvalidValue {
+        InvalidValue {
             key: "peers".to_owned(),
             message: contradiction.to_string(),
-        })
+        }
     }
 }
 
@@ -123,12 +132,12 @@ impl PeerConfig {
                     format!("{:?}: {error}", leave.peer),
                 )
             })?;
-            Ok((leave.extension, peer))
+            Ok::<_, InvalidValue>((leave.extension, peer))
         });
         Ok(ListedPeer {
             name,
             public_key,
-            may_open: may_open.collect::<Result<_, _>>()?,
+            may_open: may_open.collect::<Result<_, InvalidValue>>()?,
         })
     }
 }

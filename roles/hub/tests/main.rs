@@ -6,3 +6,4 @@ mod common;
 mod identity;
 mod operator;
 mod reference_client;
+mod reload;

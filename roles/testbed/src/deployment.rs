@@ -195,6 +195,17 @@ impl Deployment {
         self.run(role).await
     }
 
+    /// Asks a role to read its configuration file again (SIGHUP). It does so in its own time.
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] for a role that was ended before.
+    pub fn hang_up(&mut self, role: Role) -> Result<(), TestbedError> {
+        match &mut self.slot_mut(role).process {
+            Some(process) => process.hang_up(),
+            None => Err(not_running(role)),
+        }
+    }
+
     /// Ends all roles in good order, those that depend on others first.
     ///
     /// # Errors
@@ -365,9 +376,13 @@ impl Deployment {
 
     fn take(&mut self, role: Role) -> Result<ChildProcess, TestbedError> {
         let process = self.slot_mut(role).process.take();
-        process.ok_or_else(|| TestbedError::NotRunning {
-            name: format!("winze {role}"),
-        })
+        process.ok_or_else(|| not_running(role))
+    }
+}
+
+fn not_running(role: Role) -> TestbedError {
+    TestbedError::NotRunning {
+        name: format!("winze {role}"),
     }
 }
 

@@ -137,13 +137,7 @@ impl ChildProcess {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Ok(status);
         }
-        // Not yet waited for, so the number cannot be another process's.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM).map_err(|error| TestbedError::Machine {
-                what: format!("cannot signal {}", self.launch.name),
-                source: error.into(),
-            })?;
-        }
+        self.signal(Signal::TERM)?;
         let ended = wait::until("end of the process", within, || {
             let ended = self.child.try_wait();
             async move {
@@ -169,9 +163,31 @@ impl ChildProcess {
         }
     }
 
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// [`TestbedError::Machine`] where it cannot be signalled.
+    pub fn hang_up(&mut self) -> Result<(), TestbedError> {
+        match self.is_running() {
+            true => self.signal(Signal::HUP),
+            false => Ok(()),
+        }
+    }
+
     /// The last lines of its log, for an error.
     pub fn log_tail(&self) -> String {
         log_tail(&self.launch.log_file)
+    }
+
+    /// For a child that was not waited for yet, so that the number cannot be another process's.
+    fn signal(&self, signal: Signal) -> Result<(), TestbedError> {
+        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        kill_process(pid, signal).map_err(|error| TestbedError::Machine {
+            what: format!("cannot signal {}", self.launch.name),
+            source: error.into(),
+        })
     }
 
     fn ended(&self, status: ExitStatus) -> TestbedError {

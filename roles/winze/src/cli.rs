@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the hub, which pool, mint and others connect to
     #[cfg(feature = "hub")]
-    #[command(after_help = ROLE_HELP)]
+    #[command(after_help = HUB_HELP)]
     Hub(crate::role::Args),
     /// Run the mining pool: an Sv2 mining server that asks for a mint quote for each share
     #[cfg(feature = "pool")]
@@ -43,10 +43,18 @@ pub(crate) enum Command {
     Config(crate::config::Args),
 }
 
-#[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
+#[cfg(any(feature = "pool", feature = "mint"))]
 const ROLE_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
     ready hub=127.0.0.1:34254 http=127.0.0.1:9254\n\
     SIGTERM or SIGINT ends it in good order (status 0).\n\n\
+    The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
+
+#[cfg(feature = "hub")]
+const HUB_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
+    ready hub=127.0.0.1:34254 http=127.0.0.1:9254\n\
+    SIGTERM or SIGINT ends it in good order (status 0).\n\
+    SIGHUP has it read its configuration again: the list of peers, and the limits that the file says may change. A\n\
+    faulty file changes nothing; the log, /health and /metrics say why.\n\n\
     The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
 
 #[cfg(test)]

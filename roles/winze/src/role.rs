@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::de::DeserializeOwned;
+#[cfg(feature = "hub")]
+use winze_runtime::hangup::Hangups;
 use winze_runtime::{config, logging, ready, shutdown};
 
 /// What is logged when nothing is said.
@@ -63,10 +65,20 @@ fn start(role: Role, args: &Args) -> Result<(), String> {
         match role {
             #[cfg(feature = "hub")]
             Role::Hub => {
+                let mut hangups = Hangups::install().map_err(text)?;
                 let config = load(role, args, |_: &winze_hub::HubConfig| LOG_DEFAULT)?;
                 let hub = winze_hub::Hub::bind(config).await.map_err(text)?;
+                let (mut reloader, file) = (hub.reloader(), args.config.clone());
+                let reloading = tokio::spawn(async move {
+                    while hangups.next().await.is_some() {
+                        // The hub has told its operator how it went.
+                        let _ = reloader.reload(&file).await;
+                    }
+                });
                 announce(&[("hub", hub.hub_addr), ("http", hub.http_addr)]);
-                hub.run(stop).await.map_err(text)
+                let ended = hub.run(stop).await;
+                reloading.abort();
+                ended.map_err(text)
             }
             #[cfg(feature = "pool")]
             Role::Pool => {

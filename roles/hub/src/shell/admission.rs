@@ -10,13 +10,13 @@ use crate::limits::{HubLimits, STRANGER_PLACE_MS, TURNED_AWAY_MAX};
 /// Counts connections, in all and by where they come from.
 #[derive(Debug)]
 pub(super) struct Admission {
-    connections_max: usize,
-    per_address_max: usize,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
+    connections_max: usize,
+    per_address_max: usize,
     /// No entry is 0, so there are never more of them than places.
     by_source: HashMap<IpAddr, usize>,
     /// Places whose connections are gone and that are kept until then. Each still counts above, so these are bounded
@@ -35,11 +35,18 @@ pub(super) struct Place {
 
 impl Admission {
     pub(super) fn new(limits: &HubLimits) -> Admission {
-        Admission {
-            connections_max: limits.connections_max.saturating_add(TURNED_AWAY_MAX),
-            per_address_max: limits.connections_per_address_max,
+        let admission = Admission {
             taken: Mutex::default(),
-        }
+        };
+        admission.set_limits(limits);
+        admission
+    }
+
+    /// How many there may be from now on. Those that have a place keep it.
+    pub(super) fn set_limits(&self, limits: &HubLimits) {
+        let mut taken = self.lock();
+        taken.connections_max = limits.connections_max.saturating_add(TURNED_AWAY_MAX);
+        taken.per_address_max = limits.connections_per_address_max;
     }
 
     /// A place for one connection more, if there is one.
@@ -49,7 +56,7 @@ impl Admission {
         taken.free_kept(now);
         let all: usize = taken.by_source.values().sum();
         let own = taken.by_source.get(&source).copied().unwrap_or(0);
-        if all >= self.connections_max || own >= self.per_address_max {
+        if all >= taken.connections_max || own >= taken.per_address_max {
             return None;
         }
         taken.by_source.insert(source, own + 1);

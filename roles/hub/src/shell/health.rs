@@ -21,6 +21,7 @@ pub(super) fn health(shared: &Shared, certificate: &Certificate) -> Health {
                 Err(error) => error.to_string(),
             },
             "shutting_down": shutting_down,
+            "configuration": shared.configuration.detail(),
             "connections": load.connections_authenticated,
             "channels": load.channels,
             "peers": present,

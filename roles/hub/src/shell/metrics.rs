@@ -51,6 +51,31 @@ pub(super) fn text(shared: &Shared, certificate_not_valid_after_unix_s: u32) -> 
         "Lines that the log had no room for",
         shared.log_lines_suppressed(),
     );
+    let configuration = shared.configuration.last();
+    count(
+        &mut registry,
+        "config_reloads",
+        "Times that the configuration was read again and taken",
+        configuration.reloads,
+    );
+    count(
+        &mut registry,
+        "config_reloads_refused",
+        "Times that the configuration was read again and not taken, because it is faulty",
+        configuration.reloads_refused,
+    );
+    gauge(
+        &mut registry,
+        "config_stale",
+        "1 while the last configuration that was read is faulty, and an older one holds",
+        u64::from(configuration.error.is_some()),
+    );
+    gauge(
+        &mut registry,
+        "config_read_at_seconds",
+        "When the configuration that holds was read, in seconds since 1970",
+        configuration.read_at_unix_s,
+    );
     gauge(
         &mut registry,
         "certificate_not_valid_after_seconds",

@@ -9,6 +9,7 @@ mod health;
 mod linger;
 mod log;
 mod metrics;
+mod reload;
 mod shared;
 
 use std::future::Future;
@@ -31,6 +32,8 @@ use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
 use admission::Admission;
 use connection::Served;
+use reload::FixedKeys;
+pub use reload::{ReloadError, Reloader};
 use shared::Shared;
 
 /// Why a hub does not start, or stopped by itself.
@@ -79,6 +82,8 @@ pub struct BoundHub {
     http: TcpListener,
     identity: Arc<ServerIdentity>,
     shared: Arc<Shared>,
+    admission: Arc<Admission>,
+    fixed: FixedKeys,
 }
 
 /// Binds a hub and runs it until `shutdown` resolves.
@@ -121,12 +126,23 @@ impl Hub {
             listener,
             http,
             identity: Arc::new(identity),
+            admission: Arc::new(Admission::new(&config.limits)),
+            fixed: FixedKeys::of(&config),
             shared: Arc::new(Shared::new(core, config.limits)),
         })
     }
 }
 
 impl BoundHub {
+    /// What has this hub read its configuration again while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.admission),
+            self.fixed.clone(),
+        )
+    }
+
     /// Serves until `shutdown` resolves, then tells every client and waits for them to take it, for at most
     /// `limits.shutdown_drain_ms`.
     ///
@@ -145,7 +161,13 @@ impl BoundHub {
         };
         let http = ops_http::serve(self.http, ops_http::router(ops), until(stopped.clone()));
         let mut http = std::pin::pin!(http);
-        let serving = serve(self.listener, self.identity, &self.shared, stopped);
+        let serving = serve(
+            self.listener,
+            self.identity,
+            &self.shared,
+            &self.admission,
+            stopped,
+        );
         let mut serving = std::pin::pin!(serving);
         tracing::info!(hub = %self.hub_addr, http = %self.http_addr, "hub is ready");
 
@@ -198,9 +220,9 @@ async fn serve(
     listener: TcpListener,
     identity: Arc<ServerIdentity>,
     shared: &Arc<Shared>,
+    admission: &Arc<Admission>,
     stopped: watch::Receiver<bool>,
 ) {
-    let admission = Arc::new(Admission::new(shared.limits()));
     let mut connections = JoinSet::new();
     let mut last_conn = 0;
     let mut ticker = tokio::time::interval(Duration::from_millis(TICK_MS));

@@ -3,26 +3,28 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 use winze_transport::{Frame, Transcript};
 
 use super::log::{Log, Source};
+use super::reload::ConfigurationStatus;
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Counters, HubCore, Load, Transmit};
+use crate::core::{ConnId, Counters, HubCore, ListedPeer, Load, RegistryError, Reloaded, Transmit};
 use crate::limits::{HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
 #[derive(Debug)]
 pub(super) struct Shared {
-    limits: HubLimits,
+    limits: RwLock<Arc<HubLimits>>,
     started: Instant,
     inner: Mutex<Inner>,
     handshakes_failed: AtomicU64,
     turned_away: AtomicU64,
     log: Log,
+    pub(super) configuration: ConfigurationStatus,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(super) struct Intake {
 impl Shared {
     pub(super) fn new(core: HubCore, limits: HubLimits) -> Shared {
         Shared {
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 core,
@@ -57,20 +59,37 @@ impl Shared {
             handshakes_failed: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             log: Log::default(),
+            configuration: ConfigurationStatus::read_now(),
         }
     }
 
-    pub(super) fn limits(&self) -> &HubLimits {
-        &self.limits
+    /// The limits of this moment.
+    pub(super) fn limits(&self) -> Arc<HubLimits> {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&limits)
+    }
+
+    /// Takes another list of peers and other limits.
+    pub(super) fn reload(
+        &self,
+        peers: &[ListedPeer],
+        limits: HubLimits,
+    ) -> Result<Reloaded, RegistryError> {
+        let taken = limits.clone();
+        let reloaded = self.with_core(|inner, _| inner.core.reload(peers, taken))?;
+        let mut current = self.limits.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(limits);
+        Ok(reloaded)
     }
 
     pub(super) fn connected(&self, conn: ConnId, transcript: Transcript) -> Arc<Notify> {
         let wake = Arc::new(Notify::new());
+        let retry_after_ms = self.limits().shutdown_retry_after_ms;
         self.with_core(|inner, now_ms| {
             inner.wakers.insert(conn, Arc::clone(&wake));
             inner.core.connected(conn, transcript, now_ms);
             if inner.shutting_down {
-                inner.core.shut_down(self.limits.shutdown_retry_after_ms);
+                inner.core.shut_down(retry_after_ms);
             }
         });
         wake
@@ -114,9 +133,10 @@ impl Shared {
 
     /// Ends every connection, and each one whose handshake is still under way once it is done.
     pub(super) fn shut_down(&self) {
+        let retry_after_ms = self.limits().shutdown_retry_after_ms;
         self.with_core(|inner, _| {
             inner.shutting_down = true;
-            inner.core.shut_down(self.limits.shutdown_retry_after_ms);
+            inner.core.shut_down(retry_after_ms);
         });
     }
 

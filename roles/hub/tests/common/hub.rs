@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use winze_hub::{Hub, HubConfig, HubError, HubLimits, MayOpen, PeerConfig};
+use winze_hub::{Hub, HubConfig, HubError, HubLimits, MayOpen, PeerConfig, Reloader};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::config::{ConfigPath, PublicKeySource};
@@ -22,7 +22,8 @@ pub struct TestHub {
     pub authority: PublicKey,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), HubError>>,
-    _folder: TempDir,
+    pub reloader: Reloader,
+    pub folder: TempDir,
 }
 
 /// The hub's secret: no log may show it.
@@ -101,10 +102,11 @@ impl TestHub {
             http_addr: bound.http_addr,
             authority: authority().public_key(),
             stop: Some(stop),
+            reloader: bound.reloader(),
             running: tokio::spawn(bound.run(async {
                 let _ = stopped.await;
             })),
-            _folder: folder,
+            folder,
         }
     }
 

@@ -75,7 +75,8 @@ fn op(bytes: &[u8; 4]) -> Op {
             messages: low % 20,
         },
         14 => Op::Close { who, channel },
-        _ => Op::Pass { ms: low % 100 },
+        _ if low < 200 => Op::Pass { ms: low % 100 },
+        _ => Op::Relist { list: low % 6 },
     }
 }
 

@@ -69,7 +69,21 @@ pub(super) enum Op {
     Pass {
         ms: u8,
     },
+    /// The hub reads its list again: one of [`LISTS`].
+    Relist {
+        list: u8,
+    },
 }
+
+/// Who is on a list under its own key and, of the pools, who may open channels. The first comes twice, being the most lively.
+const LISTS: [([bool; 3], [bool; 2]); 6] = [
+    ([true; 3], [true; 2]),
+    ([true, false, true], [true, false]),
+    ([true; 3], [false, true]),
+    ([true, true, false], [true; 2]),
+    ([false, false, true], [false; 2]),
+    ([true; 3], [true; 2]),
+];
 
 #[cfg(test)]
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -88,6 +102,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(who, channel, messages)| Op::Raise { who, channel, messages }),
         1 => (who, channel).prop_map(|(who, channel)| Op::Close { who, channel }),
         2 => (0..100u8).prop_map(|ms| Op::Pass { ms }),
+        1 => (0..LISTS.len() as u8).prop_map(|list| Op::Relist { list }),
     ];
     prop::collection::vec(op, 1..250)
 }
@@ -115,6 +130,8 @@ struct Channel {
 struct Client {
     conn: ConnId,
     instance: u64,
+    /// Whether anybody could open channels when it came, so that it could ask for them.
+    negotiated: bool,
     channels: BTreeMap<u32, Channel>,
     unanswered: Vec<u32>,
     requests: BTreeMap<u32, u8>,
@@ -124,6 +141,8 @@ struct World {
     net: Net,
     clients: [Option<Client>; 3],
     last_request: u32,
+    /// The place of the present list in [`LISTS`].
+    list: usize,
     /// Everything that was ever polled.
     polled: Vec<Frame>,
 }
@@ -156,6 +175,7 @@ impl World {
             net: Net::with(limits()),
             clients: [None, None, None],
             last_request: 0,
+            list: 0,
             polled: Vec::new(),
         }
     }
@@ -186,6 +206,7 @@ impl World {
             } => self.raise(who, channel, u64::from(messages)),
             Op::Close { who, channel } => self.close(who, channel),
             Op::Pass { ms } => self.net.pass(u64::from(ms)),
+            Op::Relist { list } => self.relist(usize::from(list) % LISTS.len()),
         }
         self.check_memory();
         self.check_ends();
@@ -210,6 +231,7 @@ impl World {
             self.net.core.closed(conn);
             return;
         };
+        assert!(LISTS[self.list].0[who], "{} is not listed", WHO[who]);
         if let Some(older) = self.clients[who].take() {
             assert!(!self.net.core.is_open(older.conn));
             self.net.core.closed(older.conn);
@@ -217,10 +239,47 @@ impl World {
         self.clients[who] = Some(Client {
             conn,
             instance,
+            negotiated: LISTS[self.list].1 != [false; 2],
             channels: BTreeMap::new(),
             unanswered: Vec::new(),
             requests: BTreeMap::new(),
         });
+    }
+
+    /// Who is not on the new list is told so and cut off; the others go on.
+    fn relist(&mut self, list: usize) {
+        self.list = list;
+        let (listed_as_before, may_open) = LISTS[list];
+        let mut peers = Vec::new();
+        for (who, name) in WHO.into_iter().enumerate() {
+            let leave: &[u16] = match may_open.get(who) {
+                Some(true) => &[VENDOR],
+                _ => &[],
+            };
+            let mut peer = listed(name, leave);
+            if !listed_as_before[who] {
+                // The mint has to be there under some key: the pools' entries name it.
+                peer.public_key = SecretKey::from_bytes(&[50 + who as u8; 32])
+                    .unwrap()
+                    .public_key();
+            }
+            if listed_as_before[who] || who == 2 {
+                peers.push(peer);
+            }
+        }
+        self.net.relist(&peers);
+        for event in self.net.core.take_events() {
+            if let Event::Ended { cause, .. } = event {
+                assert_eq!(cause, EndCause::Closed(reasons::CloseReason::StruckOff));
+            }
+        }
+        for (who, stays) in listed_as_before.into_iter().enumerate() {
+            if let Some(struck) = self.clients[who].take_if(|_| !stays) {
+                let last_words = self.net.receive(struck.conn);
+                assert_eq!(close_of(&last_words).0, "struck-off");
+                self.net.core.closed(struck.conn);
+            }
+        }
     }
 
     fn open(&mut self, pool: usize, label: u8) {
@@ -429,7 +488,8 @@ impl World {
 
     /// A pool's channel without a far end: the mint is away, or has no place, not even one that its opener has left.
     fn check_waits_for_a_reason(&self, who: usize) {
-        let Some(mint) = self.clients[2].as_ref().filter(|_| who != 2) else {
+        let mint = self.clients[2].as_ref();
+        let Some(mint) = mint.filter(|mint| who != 2 && mint.negotiated) else {
             return;
         };
         let in_use = mint.channels.values();
@@ -441,6 +501,8 @@ impl World {
         for (who, client) in self.clients.iter().enumerate() {
             let Some(client) = client else { continue };
             for (channel_id, channel) in &client.channels {
+                let may_open = LISTS[self.list].1[channel.name.0];
+                assert!(may_open, "{} keeps a channel that is not allowed", WHO[who]);
                 let far = self.far_of(who, channel.name);
                 let instance = far.map_or(0, |(instance, _)| instance);
                 assert_eq!(
@@ -534,8 +596,10 @@ impl Client {
             }
             HubMessage::OpenChannelError(message) => {
                 self.requests.remove(&message.request_id).unwrap();
-                let codes = ["already-open", "too-many-channels"];
-                assert!(codes.contains(&message.error_code.as_str()), "{message:?}");
+                let codes = ["already-open", "too-many-channels", "not-allowed"];
+                let code = message.error_code.as_str();
+                let not_asked_for = code == "extension-not-negotiated" && !self.negotiated;
+                assert!(codes.contains(&code) || not_asked_for, "{message:?}");
             }
             HubMessage::AuthenticateSuccess(_) | HubMessage::Ping(_) => {}
             other => panic!("{other:?}"),
