@@ -14,5 +14,4 @@ pub mod logging;
 pub mod metrics;
 pub mod ops_http;
 pub mod ready;
-pub mod repeats;
 pub mod shutdown;
