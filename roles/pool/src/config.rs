@@ -69,6 +69,10 @@ pub struct PoolConfig {
     /// How often jobs are made anew on the same block, in milliseconds: 100 to 600000. Default 30000.
     #[serde(default = "default_template_refresh_ms")]
     pub template_refresh_ms: u64,
+    /// How long the bitcoin node may be away before shares are refused with `block-template-outdated`, in seconds: 1
+    /// to 86400. The rest of the world may have found a block by then. Default 120.
+    #[serde(default = "default_template_stale_after_s")]
+    pub template_stale_after_s: u64,
     /// Where blocks pay, and their tag.
     #[serde(default)]
     pub coinbase: CoinbaseConfig,
@@ -219,6 +223,10 @@ fn default_idle_timeout_s() -> u64 {
 
 fn default_template_refresh_ms() -> u64 {
     30_000
+}
+
+fn default_template_stale_after_s() -> u64 {
+    120
 }
 
 fn default_poll_ms() -> u64 {

@@ -148,9 +148,12 @@ pub const BLOCK_SUBMIT_MAX: Duration = Duration::from_secs(3_600);
 /// against the rest of the world.
 pub const BLOCK_RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Age of the newest template, in seconds, beyond which `/health` says not ready: the longest refresh interval that
-/// the configuration allows is 600 s, so a source that answers is never as far behind.
-pub const TEMPLATE_AGE_READY_S: u64 = 700;
+/// Age of the newest template, in refresh intervals, beyond which `/health` says not ready: a source that answers is at
+/// most one behind, and one that is slow for once not three.
+pub const TEMPLATE_REFRESHES_READY: u32 = 3;
+
+/// Least such age: where templates are refreshed several times in a second, a busy machine is no fault of the source.
+pub const TEMPLATE_AGE_READY_LEAST: Duration = Duration::from_secs(10);
 
 /// Found blocks that may wait for their submission. More at a time means a chain without difficulty
 /// (regtest); the rest is dropped and counted, the shares stay.

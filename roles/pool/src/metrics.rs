@@ -26,6 +26,7 @@ pub struct Metrics {
     /// Shares on disk.
     pub shares_accepted: Counter,
     shares_refused: Family<ReasonLabel, Counter>,
+    channels_refused: Family<ReasonLabel, Counter>,
     /// From a share's arrival to its commit, in seconds.
     pub share_commit_seconds: Histogram,
     /// Quotes recorded.
@@ -45,6 +46,8 @@ pub struct Metrics {
     pub quotes_oldest_ms: Gauge<u64, AtomicU64>,
     /// 1 while the hub is connected.
     pub hub_connected: Gauge,
+    /// 1 while the bitcoin node, or the chain of the pool's own, gives templates.
+    pub node_connected: Gauge,
     /// 1 while the mint is there.
     pub mint_present: Gauge,
     /// Height of the block that is mined on now.
@@ -71,6 +74,7 @@ impl Metrics {
             channels: Gauge::default(),
             shares_accepted: Counter::default(),
             shares_refused: Family::default(),
+            channels_refused: Family::default(),
             share_commit_seconds: Histogram::new(LATENCY_BUCKETS_S),
             quotes_issued: Counter::default(),
             quotes_refused: Counter::default(),
@@ -81,6 +85,7 @@ impl Metrics {
             quotes_parked: Gauge::default(),
             quotes_oldest_ms: Gauge::default(),
             hub_connected: Gauge::default(),
+            node_connected: Gauge::default(),
             mint_present: Gauge::default(),
             template_height: Gauge::default(),
         };
@@ -107,6 +112,11 @@ impl Metrics {
             "shares_refused",
             "Shares refused, by error code",
             m.shares_refused.clone(),
+        );
+        all.register(
+            "channels_refused",
+            "Channels not opened, by error code",
+            m.channels_refused.clone(),
         );
         all.register(
             "share_commit_seconds",
@@ -151,6 +161,11 @@ impl Metrics {
             m.hub_connected.clone(),
         );
         all.register(
+            "node_connected",
+            "1 while the bitcoin node, or the chain of the pool's own, gives templates",
+            m.node_connected.clone(),
+        );
+        all.register(
             "mint_present",
             "1 while the mint is there",
             m.mint_present.clone(),
@@ -166,6 +181,13 @@ impl Metrics {
     /// Counts a refused share under the code that the miner got.
     pub fn share_refused(&self, reason: &'static str) {
         self.shares_refused
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a channel that was not opened under the code that the miner got.
+    pub fn channel_refused(&self, reason: &'static str) {
+        self.channels_refused
             .get_or_create(&ReasonLabel { reason })
             .inc();
     }

@@ -129,6 +129,75 @@ async fn a_block_that_is_found_while_the_node_restarts_is_on_its_chain_afterward
     pool.running.stop().await;
 }
 
+/// The operator sees at once that the node is gone, and after the time that was configured nobody is paid for a tip that
+/// may be an old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_whose_node_is_gone_says_so_and_pays_for_no_more_shares_until_it_is_back() {
+    let Some(executable) = node::find() else {
+        println!(
+            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
+        );
+        return;
+    };
+    let mut node = Node::start(&executable).await;
+    let world = World::new();
+    world.seed_keyset().await;
+    let tables = format!(
+        r#"[bitcoind]
+        address = "{}"
+        cookie_file = "{}"
+        poll_ms = 50
+        [coinbase]
+        payout_script = "51""#,
+        node.rpc_addr,
+        node.cookie_file().display()
+    );
+    let top = "template_refresh_ms = 600000\ntemplate_stale_after_s = 1\n";
+    let pool = world.start_pool(nobody(), top, &tables).await;
+    let connected = || metric(pool.http, "winze_pool_node_connected ");
+    until("a template", || async {
+        let height = metric(pool.http, "winze_pool_template_height ").await;
+        (height > 1.0 && connected().await == 1.0).then_some(())
+    })
+    .await;
+    let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
+
+    node.stop().await;
+    until("the operator can see it", || async {
+        (connected().await == 0.0).then_some(())
+    })
+    .await;
+    let outdated = Err("block-template-outdated".to_owned());
+    let mut paid = 0;
+    loop {
+        let share = alice.find().await;
+        let answer = alice.ask(&share).await;
+        if answer == outdated {
+            break;
+        }
+        assert_eq!(answer, Ok(()));
+        paid += 1;
+        assert!(paid < 100_000, "shares are paid for ever");
+    }
+
+    node.start_again(&executable).await;
+    until("the node is there again", || async {
+        (connected().await == 1.0).then_some(())
+    })
+    .await;
+    // Shares for the job before the node's new one may still be on their way.
+    let mut tries = 0;
+    loop {
+        let share = alice.find().await;
+        match alice.ask(&share).await {
+            Ok(()) => break,
+            Err(code) => assert!(tries < 100, "{code}"),
+        }
+        tries += 1;
+    }
+    pool.running.stop().await;
+}
+
 /// The pool dies while it holds a block for its node. The next one finds it on disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_pool_died_before_the_node_came_back_is_on_its_chain_afterwards() {

@@ -14,4 +14,5 @@ pub mod logging;
 pub mod metrics;
 pub mod ops_http;
 pub mod ready;
+pub mod repeats;
 pub mod shutdown;

@@ -111,6 +111,11 @@ impl PoolConfig {
             self.template_refresh_ms,
             100..=600_000,
         )?;
+        in_range(
+            "template_stale_after_s",
+            self.template_stale_after_s,
+            1..=86_400,
+        )?;
         Ok(Checked {
             peer,
             mint,

@@ -8,6 +8,11 @@ pub const MINT_KEYSET_UNKNOWN: &str = "mint-keyset-unknown";
 /// `OpenMiningChannel.Error`: there is no block template yet. Try again in a while.
 pub const NO_BLOCK_TEMPLATE: &str = "no-block-template";
 
+/// `OpenMiningChannel.Error` and `SubmitShares.Error`: the pool's bitcoin node has been away for longer than the
+/// operator allows, and the block that is mined on may be an old one. The share earns nothing; a block that it makes is
+/// offered to the node all the same. Try again in a while.
+pub const BLOCK_TEMPLATE_OUTDATED: &str = "block-template-outdated";
+
 /// `SubmitShares.Error`: as many quotes wait for the mint as the operator allows. The share earns nothing and is not
 /// counted; work that is found later may be.
 pub const QUOTE_BACKLOG_FULL: &str = "quote-backlog-full";

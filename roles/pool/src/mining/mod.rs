@@ -19,7 +19,7 @@ mod submit;
 pub mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -47,13 +47,16 @@ pub struct Rules {
     pub idle_timeout_ms: u64,
 }
 
-/// Whether new channels can be paid for.
+/// Whether shares can be paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intake {
     /// It can.
     Open,
     /// The mint's keyset was never heard: no channel is opened.
     KeysetUnknown,
+    /// The source of templates has been away for so long that the tip may be an old one: no channel is opened, and no
+    /// share accepted.
+    TemplateOutdated,
 }
 
 /// What a connection wants done, in order.
@@ -81,6 +84,8 @@ pub enum Action {
     },
     /// A share was refused; the code that the miner got. For the metrics.
     Refused(&'static str),
+    /// A channel was not opened; the code that the miner got. For the metrics.
+    ChannelRefused(&'static str),
     /// Send what is due, then close the connection. Nothing follows.
     Hangup(Hangup),
 }

@@ -175,6 +175,9 @@ impl MiningConnection {
         if intake == Intake::KeysetUnknown {
             return Err(codes::MINT_KEYSET_UNKNOWN);
         }
+        if intake == Intake::TemplateOutdated {
+            return Err(codes::BLOCK_TEMPLATE_OUTDATED);
+        }
         let work = self.templates.back().ok_or(codes::NO_BLOCK_TEMPLATE)?;
         Ok((miner, work.clone()))
     }
@@ -215,7 +218,10 @@ impl MiningConnection {
     ) {
         let (channel, jobs) = match opened {
             Ok(opened) => opened,
-            Err(code) => return out.push(refuse(request_id, code)),
+            Err(code) => {
+                out.push(refuse(request_id, code));
+                return out.push(Action::ChannelRefused(code));
+            }
         };
         let channel_id = self.next_channel_id;
         out.push(Action::Send(success(channel_id, &channel)));

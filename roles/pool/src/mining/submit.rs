@@ -16,7 +16,7 @@ use stratum_core::mining_sv2::{
 use super::channel::{MiningChannel, Refusal, ValidShare};
 use super::connection::MiningConnection;
 use super::wire::{self, Malformed};
-use super::{Action, Recorded, codes};
+use super::{Action, Intake, Recorded, codes};
 use crate::identity::MinerIdentity;
 use crate::template::block::{FoundBlock, HeaderChoice};
 
@@ -49,6 +49,7 @@ impl MiningConnection {
     pub(super) fn submit_standard(
         &mut self,
         payload: &mut [u8],
+        intake: Intake,
         out: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let share: SubmitSharesStandard = wire::decode(payload)?;
@@ -59,13 +60,14 @@ impl MiningConnection {
         };
         let (channel_id, sequence_number) = (share.channel_id, share.sequence_number);
         let check = |channel: &mut MiningChannel| channel.submit_standard(share);
-        self.submit(channel_id, sequence_number, choice, check, out);
+        self.submit((channel_id, sequence_number), choice, intake, check, out);
         Ok(())
     }
 
     pub(super) fn submit_extended(
         &mut self,
         payload: &mut [u8],
+        intake: Intake,
         out: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let share: SubmitSharesExtended = wire::decode(payload)?;
@@ -76,16 +78,16 @@ impl MiningConnection {
         };
         let (channel_id, sequence_number) = (share.channel_id, share.sequence_number);
         let check = |channel: &mut MiningChannel| channel.submit_extended(share.into_owned());
-        self.submit(channel_id, sequence_number, choice, check, out);
+        self.submit((channel_id, sequence_number), choice, intake, check, out);
         Ok(())
     }
 
     /// What is the same for both kinds of share: `check` is the channel's word on it.
     fn submit(
         &mut self,
-        channel_id: u32,
-        sequence_number: u32,
+        (channel_id, sequence_number): (u32, u32),
         choice: HeaderChoice,
+        intake: Intake,
         check: impl FnOnce(&mut MiningChannel) -> Result<ValidShare, Refusal>,
         out: &mut Vec<Action>,
     ) {
@@ -107,6 +109,10 @@ impl MiningConnection {
         // A block is worth handing over whatever becomes of the share.
         if let Some((template_id, coinbase)) = &share.block {
             self.found_block(*template_id, coinbase, choice, &share.header_hash, out);
+        }
+        if intake == Intake::TemplateOutdated {
+            let code = codes::BLOCK_TEMPLATE_OUTDATED;
+            return refuse(channel_id, sequence_number, code, out);
         }
         // Only where the network's target is easier than our minimum can a share come here and be worth nothing.
         let Some(amount) = self.shared.rules.minimum.amount(&share.header_hash) else {

@@ -24,7 +24,7 @@ use crate::limits::{
     NOTICES_PER_BATCH, SHARES_IN_FLIGHT_MAX, TICK_INTERVAL, WRITE_PENDING_BYTES_MAX,
     WRITE_PENDING_READ_MAX, WRITE_STALL_TIMEOUT,
 };
-use crate::mining::{AcceptedShare, Action, Intake, MiningConnection, Recorded};
+use crate::mining::{AcceptedShare, Action, MiningConnection, Recorded};
 
 type Write = Pin<Box<dyn Future<Output = (AcceptedShare, Recorded)> + Send>>;
 
@@ -185,10 +185,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
     }
 
     fn frames(&mut self, frames: &mut Vec<winze_transport::Frame>) {
-        let intake = match *self.miner.state.keyset.borrow() {
-            Some(_) => Intake::Open,
-            None => Intake::KeysetUnknown,
-        };
+        let intake = self.miner.state.intake();
         let now_ms = self.now_ms();
         for frame in frames.drain(..) {
             self.core.handle(frame, intake, now_ms, &mut self.actions);
@@ -282,6 +279,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
                     tracing::debug!(connection, channel_id, "channel closed");
                 }
                 Action::Refused(code) => state.metrics.share_refused(code),
+                Action::ChannelRefused(code) => state.metrics.channel_refused(code),
                 Action::Hangup(why) => self.over = Some(format!("{why:?}")),
             }
         }

@@ -8,7 +8,7 @@ use winze_runtime::metrics::{Registry, text};
 use winze_runtime::ops_http::{Health, OpsState};
 
 use super::PoolState;
-use crate::limits::TEMPLATE_AGE_READY_S;
+use crate::mining::Intake;
 
 /// The closures hold no part of the pool alive: its end does not wait for the HTTP port's.
 pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -> OpsState {
@@ -28,7 +28,8 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
 }
 
 /// Ready is: miners can open channels, what they mine on is not outdated, and their quotes travel. A pool that is not
-/// connected to the hub, or whose bitcoin node is away, goes on taking shares; the operator is the one to know.
+/// connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
+/// the one to know.
 fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
     let Some(state) = state.upgrade() else {
         return Health {
@@ -36,24 +37,25 @@ fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
             detail: json!({ "state": "stopping" }),
         };
     };
+    let paying = state.intake() == Intake::Open;
     let keyset = state.keyset.borrow().as_ref().map(hex::encode);
-    let (height, age_s) = match &*state.templates.borrow() {
-        Some(work) => (
-            Some(work.template.height),
-            Some(work.fetched.elapsed().as_secs()),
-        ),
+    let (height, age) = match &*state.templates.borrow() {
+        Some(work) => (Some(work.template.height), Some(work.fetched.elapsed())),
         None => (None, None),
     };
-    let template_fresh = age_s.is_some_and(|age_s| age_s <= TEMPLATE_AGE_READY_S);
+    let template_fresh = age.is_some_and(|age| age <= state.freshness.template_age_max);
+    let away = state.source_away.borrow().clone();
     let requests: RequesterStatus = state.requester.status();
     Health {
-        ready: hub_connected && keyset.is_some() && template_fresh,
+        ready: hub_connected && paying && template_fresh,
         detail: json!({
             "hub_connected": hub_connected,
             "mint_present": requests.peer_present,
             "mint_keyset_id": keyset,
             "template_height": height,
-            "template_age_s": age_s,
+            "template_age_s": age.map(|age| age.as_secs()),
+            "node_connected": age.is_some() && away.is_none(),
+            "node_last_error": away.map(|away| away.error),
             "channels": state.metrics.channels.get(),
             "quotes_waiting": requests.waiting,
             "quotes_parked": requests.parked,
@@ -72,6 +74,8 @@ fn refresh(state: &PoolState, hub_connected: bool) {
         .set(requests.oldest_age_ms.unwrap_or(0));
     metrics.hub_connected.set(i64::from(hub_connected));
     metrics.mint_present.set(i64::from(requests.peer_present));
+    let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();
+    metrics.node_connected.set(i64::from(node_connected));
     metrics.template_height.set(height(state).unwrap_or(0));
 }
 

@@ -7,12 +7,14 @@ mod blocks;
 mod connection;
 mod health;
 mod listen;
+mod presence;
 mod start;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -24,9 +26,9 @@ use winze_transport::{CertificateError, ServerIdentity};
 use crate::config::{InvalidValue, PoolConfig};
 use crate::directory::Directory;
 use crate::metrics::Metrics;
-use crate::mining::Shared;
+use crate::mining::{Intake, Shared};
 use crate::store::{Ledger, OtherMint};
-use crate::template::feed::{self, Offered, Work};
+use crate::template::feed::{self, Away, Offered, Work};
 use blocks::{FoundBlocks, Notes};
 use start::Prepared;
 
@@ -95,8 +97,34 @@ struct PoolState {
     directory: Arc<Directory>,
     metrics: Metrics,
     templates: watch::Receiver<Option<Work>>,
+    source_away: watch::Receiver<Option<Away>>,
+    freshness: Freshness,
     keyset: watch::Receiver<Option<Vec<u8>>>,
     blocks: FoundBlocks,
+}
+
+/// How old what is mined on may get.
+#[derive(Clone, Copy, Debug)]
+struct Freshness {
+    /// A source that is away for longer may have another tip, and no share is paid for.
+    away_max: Duration,
+    /// A template that is older makes the pool not ready.
+    template_age_max: Duration,
+}
+
+impl PoolState {
+    /// Whether shares can be paid for now.
+    fn intake(&self) -> Intake {
+        if self.keyset.borrow().is_none() {
+            return Intake::KeysetUnknown;
+        }
+        match &*self.source_away.borrow() {
+            Some(away) if away.since.elapsed() >= self.freshness.away_max => {
+                Intake::TemplateOutdated
+            }
+            _ => Intake::Open,
+        }
+    }
 }
 
 /// Binds a pool and runs it until `shutdown` resolves.
@@ -146,6 +174,7 @@ impl BoundPool {
             let requests = requester.clone();
             let (stop, stopped) = watch::channel(false);
             let (template_sink, templates) = watch::channel(None);
+            let (away_sink, source_away) = watch::channel(None);
             let (offers, found) = mpsc::channel(crate::limits::BLOCKS_QUEUED_MAX);
             let (notes, keeper) = Notes::new();
             let keeping = tokio::spawn(blocks::keep(prepared.blocks, keeper));
@@ -165,6 +194,8 @@ impl BoundPool {
                 directory: prepared.directory,
                 metrics: prepared.metrics,
                 templates,
+                source_away,
+                freshness: prepared.freshness,
                 keyset: prepared.keyset,
                 blocks,
             });
@@ -175,8 +206,13 @@ impl BoundPool {
                 Arc::clone(&prepared.source),
                 prepared.template_refresh,
                 Arc::clone(&nudge),
-                template_sink,
+                feed::FeedSinks {
+                    work: template_sink,
+                    away: away_sink,
+                },
             );
+            let presence = presence::watch(requests.clone());
+            let feed = async { tokio::join!(feed, presence).1 };
             let metrics = state.metrics.clone();
             let kept = prepared.kept.into_iter();
             let kept = kept
@@ -234,8 +270,9 @@ async fn serve(
     // The last connection is gone. A block that it found is handed over before the pool ends, if the node is there.
     let submitted = tokio::time::timeout(listen::DRAIN_TIMEOUT, submission).await;
     if submitted.is_err() {
+        // Which ones is said when they are dropped.
         tracing::warn!(
-            "a found block could not be handed over in time; the next start offers it again"
+            "found blocks were not handed over in time; a node's are offered at the next start"
         );
     }
     let result = match failed {

@@ -13,10 +13,12 @@ use winze_runtime::keyfile;
 use winze_runtime::metrics::Registry;
 use winze_transport::ServerIdentity;
 
-use super::PoolError;
+use super::{Freshness, PoolError};
 use crate::config::{Login, PoolConfig, Source};
 use crate::directory::Directory;
-use crate::limits::{EXTRANONCE_RUN_BYTES, STRANGER_PLACE};
+use crate::limits::{
+    EXTRANONCE_RUN_BYTES, STRANGER_PLACE, TEMPLATE_AGE_READY_LEAST, TEMPLATE_REFRESHES_READY,
+};
 use crate::metrics::Metrics;
 use crate::mining::Shared;
 use crate::mining::extranonce::Extranonces;
@@ -44,6 +46,7 @@ pub(super) struct Prepared {
     /// What an earlier life has found for the same source.
     pub(super) kept: Vec<KeptBlock>,
     pub(super) template_refresh: Duration,
+    pub(super) freshness: Freshness,
     pub(super) admission: AdmissionLimits,
 }
 
@@ -112,6 +115,12 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
         blocks,
         kept,
         template_refresh: Duration::from_millis(config.template_refresh_ms),
+        freshness: Freshness {
+            away_max: Duration::from_secs(config.template_stale_after_s),
+            template_age_max: (Duration::from_millis(config.template_refresh_ms)
+                * TEMPLATE_REFRESHES_READY)
+                .max(TEMPLATE_AGE_READY_LEAST),
+        },
         admission: AdmissionLimits {
             connections_max: config.connections_max,
             per_address_max: config.connections_per_address_max,

@@ -47,13 +47,12 @@ impl TemplateSource for Bitcoind {
         answer.into_template(self.payout.clone())
     }
 
-    async fn tip_changed(&self, known: BlockHash) {
+    async fn tip_changed(&self, known: BlockHash) -> Result<(), TemplateError> {
         loop {
             tokio::time::sleep(self.poll_interval).await;
-            // An error here is the feed's to report: it asks for a template soon enough.
-            let tip: Result<String, _> = self.rpc.call("getbestblockhash", json!([])).await;
-            if tip.is_ok_and(|tip| tip != known.to_string()) {
-                return;
+            let tip: String = self.rpc.call("getbestblockhash", json!([])).await?;
+            if tip != known.to_string() {
+                return Ok(());
             }
         }
     }

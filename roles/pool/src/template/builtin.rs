@@ -103,11 +103,11 @@ impl TemplateSource for Builtin {
         })
     }
 
-    async fn tip_changed(&self, known: BlockHash) {
+    async fn tip_changed(&self, known: BlockHash) -> Result<(), TemplateError> {
         let mut tip = self.tip.subscribe();
         loop {
             if tip.borrow_and_update().hash != known {
-                return;
+                return Ok(());
             }
             tokio::select! {
                 _ = tip.changed() => {}
@@ -173,7 +173,7 @@ mod tests {
             bytes: Vec::new(),
         };
         assert_eq!(chain.submit(&found(1)).await.unwrap(), Submitted::Accepted);
-        chain.tip_changed(before.prev_hash).await;
+        chain.tip_changed(before.prev_hash).await.unwrap();
         let after = chain.template().await.unwrap();
         assert_eq!(after.prev_hash, found(1).hash);
         assert_eq!(after.height, before.height + 1);
@@ -189,7 +189,8 @@ mod tests {
         let moved = chain.tip_changed(before.prev_hash);
         tokio::time::timeout(Duration::from_secs(10), moved)
             .await
-            .expect("the interval passes");
+            .expect("the interval passes")
+            .unwrap();
         let after = chain.template().await.unwrap();
         assert_ne!(after.prev_hash, before.prev_hash);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
+use winze_runtime::repeats::Repeats;
 
 use super::block::FoundBlock;
 use super::{DUPLICATE, Submitted, Template, TemplateError, TemplateSource};
@@ -20,43 +21,79 @@ pub struct Work {
     pub fetched: Instant,
 }
 
+/// A source that does not answer, so that nobody knows whether the tip is still the tip.
+#[derive(Clone, Debug)]
+pub struct Away {
+    /// When the first call failed.
+    pub since: Instant,
+    /// What the last one said.
+    pub error: String,
+}
+
+/// Where a feed's findings go.
+pub struct FeedSinks {
+    /// The newest template.
+    pub work: watch::Sender<Option<Work>>,
+    /// Whether the source answers: `None` while it does.
+    pub away: watch::Sender<Option<Away>>,
+}
+
 /// Fetches templates until its future is dropped: at the start, when the tip moves, when `nudge` is notified, and
 /// each `refresh_interval` (for the fees of new transactions, and so that targets take effect).
 ///
-/// An error is logged and tried again with a growing delay; the last template stays in force meanwhile.
+/// Whatever call fails, the source counts as away from then until it gives a template. It is tried again with a growing
+/// delay; the last template stays in force meanwhile, and how long it is worth anything is for others to say.
 pub async fn fetch_templates(
     source: Arc<dyn TemplateSource>,
     refresh_interval: Duration,
     nudge: Arc<Notify>,
-    sink: watch::Sender<Option<Work>>,
+    sinks: FeedSinks,
 ) {
     let (backoff_least, backoff_most) = NODE_BACKOFF;
     let mut backoff = backoff_least;
     let mut template_id = 0;
+    let mut repeats = Repeats::new();
     loop {
-        match source.template().await {
+        let error = match source.template().await {
             Ok(template) => {
                 backoff = backoff_least;
+                if let Some(away) = sinks.away.send_replace(None) {
+                    repeats.works();
+                    let after_s = away.since.elapsed().as_secs();
+                    tracing::info!(after_s, "block templates again");
+                }
                 template_id += 1;
                 let prev_hash = template.prev_hash;
                 tracing::debug!(template_id, height = template.height, %prev_hash, "new template");
-                sink.send_replace(Some(Work {
+                sinks.work.send_replace(Some(Work {
                     template_id,
                     template: Arc::new(template),
                     fetched: Instant::now(),
                 }));
                 tokio::select! {
-                    () = source.tip_changed(prev_hash) => {}
-                    () = nudge.notified() => {}
-                    () = tokio::time::sleep(refresh_interval) => {}
+                    changed = source.tip_changed(prev_hash) => match changed {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    },
+                    () = nudge.notified() => continue,
+                    () = tokio::time::sleep(refresh_interval) => continue,
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, retry_after_ms = backoff.as_millis() as u64, "no block template");
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(backoff_most);
-            }
+            Err(error) => error,
+        };
+        let now = Instant::now();
+        if repeats.is_due(&error, now) {
+            tracing::warn!(%error, "the source of block templates does not answer; it is asked again");
         }
+        sinks.away.send_modify(|away| {
+            let since = away.as_ref().map_or(now, |away| away.since);
+            *away = Some(Away {
+                since,
+                error: error.to_string(),
+            });
+        });
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(backoff_most);
     }
 }
 
@@ -99,19 +136,16 @@ impl Offered {
 pub async fn submit_blocks(
     source: Arc<dyn TemplateSource>,
     kept: Vec<Offered>,
-    mut found: mpsc::Receiver<Offered>,
+    found: mpsc::Receiver<Offered>,
     nudge: Arc<Notify>,
     report: impl Fn(&FoundBlock, &SubmitReport),
 ) {
-    let mut kept = kept.into_iter();
-    loop {
-        let offered = match kept.next() {
-            Some(offered) => offered,
-            None => match found.recv().await {
-                Some(offered) => offered,
-                None => return,
-            },
-        };
+    let mut waiting = Waiting {
+        kept: kept.into_iter(),
+        found,
+        offered: None,
+    };
+    while let Some(offered) = waiting.next().await {
         let block = &offered.block;
         let outcome = hand_over(source.as_ref(), &offered).await;
         match &outcome {
@@ -133,14 +167,46 @@ pub async fn submit_blocks(
     }
 }
 
+/// What is to be handed over. Dropped before all of it was, it names the rest in the log.
+struct Waiting {
+    kept: std::vec::IntoIter<Offered>,
+    found: mpsc::Receiver<Offered>,
+    /// What was given out last.
+    offered: Option<Offered>,
+}
+
+impl Waiting {
+    async fn next(&mut self) -> Option<Offered> {
+        self.offered = None;
+        self.offered = match self.kept.next() {
+            Some(offered) => Some(offered),
+            None => self.found.recv().await,
+        };
+        self.offered.clone()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let offered = self.offered.take().into_iter().chain(self.kept.by_ref());
+        let found = std::iter::from_fn(|| self.found.try_recv().ok());
+        for Offered { block, .. } in offered.chain(found) {
+            tracing::warn!(hash = %block.hash, height = block.height, "a found block was not handed over");
+        }
+    }
+}
+
 /// Offers a block until [`Offer`] is done with it.
 async fn hand_over(source: &dyn TemplateSource, offered: &Offered) -> SubmitReport {
     let block = offered.block.as_ref();
     let mut offer = Offer::new(offered.age_before.is_some());
+    let mut repeats = Repeats::new();
     loop {
         let said = source.submit(block).await;
-        if let Err(error) = &said {
-            tracing::warn!(hash = %block.hash, %error, "block not handed over");
+        if let Err(error) = &said
+            && repeats.is_due(error, Instant::now())
+        {
+            tracing::warn!(hash = %block.hash, %error, "block not handed over; it is offered again");
         }
         match offer.heard(said, offered.age()) {
             Next::Done(report) => return report,
@@ -280,7 +346,7 @@ mod tests {
             Err(TemplateError::Unusable("there is none"))
         }
 
-        async fn tip_changed(&self, _: BlockHash) {
+        async fn tip_changed(&self, _: BlockHash) -> Result<(), TemplateError> {
             std::future::pending().await
         }
 
@@ -289,6 +355,56 @@ mod tests {
                 return away();
             }
             duplicate()
+        }
+    }
+
+    /// A node that gives one template and is gone by the time that it is asked for its tip; then it is there again.
+    struct GoesOnce(std::sync::atomic::AtomicBool);
+
+    #[async_trait::async_trait]
+    impl TemplateSource for GoesOnce {
+        fn describe(&self) -> String {
+            String::new()
+        }
+
+        fn outlives_the_pool(&self) -> bool {
+            true
+        }
+
+        async fn template(&self) -> Result<Template, TemplateError> {
+            Ok(crate::mining::tests::rig::template(1, 0x207f_ffff, 1))
+        }
+
+        async fn tip_changed(&self, _: BlockHash) -> Result<(), TemplateError> {
+            if self.0.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
+            away().map(drop)
+        }
+
+        async fn submit(&self, _: &FoundBlock) -> Said {
+            away()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_tell_its_tip_is_away_long_before_the_next_refresh() {
+        let (work, mut templates) = watch::channel(None);
+        let (away, mut went) = watch::channel(None);
+        let refresh = Duration::from_secs(600);
+        let source = Arc::new(GoesOnce(false.into()));
+        let feed = fetch_templates(source, refresh, Arc::default(), FeedSinks { work, away });
+        let watched = async {
+            went.wait_for(Option::is_some).await.unwrap();
+            let error = went.borrow().as_ref().unwrap().error.clone();
+            assert!(error.contains("connection refused"), "{error}");
+            went.wait_for(Option::is_none).await.unwrap();
+            let again = |work: &Option<Work>| work.as_ref().is_some_and(|it| it.template_id == 2);
+            templates.wait_for(again).await.unwrap();
+        };
+        tokio::select! {
+            () = feed => unreachable!("it goes on for ever"),
+            watched = tokio::time::timeout(refresh / 2, watched) => watched.unwrap(),
         }
     }
 

@@ -134,9 +134,8 @@ pub trait TemplateSource: Send + Sync + 'static {
     /// What there is to mine on now.
     async fn template(&self) -> Result<Template, TemplateError>;
 
-    /// Comes back when the chain's tip is no longer `known`. Cancel-safe. A source that cannot be
-    /// reached does not come back with an error but goes on trying.
-    async fn tip_changed(&self, known: BlockHash);
+    /// Comes back when the chain's tip is no longer `known`, or when the source cannot be asked. Cancel-safe.
+    async fn tip_changed(&self, known: BlockHash) -> Result<(), TemplateError>;
 
     /// Hands over a found block, serialised in full.
     async fn submit(&self, block: &block::FoundBlock) -> Result<Submitted, TemplateError>;

@@ -1,6 +1,6 @@
 //! JSON-RPC to a bitcoin node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use serde::Deserialize;
@@ -97,7 +97,7 @@ impl NodeRpc {
                 let cookie = tokio::fs::read_to_string(path).await.map_err(|error| {
                     TemplateError::Credentials {
                         address: self.address.clone(),
-                        reason: format!("cookie file {}: {error}", path.display()),
+                        reason: no_cookie(path, &error),
                     }
                 })?;
                 cookie.trim().to_owned()
@@ -113,6 +113,15 @@ impl NodeRpc {
             reason,
         }
     }
+}
+
+/// The node makes its cookie when it starts, and takes it away when it ends.
+fn no_cookie(path: &Path, error: &std::io::Error) -> String {
+    let is_it_running = match error.kind() {
+        std::io::ErrorKind::NotFound => "; is the node running?",
+        _ => "",
+    };
+    format!("cookie file {}: {error}{is_it_running}", path.display())
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
 mod channels;
 mod hostile;
-mod rig;
+pub(crate) mod rig;
 mod shares;

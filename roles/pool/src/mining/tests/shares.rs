@@ -2,7 +2,7 @@ use bitcoin::Target;
 use stratum_core::mining_sv2::*;
 
 use super::rig::*;
-use crate::mining::{Action, Recorded, codes, wire};
+use crate::mining::{Action, Intake, Recorded, codes, wire};
 use crate::work::leading_zero_bits;
 
 const START: u32 = 1_800_000_000;
@@ -28,6 +28,26 @@ fn a_share_is_acknowledged_once_it_is_on_disk_and_not_before() {
     let stored = vec![(share, Recorded::Stored), (second, Recorded::Stored)];
     let on_commit = alice.recorded(stored);
     assert_eq!(successes(&on_commit), [(2, 2)], "one message for both");
+}
+
+#[test]
+fn while_the_tip_may_be_an_old_one_no_share_is_paid_for_and_blocks_are_offered_all_the_same() {
+    let mut alice = mining(4, EASY);
+    alice.intake = Intake::TemplateOutdated;
+    let (nonce, answers) = alice.find_and_submit(0);
+    assert_eq!(
+        error_code(&answers).unwrap(),
+        codes::BLOCK_TEMPLATE_OUTDATED
+    );
+    assert!(records(&answers).is_empty());
+    let block = |action: &Action| matches!(action, Action::Submit(_));
+    assert!(answers.iter().any(block), "a block that could be the next");
+    let opened = alice.open_standard(ALICE, 1.0);
+    assert_eq!(error_code(&opened).unwrap(), codes::BLOCK_TEMPLATE_OUTDATED);
+
+    alice.intake = Intake::Open;
+    let (_, answers) = alice.find_and_submit(nonce + 1);
+    assert_eq!(records(&answers).len(), 1, "the channel is still open");
 }
 
 #[test]
