@@ -8,7 +8,7 @@ pub fn wire_frames(data: &[u8]) -> impl Iterator<Item = Frame> {
 }
 
 /// As [`wire_frames`], one at a time.
-pub(crate) fn next_frame(rest: &mut &[u8]) -> Option<Frame> {
+pub fn next_frame(rest: &mut &[u8]) -> Option<Frame> {
     let (header, behind) = rest.split_first_chunk::<HEADER_BYTES>()?;
     let header = Header::parse(header);
     let payload_bytes = (header.payload_bytes as usize).min(behind.len());

@@ -1,14 +1,13 @@
-//! Fuzzing: every decoder, the handshake and the state machines that read what strangers send, as functions of bytes.
+//! What fuzz targets stand on: frames out of any bytes, and their corpora replayed.
 //!
 //! A target is a `fn(&[u8])` that panics where a promise is broken. It is written once, and run by two:
 //!
-//! [`replay`] runs it in `scripts/test`, on the inputs in `corpus/` and on a few mutations of them.
-//!
-//! The targets for the hub's core look at what is private to it, and so live with its tests
-//! (`roles/hub/src/core/tests/fuzzed.rs`).
+//! - `scripts/fuzz`: libFuzzer, for as long as one likes. Its binaries are in `fuzz/libfuzzer`, a workspace of its own,
+//!   since everything in it is built with coverage counters;
+//! - `scripts/test`: [`replay`], with what is in `fuzz/corpus` and a few mutations of it.
 
 mod frames;
 mod replay;
 
-pub use frames::wire_frames;
+pub use frames::{next_frame, wire_frames};
 pub use replay::{corpus_folder, replay};

@@ -274,7 +274,7 @@ impl Connection {
         Some(end)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn ends(&self) -> impl Iterator<Item = (u32, &End)> {
         self.ends.iter().map(|(channel_id, end)| (*channel_id, end))
     }

@@ -99,7 +99,7 @@ impl Inbound {
     }
 
     /// Messages of this client that the hub holds: waiting for their reader, or refused and not yet told.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn held(&self) -> Totals {
         self.received.minus(self.taken)
     }

@@ -228,7 +228,7 @@ impl End {
     }
 
     /// Refused messages whose sender was not told yet.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn refused_waiting(&self) -> u64 {
         self.refused.len() as u64
     }

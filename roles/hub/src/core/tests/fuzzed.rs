@@ -1,6 +1,6 @@
 //! The sequences out of any bytes, for a fuzzer and for what it has found.
 
-use winze_fuzz::wire_frames;
+use winze_fuzz_harness::wire_frames;
 
 use super::sequences::{Op, check_noise_hurts_nobody_else, check_promises_after};
 use super::*;
@@ -82,7 +82,7 @@ fn op(bytes: &[u8; 4]) -> Op {
 
 #[cfg(test)]
 mod corpora {
-    use winze_fuzz::replay;
+    use winze_fuzz_harness::replay;
 
     #[test]
     fn what_the_fuzzer_found_for_clients_that_keep_the_rules() {

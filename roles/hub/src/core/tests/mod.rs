@@ -4,7 +4,7 @@
 mod channels;
 #[cfg(test)]
 mod flow;
-pub(super) mod fuzzed;
+pub mod fuzzed;
 #[cfg(test)]
 mod reload;
 mod sequences;
