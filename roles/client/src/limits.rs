@@ -96,6 +96,10 @@ pub const EVENTS_PER_TURN_MAX: usize = 256;
 /// How often a requester looks after its outbox, in milliseconds: the age of what its status says.
 pub const HOUSEKEEPING_MS: u64 = 1_000;
 
+/// After `Reconnect` from the hub: how long answers that are on their way are waited for before we reconnect by
+/// ourselves, in milliseconds. A hub that goes says `Close` before that.
+pub const RECONNECT_WITHIN_MS: u64 = 5_000;
+
 /// Answered requests that one housekeeping deletes, at most, so that it does not hold up the
 /// writers. A thousand a second is about what a busy pool adds.
 pub const ANSWERED_DELETED_PER_STEP: usize = 1_000;

@@ -42,7 +42,8 @@ pub struct HubLimits {
     /// milliseconds; and how long it may take, at whatever pace, over the rest of a connection that has ended. Default
     /// 20,000.
     pub write_timeout_ms: u64,
-    /// How long an orderly shutdown waits for the clients to take the last messages, in milliseconds. Default 5,000.
+    /// How long an orderly shutdown takes at most, in milliseconds: half of it for what is on the way, the rest for the
+    /// clients to take the last messages. Default 5,000.
     pub shutdown_drain_ms: u64,
     /// When clients shall come back after an orderly shutdown, in milliseconds. Default 1,000.
     pub shutdown_retry_after_ms: u32,
@@ -227,6 +228,10 @@ pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
 /// How often deadlines are looked at, in milliseconds: the precision of every time-out of the core.
 pub const TICK_MS: u64 = 50;
+
+/// How long nothing may have been on the way before an orderly shutdown takes it that nothing comes any more, in
+/// milliseconds. Longer than an answer takes whose request has just been delivered: a mint's commit.
+pub const DRAIN_QUIET_MS: u64 = 200;
 
 /// How long a closed connection is still read, and what comes thrown away, in milliseconds. Closing a socket with unread
 /// bytes in it resets it, and the client may then never see the `Close`.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 use winze_hub::{Hub, HubConfig};
 use winze_messages::EXT_MINT_QUOTE;
+use winze_messages::families::common::CommonMessage;
 use winze_messages::families::hub::HubMessage;
 use winze_runtime::config;
 
@@ -54,6 +55,10 @@ async fn a_hub_that_is_told_to_stop_says_goodbye_and_stops() {
     let mut mint = Peer::connect(&hub, BAD_MINT).await;
     let mut stranger = Peer::dial(&hub).await;
     hub.stop();
+    let first = CommonMessage::decode(&mint.expect().await).unwrap();
+    assert!(
+        matches!(first, CommonMessage::Reconnect(to) if to.new_host.is_empty() && to.new_port == 0)
+    );
     let close = mint.closed_with("shutdown").await;
     assert!(close.retry_after_ms > 0);
     stranger.closed_with("shutdown").await;

@@ -26,6 +26,9 @@ pub enum SessionError {
         /// When to come back, in milliseconds; 0 is no advice.
         retry_after_ms: u32,
     },
+    /// The hub asked us to reconnect, and the time to finish is over.
+    #[error("the hub asked us to reconnect")]
+    Reconnect,
     /// The hub broke the protocol.
     #[error("the hub misbehaved: {0}")]
     Misbehaved(Misbehaviour),

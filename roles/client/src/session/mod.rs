@@ -115,6 +115,8 @@ enum Phase {
 }
 
 struct Ready {
+    /// When to reconnect by ourselves: the hub has asked for it.
+    reconnect_at_ms: Option<u64>,
     extensions: Vec<u16>,
     payload_bytes_max: usize,
     keep_alive: KeepAlive,
@@ -186,7 +188,8 @@ impl SessionCore {
                     reopen
                         .min()
                         .unwrap_or(u64::MAX)
-                        .min(ready.keep_alive.next_timeout_ms()),
+                        .min(ready.keep_alive.next_timeout_ms())
+                        .min(ready.reconnect_at_ms.unwrap_or(u64::MAX)),
                 )
             }
         }
@@ -199,6 +202,9 @@ impl SessionCore {
             Phase::Setup(setup) if now_ms >= setup.deadline_ms => return Err(setup.timed_out()),
             Phase::Setup(_) => return Ok(()),
             Phase::Ready(ready) => {
+                if ready.reconnect_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
+                    return Err(SessionError::Reconnect);
+                }
                 if let Some(nonce) = ready.keep_alive.handle_timeout(now_ms)? {
                     self.outbound.ping(nonce);
                 }
@@ -253,10 +259,16 @@ impl SessionCore {
         self.counts
     }
 
+    /// Whether the hub has asked us to reconnect: what waits is finished, and nothing new is begun.
+    fn is_leaving(&self) -> bool {
+        matches!(&self.phase, Phase::Ready(ready) if ready.reconnect_at_ms.is_some())
+    }
+
     fn ready_up(&mut self, agreed: Agreed, now_ms: u64) -> Result<(), SessionError> {
         let limits = agreed.limits;
         let theirs = usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX);
         self.phase = Phase::Ready(Ready {
+            reconnect_at_ms: None,
             extensions: agreed.extensions,
             payload_bytes_max: theirs.min(self.config.payload_bytes_max),
             keep_alive: KeepAlive::new(limits.ping_interval_ms, limits.idle_timeout_ms, now_ms),
@@ -351,6 +363,7 @@ impl SessionCore {
     /// ordinal, by which a `Reject` would name it.
     pub fn send(&mut self, key: ChannelKey, msg_type: u8, bytes: &[u8]) -> Result<u64, SendError> {
         let payload_bytes_max = self.payload_bytes_max();
+        let is_leaving = self.is_leaving();
         let channel = self.channels.get_mut(&key).ok_or(SendError::NotOpen)?;
         if channel.inbox.has_change() {
             return Err(SendError::EventsUnread);
@@ -369,6 +382,10 @@ impl SessionCore {
                 payload_bytes_max,
             });
         }
+        if is_leaving && channel.end == ChannelEnd::Opener {
+            channel.starved = true;
+            return Err(SendError::NoCredit);
+        }
         if channel.unsent.len() >= self.config.unsent_messages_max {
             channel.starved = true;
             return Err(SendError::Unsent);
@@ -382,9 +399,14 @@ impl SessionCore {
         Ok(ordinal)
     }
 
-    /// What the hub takes on this channel for now; nothing while the far end is away.
+    /// What the hub takes on this channel for now; nothing while the far end is away, and no requests once the hub has
+    /// asked us to reconnect.
     pub fn send_credit(&self, key: ChannelKey) -> Credit {
-        match self.channels.get(&key).map(|channel| &channel.link) {
+        let channel = self.channels.get(&key);
+        if self.is_leaving() && channel.is_some_and(|channel| channel.end == ChannelEnd::Opener) {
+            return Credit::default();
+        }
+        match channel.map(|channel| &channel.link) {
             Some(Link::Open(link)) if link.instance.is_some() => link.send.left(),
             _ => Credit::default(),
         }

@@ -1,5 +1,6 @@
 //! What the hub sends.
 
+use winze_messages::families::common::Reconnect;
 use winze_messages::families::hub::{
     ChannelOffer, ChannelOfferAccept, ChannelOfferRefuse, CloseChannel, HubMessage,
     OpenChannelError, OpenChannelSuccess, Presence, Reject,
@@ -13,7 +14,7 @@ use super::error::{Misbehaviour, SessionError, Step};
 use super::inbox::ChannelEvent;
 use super::setup::{Progress, closed};
 use super::{ChannelKey, ListenerKey, Phase, SessionCore, Woken};
-use crate::limits::CHANNELS_PER_PEER_MAX;
+use crate::limits::{CHANNELS_PER_PEER_MAX, RECONNECT_WITHIN_MS};
 
 impl SessionCore {
     /// Takes one frame from the hub. An error ends the connection.
@@ -45,6 +46,15 @@ impl SessionCore {
     fn connection_message(&mut self, frame: &Frame, now_ms: u64) -> Result<(), SessionError> {
         match frame.extension() {
             EXT_HUB => self.hub_message(frame, now_ms),
+            EXT_COMMON if frame.msg_type == Reconnect::MSG_TYPE => {
+                // Where to is our own configuration's to say, whatever the message does.
+                Reconnect::decode_payload(&frame.payload)?;
+                if let Phase::Ready(ready) = &mut self.phase {
+                    let at_ms = now_ms.saturating_add(RECONNECT_WITHIN_MS);
+                    ready.reconnect_at_ms.get_or_insert(at_ms);
+                }
+                Ok(())
+            }
             EXT_COMMON | EXT_EXTENSIONS => Err(out_of_order(frame)),
             _ => {
                 self.counts.ignored += 1;

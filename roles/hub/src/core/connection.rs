@@ -43,6 +43,8 @@ pub(super) struct Connection {
     step: Step,
     /// What the client negotiated, without the channel bit.
     extensions: BTreeSet<u16>,
+    /// What it asked for and did not get; at most as many as one message holds.
+    extensions_refused: BTreeSet<u16>,
     payload_bytes_before_authentication: usize,
     frames_before_authentication: usize,
     connected_at_ms: u64,
@@ -57,6 +59,8 @@ pub(super) struct Connection {
     unknown_channels: BTreeSet<u32>,
     ping_due: Option<u64>,
     pong_due: Option<u64>,
+    /// Whether the client is to be asked to reconnect: the hub goes.
+    pub(super) reconnect_due: bool,
     ends: BTreeMap<u32, End>,
     last_channel_id: u32,
     /// Ends with control messages due, each once. They take turns.
@@ -87,6 +91,7 @@ impl Connection {
             transcript,
             step: Step::AwaitSetupConnection,
             extensions: BTreeSet::new(),
+            extensions_refused: BTreeSet::new(),
             payload_bytes_before_authentication: 0,
             frames_before_authentication: 0,
             connected_at_ms: now_ms,
@@ -97,6 +102,7 @@ impl Connection {
             unknown_channels: BTreeSet::new(),
             ping_due: None,
             pong_due: None,
+            reconnect_due: false,
             ends: BTreeMap::new(),
             last_channel_id: 0,
             control_ring: VecDeque::new(),
@@ -126,8 +132,14 @@ impl Connection {
         self.extensions.contains(&extension)
     }
 
-    pub(super) fn set_extensions(&mut self, extensions: BTreeSet<u16>) {
-        self.extensions = extensions;
+    pub(super) fn set_extensions(&mut self, negotiated: BTreeSet<u16>, refused: BTreeSet<u16>) {
+        self.extensions = negotiated;
+        self.extensions_refused = refused;
+    }
+
+    /// Whether the client would get more of what it asked for, if it asked now.
+    pub(super) fn would_negotiate_more(&self, offered: &BTreeSet<u16>) -> bool {
+        !self.extensions_refused.is_disjoint(offered)
     }
 
     /// Counts payload that came before authentication, and gives the sum.
@@ -210,6 +222,10 @@ impl Connection {
         self.pong_due = Some(nonce);
     }
 
+    pub(super) fn ask_to_reconnect(&mut self) {
+        self.reconnect_due = true;
+    }
+
     fn answers_waiting(&self) -> usize {
         self.answers.len() + self.unknown_channels.len()
     }
@@ -221,6 +237,7 @@ impl Connection {
         self.unknown_channels.clear();
         self.ping_due = None;
         self.pong_due = None;
+        self.reconnect_due = false;
     }
 
     // Ends of channels
@@ -336,6 +353,9 @@ impl Connection {
 
     fn next_answer(&mut self) -> Option<Frame> {
         if let Some(frame) = self.answers.pop_front() {
+            return Some(frame);
+        }
+        if let Some(frame) = self.next_reconnect() {
             return Some(frame);
         }
         if let Some(channel_id) = self.unknown_channels.pop_first() {

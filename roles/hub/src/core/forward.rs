@@ -1,5 +1,6 @@
 //! A message's way from one end of a channel to the other.
 
+use winze_messages::table::Side;
 use winze_messages::{Refusal, check_channel_payload};
 use winze_transport::Frame;
 
@@ -46,10 +47,16 @@ impl HubCore {
                 .err()
                 .map(|refusal| (reason_of(&refusal), refusal.to_string()))
         };
+        // A hub that goes carries answers, and no requests that would be answered too late.
+        let takes = self.leaving.is_none() || end.side == Side::Responder;
         let destination = end.destination();
         let own = EndRef { conn, channel_id };
         let (reason, text) = match (refusal, destination) {
             (Some(refusal), _) => refusal,
+            (None, _) if !takes => {
+                let text = "the hub is shutting down".to_owned();
+                (RejectReason::PeerAway, text)
+            }
             (None, Some(far)) => {
                 frame.set_channel_id(far.end.channel_id);
                 if self.deliver(far.end, frame) {

@@ -10,7 +10,7 @@
 //!    holds back its own senders and costs no more than the windows.
 //!
 //! The same inputs give the same outputs. Where to read on: `setup` is a connection's way to its identity, `lifecycle` a
-//! channel's way through its ends, `forward` that of a message, `end` what an end is told.
+//! channel's way through its ends, `forward` that of a message, `end` what an end is told, `leaving` an orderly end.
 
 mod channels;
 mod connection;
@@ -20,6 +20,7 @@ mod credit;
 mod end;
 mod event;
 mod forward;
+mod leaving;
 mod lifecycle;
 pub mod reasons;
 mod registry;
@@ -54,6 +55,7 @@ pub use credit::Totals;
 use end::EndRef;
 use event::Ending;
 pub use event::{EndCause, Event};
+use leaving::{Leaving, shutdown};
 use reasons::CloseReason;
 use registry::Registry;
 pub use registry::{ListedPeer, RegistryError};
@@ -74,6 +76,8 @@ pub struct HubCore {
     connections: BTreeMap<ConnId, Connection>,
     channels: Channels,
     ready: BTreeSet<ConnId>,
+    /// There once the hub is on its way out.
+    leaving: Option<Leaving>,
     events: Vec<Event>,
     counters: Counters,
 }
@@ -105,6 +109,7 @@ impl HubCore {
             connections: BTreeMap::new(),
             channels: Channels::default(),
             ready: BTreeSet::new(),
+            leaving: None,
             events: Vec::new(),
             counters: Counters::default(),
         })
@@ -115,7 +120,10 @@ impl HubCore {
         let full = self.connections.len() >= self.limits.connections_max;
         self.connections
             .insert(conn, Connection::new(transcript, now_ms));
-        if full {
+        if let Some(leaving) = &self.leaving {
+            let ending = shutdown(leaving.retry_after_ms);
+            self.end_connection(conn, ending);
+        } else if full {
             let ending = Ending::close(
                 CloseReason::TooManyConnections,
                 format!("the hub takes {} connections", self.limits.connections_max),
@@ -150,16 +158,6 @@ impl HubCore {
     /// Ends a connection for a reason that the shell has found: a frame that is none, a client that does not read.
     pub fn close(&mut self, conn: ConnId, reason: CloseReason, detail: String) {
         self.end_connection(conn, Ending::close(reason, detail, 0));
-    }
-
-    /// Ends every connection: the hub goes, and clients shall come back after `retry_after_ms`.
-    pub fn shut_down(&mut self, retry_after_ms: u32) {
-        let all: Vec<ConnId> = self.connections.keys().copied().collect();
-        for conn in all {
-            let detail = "the hub is shutting down".to_owned();
-            let ending = Ending::close(CloseReason::Shutdown, detail, retry_after_ms);
-            self.end_connection(conn, ending);
-        }
     }
 
     /// Looks at every deadline. To be called every [`TICK_MS`](crate::limits::TICK_MS) or so.

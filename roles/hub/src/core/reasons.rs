@@ -69,7 +69,7 @@ wire_names! {
         Malformed = "malformed",
         /// The message is longer than its row of the table allows.
         PayloadTooLong = "payload-too-long",
-        /// The far end is not there, or has not accepted.
+        /// The far end is not there, or has not accepted, or will not be reached any more: the hub goes.
         PeerAway = "peer-away",
     }
 }

@@ -2,6 +2,7 @@
 
 use winze_messages::names::PeerName;
 
+use super::connection::Step;
 use super::event::Ending;
 use super::reasons::{ChannelCloseReason, CloseReason};
 use super::{HubCore, ListedPeer, RegistryError};
@@ -23,8 +24,8 @@ pub struct Reloaded {
 impl HubCore {
     /// Takes another list of peers, and limits for all that comes. An identity that is not on it, or whose key is
     /// another one, loses its connection at once (`struck-off`); what it sent on its channels and nobody has read is gone.
-    /// A channel that is not allowed any more ends for both ends (`not-allowed`). Nobody else notices. What a client
-    /// negotiated stays: an extension that is new on the list can be asked for on its next connection.
+    /// A channel that is not allowed any more ends for both ends (`not-allowed`). A client that asked for an extension
+    /// which nobody could open until now is asked to reconnect. Nobody else notices.
     ///
     /// # Errors
     /// The list contradicts itself. Nothing has changed then.
@@ -54,7 +55,18 @@ impl HubCore {
         self.extensions = self.registry.extensions();
         self.limits = limits;
         reloaded.channels_ended = self.end_channels_not_allowed();
+        self.ask_who_would_negotiate_more();
         Ok(reloaded)
+    }
+
+    fn ask_who_would_negotiate_more(&mut self) {
+        for (conn, connection) in &mut self.connections {
+            let is_ready = matches!(connection.step(), Step::Ready { .. });
+            if is_ready && connection.would_negotiate_more(&self.extensions) {
+                connection.ask_to_reconnect();
+                self.ready.insert(*conn);
+            }
+        }
     }
 
     fn end_channels_not_allowed(&mut self) -> usize {

@@ -133,7 +133,7 @@ impl HubCore {
             supported_extensions: supported.iter().copied().collect(),
         };
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.set_extensions(supported);
+            connection.set_extensions(supported, unsupported);
         }
         self.next_step(conn, Step::AwaitAuthenticate, negotiation(success));
         Ok(())

@@ -143,8 +143,8 @@ impl BoundHub {
         )
     }
 
-    /// Serves until `shutdown` resolves, then tells every client and waits for them to take it, for at most
-    /// `limits.shutdown_drain_ms`.
+    /// Serves until `shutdown` resolves, then asks every client to reconnect, delivers what is on the way, says goodbye
+    /// and waits for all to take it: for at most `limits.shutdown_drain_ms` in all.
     ///
     /// # Errors
     /// [`HubError::Http`].
@@ -264,10 +264,29 @@ async fn serve(
         }
     }
     drop(listener);
+    let (stopped_at, drain) = (
+        tokio::time::Instant::now(),
+        Duration::from_millis(shared.limits().shutdown_drain_ms),
+    );
+    shared.wind_down();
+    let drained = async {
+        while !shared.is_drained() {
+            ticker.tick().await;
+            shared.tick();
+        }
+    };
+    if tokio::time::timeout_at(stopped_at + drain / 2, drained)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some messages were not read in time; their senders send them again");
+    }
     shared.shut_down();
-    let drained = async { while connections.join_next().await.is_some() {} };
-    let drain = Duration::from_millis(shared.limits().shutdown_drain_ms);
-    if tokio::time::timeout(drain, drained).await.is_err() {
+    let all_gone = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(stopped_at + drain, all_gone)
+        .await
+        .is_err()
+    {
         tracing::warn!("some clients did not take the last messages in time");
         connections.shutdown().await;
     }

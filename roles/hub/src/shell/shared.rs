@@ -13,7 +13,7 @@ use super::log::{Log, Source};
 use super::reload::ConfigurationStatus;
 use crate::core::reasons::CloseReason;
 use crate::core::{ConnId, Counters, HubCore, ListedPeer, Load, RegistryError, Reloaded, Transmit};
-use crate::limits::{HubLimits, WRITE_BATCH_BYTES};
+use crate::limits::{DRAIN_QUIET_MS, HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
 #[derive(Debug)]
@@ -84,13 +84,9 @@ impl Shared {
 
     pub(super) fn connected(&self, conn: ConnId, transcript: Transcript) -> Arc<Notify> {
         let wake = Arc::new(Notify::new());
-        let retry_after_ms = self.limits().shutdown_retry_after_ms;
         self.with_core(|inner, now_ms| {
             inner.wakers.insert(conn, Arc::clone(&wake));
             inner.core.connected(conn, transcript, now_ms);
-            if inner.shutting_down {
-                inner.core.shut_down(retry_after_ms);
-            }
         });
         wake
     }
@@ -131,13 +127,24 @@ impl Shared {
         self.log.tick(self.now_ms());
     }
 
+    /// Asks every client to reconnect, and takes no requests any more.
+    pub(super) fn wind_down(&self) {
+        let retry_after_ms = self.limits().shutdown_retry_after_ms;
+        self.with_core(|inner, now_ms| {
+            inner.shutting_down = true;
+            inner.core.wind_down(retry_after_ms, now_ms);
+        });
+    }
+
+    /// Whether nothing is on its way any more.
+    pub(super) fn is_drained(&self) -> bool {
+        self.with_core(|inner, now_ms| inner.core.is_drained(DRAIN_QUIET_MS, now_ms))
+    }
+
     /// Ends every connection, and each one whose handshake is still under way once it is done.
     pub(super) fn shut_down(&self) {
         let retry_after_ms = self.limits().shutdown_retry_after_ms;
-        self.with_core(|inner, _| {
-            inner.shutting_down = true;
-            inner.core.shut_down(retry_after_ms);
-        });
+        self.with_core(|inner, _| inner.core.shut_down(retry_after_ms));
     }
 
     /// The listener could not accept a connection.

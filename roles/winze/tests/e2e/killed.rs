@@ -7,10 +7,10 @@ use winze_testbed::{Account, Crew, CrewPlan, Deployment, Role};
 
 use crate::deployment;
 
-const SOON: Duration = Duration::from_secs(25);
+pub const SOON: Duration = Duration::from_secs(25);
 
 /// Two miners without an end, the first of whose shares are on their way.
-async fn mining(deployment: &Deployment) -> Crew {
+pub async fn mining(deployment: &Deployment) -> Crew {
     let crew = Crew::start(deployment, CrewPlan::default()).await.unwrap();
     crew.wait_for("10 accepted shares", SOON, |account| {
         account.shares_accepted() >= 10
@@ -21,7 +21,7 @@ async fn mining(deployment: &Deployment) -> Crew {
 }
 
 /// So many further shares are accepted.
-async fn more_shares(crew: &Crew, further: u64) {
+pub async fn more_shares(crew: &Crew, further: u64) {
     let goal = crew.account().shares_accepted() + further;
     let accepted = |account: &Account| account.shares_accepted() >= goal;
     crew.wait_for(&format!("{goal} accepted shares"), SOON, accepted)
@@ -30,7 +30,7 @@ async fn more_shares(crew: &Crew, further: u64) {
 }
 
 /// Mining ends; all that was accepted is ecash, once.
-async fn all_is_well(mut crew: Crew) -> Account {
+pub async fn all_is_well(mut crew: Crew) -> Account {
     let account = crew.settle(Duration::from_secs(40)).await.unwrap();
     assert_eq!(account.problems(), []);
     assert_eq!(

@@ -9,6 +9,7 @@
 //! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
 //! | `hostile_hub` | a hub that alters, invents and repeats messages |
 //! | `operator` | health, metrics, and what is in no log |
+//! | `rolling` | hub and mint are restarted in good order |
 //! | `reload` | the hub reads its configuration again |
 //! | `by_hand` | the files in `config/`, as the README says |
 //! | `world`, `pool`, `peer`, `evil` | the stage: hub and mint in this process, a pool and a peer by hand, a hostile hub |
@@ -23,6 +24,7 @@ mod operator;
 mod peer;
 mod pool;
 mod reload;
+mod rolling;
 mod shares;
 mod world;
 

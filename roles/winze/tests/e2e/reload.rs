@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use winze_testbed::{Account, Crew, CrewPlan, Deployment, Role, wait};
 
 use crate::deployment;
+use crate::killed::{SOON, more_shares};
 use crate::peer::PATIENCE;
-
-const SOON: Duration = Duration::from_secs(25);
 
 /// Writes the hub's configuration and waits until the hub's health says what it should.
 async fn reload(deployment: &mut Deployment, text: &str, until: impl Fn(&Value) -> bool) {
@@ -23,14 +22,6 @@ async fn reload(deployment: &mut Deployment, text: &str, until: impl Fn(&Value) 
         }
     });
     seen.await.unwrap_or_else(|error| panic!("{error}"));
-}
-
-async fn more_shares(crew: &Crew, further: u64) {
-    let goal = crew.account().shares_accepted() + further;
-    let accepted = |account: &Account| account.shares_accepted() >= goal;
-    crew.wait_for(&format!("{goal} accepted shares"), SOON, accepted)
-        .await
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
+use winze_messages::families::common::Reconnect;
 use winze_messages::families::hub::{
-    ChannelOffer, Credit as CreditMsg, HubMessage, OpenChannelError, Ping, Presence, Reject,
+    ChannelOffer, Credit as CreditMsg, HubMessage, OpenChannelError, Ping, Pong, Presence, Reject,
 };
 use winze_messages::{EXT_EXTENSIONS, EXT_MINT_QUOTE, channel_frame};
 
@@ -446,4 +447,41 @@ proptest! {
         let events = scene.events(key);
         prop_assert!(events.len() <= messages + 2);
     }
+}
+
+#[test]
+fn a_pool_that_is_asked_to_reconnect_takes_answers_and_sends_no_more_requests() {
+    let mut scene = Scene::connected();
+    let key = scene.channel(credit(10, 100_000), 7);
+    scene.core.send(key, 0x80, b"request").unwrap();
+    let reconnect = Reconnect {
+        new_host: "elsewhere".to_owned(),
+        new_port: 1,
+    };
+    scene.hear(reconnect.to_frame().unwrap()).unwrap();
+    scene.take_all();
+    let refused = scene.core.send(key, 0x80, b"request").unwrap_err();
+    assert!(matches!(refused, SendError::NoCredit), "{refused:?}");
+    assert_eq!(scene.core.send_credit(key), Credit::default());
+    scene.hear(from_mint(1, b"answer")).unwrap();
+    assert!(matches!(
+        scene.core.take_event(key),
+        Some(ChannelEvent::Message { .. })
+    ));
+
+    // A hub that says no more is left after a while, for the one that is configured.
+    let at_ms = scene.now_ms + crate::limits::RECONNECT_WITHIN_MS;
+    scene.hear(Pong { nonce: 1 }.to_frame().unwrap()).unwrap();
+    scene.now_ms = at_ms - 2_000;
+    scene.hear(Pong { nonce: 1 }.to_frame().unwrap()).unwrap();
+    assert_eq!(scene.core.handle_timeout(at_ms - 1), Ok(()));
+    assert_eq!(
+        scene.core.handle_timeout(at_ms),
+        Err(SessionError::Reconnect)
+    );
+    scene.now_ms = at_ms;
+    scene.reconnect();
+    scene.opened(1, credit(10, 100_000), Some(8));
+    scene.events(key);
+    scene.core.send(key, 0x80, b"request").unwrap();
 }

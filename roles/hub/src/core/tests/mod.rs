@@ -6,6 +6,8 @@ mod channels;
 mod flow;
 pub mod fuzzed;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod reload;
 mod sequences;
 #[cfg(test)]

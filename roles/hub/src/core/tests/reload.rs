@@ -157,3 +157,21 @@ fn a_list_in_another_order_is_the_same_list() {
     assert_eq!(numbers(net.receive(ends.mint)), [1]);
     assert_eq!(net.core.load().present, names(&[MINT, POOL]));
 }
+
+#[test]
+fn a_mint_that_came_before_anybody_could_open_anything_to_it_is_asked_to_come_again() {
+    let mut net = Net::new();
+    let alone = [listed(MINT, &[])];
+    net.relist(&alone);
+    let mint = net.connect(MINT);
+    net.relist(&everybody());
+    assert_eq!(net.receive(mint), [super::leaving::asked_to_reconnect()]);
+    assert_eq!(net.relist(&everybody()), Reloaded::default());
+    net.core.closed(mint);
+
+    let (pool, mint) = (net.connect(POOL), net.connect(MINT));
+    net.open(pool, VENDOR, "");
+    net.offer(mint);
+    net.relist(&everybody());
+    assert!(net.receive(mint).is_empty());
+}
