@@ -12,6 +12,8 @@ mod reload;
 mod sequences;
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod vectors;
 
 use std::collections::VecDeque;
 
