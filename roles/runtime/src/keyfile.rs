@@ -28,7 +28,7 @@ pub const PUBLIC_MODE: u32 = 0o644;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file could not be opened or read.
-    #[error("{path}: cannot read: {source}", path = path.display())]
+    #[error("{path}: cannot read: {source}{}", hint(source), path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// The file or its folder could not be written. `AlreadyExists` means that the file is there and was left alone.
-    #[error("{path}: cannot write: {source}", path = path.display())]
+    #[error("{path}: {}", not_written(source), path = path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -61,6 +61,23 @@ pub enum KeyFileError {
         /// What is wrong, without the contents.
         problem: String,
     },
+}
+
+/// How a file that is missing is come by.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            "; `winze keys init winze-data` makes the files that those in config/ name"
+        }
+        _ => "",
+    }
+}
+
+fn not_written(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => "is there already, and is never overwritten".to_owned(),
+        _ => format!("cannot write: {source}"),
+    }
 }
 
 /// Reads a secret key.

@@ -9,6 +9,7 @@ mod decode;
 #[cfg(feature = "demo")]
 mod demo;
 mod keys;
+mod print;
 #[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
 mod role;
 
@@ -39,7 +40,7 @@ fn exit<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            print::message(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }

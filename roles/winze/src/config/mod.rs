@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use winze_runtime::config::{ConfigError, role};
 
+use crate::print;
 use findings::Findings;
 
 /// Check a configuration file.
@@ -61,6 +62,9 @@ pub(crate) enum CheckError {
     /// It loads, and has values that cannot be used.
     #[error("{}", .0.join("\nerror: "))]
     Problems(Vec<String>),
+    /// Standard output is closed or full.
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
 }
 
 /// A role's check: loads the file and looks at what it names.
@@ -93,7 +97,10 @@ pub(crate) fn run(args: &Args) -> Result<(), CheckError> {
     };
     let problems = check(file)?.into_problems();
     if problems.is_empty() {
-        println!("{}: no problem found (role {role})", file.display());
+        print::result(format_args!(
+            "{}: no problem found (role {role})",
+            file.display()
+        ))?;
         return Ok(());
     }
     Err(CheckError::Problems(

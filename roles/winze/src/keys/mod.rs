@@ -11,6 +11,8 @@ use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::keyfile::{self, KeyFileError};
 use winze_transport::keys::{Certificate, PublicKey, SecretKey};
 
+use crate::print;
+
 /// Days that a certificate is valid when nothing is said.
 const CERTIFICATE_DAYS: u32 = 365;
 const SECONDS_PER_DAY: u32 = 24 * 60 * 60;
@@ -36,6 +38,9 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 enum What {
     /// Make everything that the files in config/ name, in folder DIR; what is there already is kept
+    ///
+    /// A key whose public key or certificate is there is not made: it is elsewhere, as an authority's should be. Nothing at
+    /// all is made where files contradict each other, or where ecash is there without its seed.
     Init {
         /// Folder to make the files in, made when missing. The files in config/ look for `winze-data` beside `config`
         #[arg(value_name = "DIR", default_value = "winze-data")]
@@ -92,6 +97,20 @@ pub(crate) enum KeysError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Keys that are there and keys that would be made do not belong together. Nothing was made.
+    #[error("{}", .0.join("\nerror: "))]
+    Unmatched(Vec<String>),
+    /// `--server` is neither a key nor a file.
+    #[error(
+        "--server {text:?}: neither a public key (51 characters, the first a 9) nor a file that is there"
+    )]
+    Server {
+        /// What was given.
+        text: String,
+    },
+    /// Standard output is closed or full. What was made until then is there.
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
     /// The public key would be written over the secret one.
     #[error("{path}: a secret key file must not end in .pub, the public key's ending", path = path.display())]
     Ending {
@@ -106,10 +125,18 @@ pub(crate) fn run(args: &Args) -> Result<(), KeysError> {
         What::Authority(new) | What::Identity(new) => {
             let public_file = public_path(&new.secret)?;
             let key = SecretKey::generate(&mut OsRng);
+            // Both at once, so that no secret key is left beside the public key of another.
+            for file in [&new.secret, &public_file] {
+                if file.symlink_metadata().is_ok() {
+                    return Err(KeysError::File(KeyFileError::Write {
+                        path: file.clone(),
+                        source: std::io::ErrorKind::AlreadyExists.into(),
+                    }));
+                }
+            }
             keyfile::write_secret(&new.secret, &key)?;
-            keyfile::write_public(public_file, &key.public_key())?;
-            println!("{}", key.public_key());
-            Ok(())
+            keyfile::write_public(&public_file, &key.public_key())?;
+            Ok(print::result(key.public_key())?)
         }
         What::Certificate {
             authority,
@@ -120,14 +147,19 @@ pub(crate) fn run(args: &Args) -> Result<(), KeysError> {
             let authority = keyfile::read_secret(authority)?;
             let server = match server.parse::<PublicKey>() {
                 Ok(key) => key,
-                Err(_) => keyfile::read_public(server)?,
+                Err(_) if Path::new(server).exists() => keyfile::read_public(server)?,
+                Err(_) => {
+                    return Err(KeysError::Server {
+                        text: server.clone(),
+                    });
+                }
             };
             keyfile::write_certificate(out, &certify(&authority, server, *days))?;
             Ok(())
         }
         What::Public { secret } => {
-            println!("{}", keyfile::read_secret(secret)?.public_key());
-            Ok(())
+            let key = keyfile::read_secret(secret)?;
+            Ok(print::result(key.public_key())?)
         }
     }
 }
