@@ -335,6 +335,8 @@ impl Deployment {
                 role.name().to_owned(),
                 "--config".to_owned(),
                 self.config_file(role).display().to_string(),
+                // So that none is left behind by whoever is killed.
+                "--stop-at-end-of-input".to_owned(),
             ],
             environment: vec![("WINZE_LOG".to_owned(), self.plan.log.clone())],
             output_file: self.output_file(role),

@@ -57,7 +57,8 @@ impl ChildProcess {
         let child = Command::new(&launch.executable)
             .args(&launch.arguments)
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
+            // Held open for as long as this process lives: a child that is told to can see when it is gone.
+            .stdin(Stdio::piped())
             .stdout(output)
             .stderr(log)
             .spawn()

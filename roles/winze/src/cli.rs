@@ -26,11 +26,11 @@ pub(crate) enum Command {
     Hub(crate::role::Args),
     /// Run the mining pool: an Sv2 mining server that asks for a mint quote for each share
     #[cfg(feature = "pool")]
-    #[command(after_help = ROLE_HELP)]
+    #[command(after_help = POOL_HELP)]
     Pool(crate::role::Args),
     /// Run the Cashu mint that issues the quotes
     #[cfg(feature = "mint")]
-    #[command(after_help = ROLE_HELP)]
+    #[command(after_help = MINT_HELP)]
     Mint(crate::role::MintArgs),
     /// Show it all on this machine: real shares become real ecash
     #[cfg(feature = "demo")]
@@ -43,9 +43,18 @@ pub(crate) enum Command {
     Config(crate::config::Args),
 }
 
-#[cfg(any(feature = "pool", feature = "mint"))]
-const ROLE_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
-    ready hub=127.0.0.1:34254 http=127.0.0.1:9254\n\
+#[cfg(feature = "pool")]
+const POOL_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
+    ready mining=127.0.0.1:34255 http=127.0.0.1:9255\n\
+    SIGTERM or SIGINT ends it in good order (status 0).\n\n\
+    On the HTTP port: /health and /metrics for the operator, and for miners /v1/quotes/KEY with what the locking key KEY\n\
+    (66 hex digits) has earned, a page at a time. ?limit=N is how many quotes a page has, 1 to 1000, by default 100;\n\
+    ?after=S begins behind the quote whose `sequence` is S. `more` says whether another page follows.\n\n\
+    The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
+
+#[cfg(feature = "mint")]
+const MINT_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
+    ready api=127.0.0.1:3338 http=127.0.0.1:4821\n\
     SIGTERM or SIGINT ends it in good order (status 0).\n\n\
     The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
 

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use winze_runtime::hangup::Hangups;
 use winze_runtime::{config, logging, ready, shutdown};
 
+use crate::print;
+
 /// What is logged when nothing is said.
 #[cfg(feature = "hub")]
 const LOG_DEFAULT: &str = "info";
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// configuration's `log`; WINZE_LOG goes before both [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Stop in good order when standard input ends, as it does when a parent that holds it is gone
+    #[arg(long, hide = true)]
+    stop_at_end_of_input: bool,
 }
 
 /// The roles that this binary was built with.
@@ -61,13 +66,32 @@ pub(crate) fn run(role: Role, args: &Args) -> ExitCode {
 
 fn start(role: Role, args: &Args) -> Result<(), String> {
     block_on(async {
-        let stop = shutdown::signal().map_err(text)?;
+        let signal = shutdown::signal().map_err(text)?;
+        let end_of_input = args
+            .stop_at_end_of_input
+            .then(shutdown::end_of_input)
+            .transpose()
+            .map_err(text)?;
+        let stop = async move {
+            let end_of_input = async {
+                match end_of_input {
+                    Some(end) => end.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = signal => {}
+                () = end_of_input => {}
+            }
+        };
+        let in_file = |error: &dyn std::fmt::Display| in_file(args, error);
         match role {
             #[cfg(feature = "hub")]
             Role::Hub => {
                 let mut hangups = Hangups::install().map_err(text)?;
                 let config = load(role, args, |_: &winze_hub::HubConfig| LOG_DEFAULT)?;
-                let hub = winze_hub::Hub::bind(config).await.map_err(text)?;
+                let hub = winze_hub::Hub::bind(config).await;
+                let hub = hub.map_err(|error| in_file(&error))?;
                 let (mut reloader, file) = (hub.reloader(), args.config.clone());
                 let reloading = tokio::spawn(async move {
                     while hangups.next().await.is_some() {
@@ -83,14 +107,16 @@ fn start(role: Role, args: &Args) -> Result<(), String> {
             #[cfg(feature = "pool")]
             Role::Pool => {
                 let config = load(role, args, |config: &winze_pool::PoolConfig| &config.log)?;
-                let pool = winze_pool::Pool::bind(config).await.map_err(text)?;
+                let pool = winze_pool::Pool::bind(config).await;
+                let pool = pool.map_err(|error| in_file(&error))?;
                 announce(&[("mining", pool.mining_addr), ("http", pool.http_addr)]);
                 pool.run(stop).await.map_err(text)
             }
             #[cfg(feature = "mint")]
             Role::Mint => {
                 let config = load(role, args, |config: &winze_mint::MintConfig| &config.log)?;
-                let mint = winze_mint::Mint::bind(config).await.map_err(text)?;
+                let mint = winze_mint::Mint::bind(config).await;
+                let mint = mint.map_err(|error| in_file(&error))?;
                 announce(&[("api", mint.api_addr), ("http", mint.http_addr)]);
                 mint.run(stop).await.map_err(text)
             }
@@ -122,9 +148,8 @@ pub(crate) fn run_mint(args: &MintArgs) -> ExitCode {
         })?;
         let keyset = winze_mint::rotate_keyset(&config, unit)
             .await
-            .map_err(text)?;
-        println!("{keyset}");
-        Ok(())
+            .map_err(|error| in_file(&args.role, &error))?;
+        print::result(keyset).map_err(|error| format!("cannot write: {error}"))
     }))
 }
 
@@ -135,8 +160,18 @@ fn load<T: DeserializeOwned>(
     log: impl FnOnce(&T) -> &str,
 ) -> Result<T, String> {
     let config: T = config::load_role(&args.config, role.name()).map_err(text)?;
-    logging::init(args.log.as_deref().unwrap_or_else(|| log(&config))).map_err(text)?;
+    let from_file = format!("{} (log)", args.config.display());
+    let (filter, origin) = match args.log.as_deref() {
+        Some(filter) => (filter, "--log"),
+        None => (log(&config), from_file.as_str()),
+    };
+    logging::init_from(filter, origin).map_err(text)?;
     Ok(config)
+}
+
+/// What keeps a role from starting is mostly to be put right in its configuration.
+fn in_file(args: &Args, error: &dyn std::fmt::Display) -> String {
+    format!("{}: {error}", args.config.display())
 }
 
 fn block_on(future: impl Future<Output = Result<(), String>>) -> Result<(), String> {
@@ -159,7 +194,7 @@ fn finish(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("error: {message}");
+            print::message(format_args!("error: {message}"));
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use winze_testbed::RegtestNode;
@@ -116,39 +117,71 @@ fn what_was_kept_running_can_be_connected_to_and_ends_with_ctrl_c() {
     assert!(is_empty(folder.path()), "temporary files are left: {rest}");
 }
 
-#[test]
-fn an_interrupted_run_is_no_success_and_leaves_no_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = demo(folder.path(), &["--shares", "100000", "--json"])
+/// A run that would take hours, and where its hub listens.
+fn endless(folder: &Path) -> (Child, BufReader<std::process::ChildStderr>, String) {
+    let mut child = demo(folder, &["--shares", "100000", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut reader = BufReader::new(child.stderr.take().unwrap());
-    let mut hub = String::new();
-    while !hub.contains("; files in") {
-        hub.clear();
+    let mut said = String::new();
+    while !said.contains("; files in") {
+        said.clear();
         assert!(
-            reader.read_line(&mut hub).unwrap() > 0,
+            reader.read_line(&mut said).unwrap() > 0,
             "it ended before it began"
         );
     }
-    let (_, after) = hub.split_once("hub ").unwrap();
+    let (_, after) = said.split_once("hub ").unwrap();
     let (hub, _) = after.split_once(',').unwrap();
     TcpStream::connect(hub).unwrap();
-    interrupt(&child);
-    let mut rest = String::new();
-    reader.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("interrupted"), "{rest}");
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(TcpStream::connect(hub).is_err(), "the hub still listens");
-    assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+    (child, reader, hub.to_owned())
+}
+
+#[test]
+fn an_interrupted_run_is_no_success_and_leaves_no_process() {
+    // Ctrl-C, and a terminal that is closed.
+    for name in ["INT", "HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut child, mut reader, hub) = endless(folder.path());
+        signal(&child, name);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("interrupted"), "{name}: {rest}");
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(
+            TcpStream::connect(hub).is_err(),
+            "{name}: the hub still listens"
+        );
+        assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, _reader, hub) = endless(folder.path());
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let killed = Instant::now();
+    while TcpStream::connect(&hub).is_ok() {
+        assert!(
+            killed.elapsed() < Duration::from_secs(30),
+            "the hub still listens"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Ctrl-C, for the one process.
 fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([&format!("-{name}"), &child.id().to_string()])
         .status()
         .unwrap();
     assert!(status.success());

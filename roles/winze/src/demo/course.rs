@@ -12,7 +12,7 @@ use winze_testbed::{Account, Crew, CrewPlan, Deployment, DeploymentPlan, Regtest
 
 use super::Args;
 use super::error::DemoError;
-use super::report::{Asked, Outcome};
+use super::report::{Asked, Outcome, miners};
 use super::view::View;
 
 /// Of each miner. A thread can do ten times as many: this leaves the machine to the processes that are to be shown, and
@@ -86,9 +86,9 @@ impl Course {
         };
         let crew = Crew::start(&deployment, crew).await?;
         view.say(&format!(
-            "{} miners are looking for {} shares, each worth 1 hash or more from {} leading zero bits on",
-            args.miners,
+            "looking for {} shares with {}; each is worth 1 hash or more from {} leading zero bits on",
             args.shares,
+            miners(args.miners),
             deployment.minimum_zero_bits()
         ));
         Ok(Course {

@@ -14,7 +14,10 @@ use std::process::ExitCode;
 use course::Course;
 use error::DemoError;
 use view::View;
+use winze_runtime::hangup::Hangups;
 use winze_runtime::{logging, shutdown};
+
+use crate::print;
 
 /// Show it: real shares become real ecash, on this machine.
 ///
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match try_run(args) {
         Ok(status) => status,
         Err(message) => {
-            eprintln!("error: {message}");
+            print::message(format_args!("error: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -73,9 +76,21 @@ fn try_run(args: &Args) -> Result<ExitCode, String> {
         .block_on(show(args))
 }
 
-/// The run, and Ctrl-C. Whatever ends this future ends the children: they belong to what it owns.
+/// Ctrl-C, SIGTERM, or a terminal that was closed.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let signal = shutdown::signal()?;
+    let mut hangups = Hangups::install()?;
+    Ok(async move {
+        tokio::select! {
+            () = signal => {}
+            _ = hangups.next() => {}
+        }
+    })
+}
+
+/// The run, and what interrupts it. Whatever ends this future ends the children: they belong to what it owns.
 async fn show(args: &Args) -> Result<ExitCode, String> {
-    let stop = shutdown::signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let stop = stopped().map_err(|error| format!("cannot listen for signals: {error}"))?;
     tokio::pin!(stop);
     let mut view = View::new(args.shares);
     let interrupted = || Err("interrupted; all processes were stopped".to_owned());
@@ -95,24 +110,26 @@ async fn show(args: &Args) -> Result<ExitCode, String> {
     view.erase();
 
     let summary = outcome.summary(course.plan());
-    if args.json {
-        eprint!("{summary}");
-        println!("{}", outcome.report.json());
+    let summary = summary.trim_end();
+    let said = if args.json {
+        print::message(summary);
+        print::result(outcome.report.json())
     } else {
-        print!("{summary}");
-    }
+        print::result(summary)
+    };
     if !outcome.problems.is_empty() {
         course.keep_folder();
-        eprintln!(
+        print::message(format_args!(
             "configuration, stores and logs are left in {}",
             course.folder()
-        );
+        ));
     }
     if args.keep {
-        eprint!("{}", course.how_to_connect());
+        print::message(course.how_to_connect().trim_end());
         stop.await;
     }
     course.end().await.map_err(text)?;
+    said.map_err(|error| format!("cannot write: {error}"))?;
     if outcome.problems.is_empty() {
         Ok(ExitCode::SUCCESS)
     } else {

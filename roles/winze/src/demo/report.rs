@@ -46,6 +46,14 @@ pub(crate) struct Asked {
     pub node: bool,
 }
 
+/// `1 miner`, `2 miners`.
+pub(crate) fn miners(count: u8) -> String {
+    match count {
+        1 => "1 miner".to_owned(),
+        count => format!("{count} miners"),
+    }
+}
+
 impl Outcome {
     /// Of a run that came to its end, or was broken off for `failures`. `held` is what the wallets hold, `blocks_found`
     /// what the node has, where there is one.
@@ -97,8 +105,11 @@ impl Outcome {
     pub(crate) fn summary(&self, asked: Asked) -> String {
         let report = &self.report;
         let mut lines = vec![format!(
-            "{} shares of {} miners were accepted, {} quotes issued, {} redeemed.",
-            report.shares_accepted, asked.miners, report.quotes_issued, report.quotes_redeemed
+            "{} shares of {} were accepted, {} quotes issued, {} redeemed.",
+            report.shares_accepted,
+            miners(asked.miners),
+            report.quotes_issued,
+            report.quotes_redeemed
         )];
         lines.push(format!(
             "The shares are worth {} hash; the wallets hold {} hash.",

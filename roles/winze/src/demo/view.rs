@@ -3,16 +3,21 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use rustix::termios::tcgetwinsize;
 use winze_testbed::Account;
+
+use crate::print;
 
 /// How often a log gets a line at most.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-/// Characters of the bar.
-const BAR_WIDTH: u64 = 40;
-/// Terminal sequence: what does not fit a line is cut off. A line that wrapped would be two to go up over.
-const CLIP_LINES: &str = "\x1b[?7l";
-/// Terminal sequence: as terminals usually are.
-const WRAP_LINES: &str = "\x1b[?7h";
+/// Characters of the bar at most.
+const BAR_WIDTH_MAX: usize = 40;
+/// Characters in front of the bar, and between it and what follows.
+const BAR_FROM: usize = 20;
+/// What a line must have room for behind the bar.
+const MORE_WIDTH: usize = 30;
+/// Columns where the terminal does not say.
+const COLUMNS_USUAL: usize = 80;
 
 /// The live view.
 pub(crate) struct View {
@@ -43,7 +48,8 @@ impl View {
     /// A line that stays.
     pub(crate) fn say(&mut self, line: &str) {
         self.erase();
-        eprintln!("[{:>3} s] {line}", self.begun.elapsed().as_secs());
+        let seconds = self.begun.elapsed().as_secs();
+        print::message(format_args!("[{seconds:>3} s] {line}"));
     }
 
     /// Shows the account as it is now.
@@ -70,14 +76,12 @@ impl View {
     }
 
     fn redraw(&mut self, account: &Account) {
-        let lines = picture(account, self.shares_asked, self.begun.elapsed());
+        let lines = picture(account, self.shares_asked, self.begun.elapsed(), columns());
         let mut drawing = erasing(self.drawn_lines);
-        drawing.push_str(CLIP_LINES);
         for line in &lines {
             drawing.push_str(line);
             drawing.push('\n');
         }
-        drawing.push_str(WRAP_LINES);
         self.drawn_lines = lines.len();
         draw(&drawing);
     }
@@ -111,17 +115,24 @@ fn aside(account: &Account) -> String {
     aside
 }
 
-fn picture(account: &Account, shares_asked: u64, elapsed: Duration) -> Vec<String> {
+/// Three lines, each shorter than `columns`: one that wrapped would be two to go up over.
+fn picture(account: &Account, shares_asked: u64, elapsed: Duration, columns: usize) -> Vec<String> {
+    let room = columns.saturating_sub(1);
+    let bar_width = room
+        .saturating_sub(BAR_FROM + 2 + MORE_WIDTH)
+        .min(BAR_WIDTH_MAX);
     let row = |name: &str, count: u64, more: String| {
-        let filled = (count.min(shares_asked) * BAR_WIDTH) / shares_asked.max(1);
+        let filled = bar_width as u64 * count.min(shares_asked) / shares_asked.max(1);
         let bar = "#".repeat(filled as usize);
-        format!(
-            "  {name:<9}{count:>7}  {bar:<width$}  {more}",
-            width = BAR_WIDTH as usize
-        )
+        let line = match bar_width {
+            0 => format!("  {name:<9}{count:>7}  {more}"),
+            _ => format!("  {name:<9}{count:>7}  {bar:<bar_width$}  {more}"),
+        };
+        let cut: String = line.chars().take(room).collect();
+        cut.trim_end().to_owned()
     };
     let latency = match (account.quote_latency_ms(50), account.quote_latency_ms(99)) {
-        (Some(p50), Some(p99)) => format!("after {p50} ms (p50), {p99} ms (p99)"),
+        (Some(p50), Some(p99)) => format!("p50 {p50} ms, p99 {p99} ms"),
         _ => String::new(),
     };
     let seconds = elapsed.as_secs();
@@ -129,15 +140,23 @@ fn picture(account: &Account, shares_asked: u64, elapsed: Duration) -> Vec<Strin
         row(
             "accepted",
             account.shares_accepted(),
-            format!("of {shares_asked} shares, {seconds} s{}", aside(account)),
+            format!("of {shares_asked}, {seconds} s{}", aside(account)),
         ),
         row("quoted", account.quotes_issued(), latency),
         row(
             "redeemed",
             account.quotes_redeemed(),
-            format!("{} hash expected", account.ecash_expected()),
+            format!("of {} hash", account.ecash_expected()),
         ),
     ]
+}
+
+/// Of the terminal at standard error.
+fn columns() -> usize {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => COLUMNS_USUAL,
+    }
 }
 
 /// The terminal's sequences for: up that many lines, and clear from there on.
@@ -153,4 +172,25 @@ fn draw(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_fits_terminals_wide_and_narrow() {
+        let account = Account::new(20);
+        let seconds = Duration::from_secs(1_234);
+        for columns in [20, 40, 80, 200] {
+            let lines = picture(&account, 100_000, seconds, columns);
+            assert_eq!(lines.len(), 3);
+            for line in &lines {
+                assert!(line.chars().count() < columns, "{columns}: {line:?}");
+            }
+            if columns >= 40 {
+                assert!(lines[0].ends_with("of 100000, 1234 s"), "{lines:?}");
+            }
+        }
+    }
 }
