@@ -32,6 +32,9 @@ pub(crate) enum Command {
     #[cfg(feature = "mint")]
     #[command(after_help = MINT_HELP)]
     Mint(crate::role::MintArgs),
+    /// Mine on the CPU, to try a pool with
+    #[cfg(feature = "miner")]
+    Miner(crate::miner::Args),
     /// Show it all on this machine: real shares become real ecash
     #[cfg(feature = "demo")]
     Demo(crate::demo::Args),

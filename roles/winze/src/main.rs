@@ -9,6 +9,8 @@ mod decode;
 #[cfg(feature = "demo")]
 mod demo;
 mod keys;
+#[cfg(feature = "miner")]
+mod miner;
 mod print;
 #[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
 mod role;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Pool(args) => role::run(role::Role::Pool, &args),
         #[cfg(feature = "mint")]
         Command::Mint(args) => role::run_mint(&args),
+        #[cfg(feature = "miner")]
+        Command::Miner(args) => miner::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Keys(args) => exit(keys::run(&args)),

@@ -15,6 +15,9 @@ use winze_testbed::{ChildProcess, Crew, CrewPlan, Role, crew::Site, http, wait};
 use crate::WINZE;
 use crate::peer::PATIENCE;
 
+/// The generator of secp256k1; whoever can count to one has its secret key.
+const LOCKING_KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
 /// A clone's root as its user has it after `winze keys init winze-data`.
 fn clone_root() -> TempDir {
     let root = tempfile::tempdir().unwrap();
@@ -123,6 +126,27 @@ async fn three_processes_started_by_hand_with_the_shipped_files_work_together() 
     let account = crew.settle(Duration::from_secs(20)).await.unwrap();
     assert_eq!(account.problems(), []);
     assert_eq!(account.quotes_redeemed(), 4);
+
+    // The miner of the README, and where it looks afterwards.
+    let authority = root.join("winze-data/pool/authority.pub");
+    let mined = tokio::process::Command::new(WINZE)
+        .args(["miner", "--shares", "1", "--worker", "hand"])
+        .args(["--key", LOCKING_KEY, "--pool", &mining.to_string()])
+        .arg("--authority")
+        .arg(authority)
+        .kill_on_drop(true)
+        .output();
+    let mined = tokio::time::timeout(Duration::from_secs(60), mined).await;
+    let mined = mined.expect("one share takes seconds").unwrap();
+    let said = String::from_utf8_lossy(&mined.stdout);
+    assert!(mined.status.success(), "{said}: {mined:?}");
+    let (_, hash) = said.split_once("accepted ").expect("a share");
+    let hash = hash.split_whitespace().next().unwrap();
+    assert!(said.contains(&format!("quote    {hash}")), "{said}");
+    let url = format!("http://{pool_http}/v1/quotes/{LOCKING_KEY}?limit=1");
+    let page = http::get(&url).await;
+    let page = page.unwrap_or_else(|error| panic!("{error}"));
+    assert!(page.body.contains(hash), "{}", page.body);
 }
 
 fn minimum_zero_bits(pool: &Table) -> u32 {
