@@ -475,6 +475,35 @@ impl World {
         assert_eq!(self.net.core.load().queued, Totals::default());
     }
 
+    /// The hub goes: requests on their way arrive, later ones do not, answers do, and everybody hears the last word.
+    fn check_orderly_end(&mut self) {
+        const QUIET_MS: u64 = 200;
+        let send_on_all = |world: &mut World, who: usize| {
+            for channel in 0..CHANNELS_MAX as u8 {
+                world.send_message(who, channel, 20);
+            }
+        };
+        send_on_all(self, 0);
+        self.net.core.wind_down(700, self.net.now_ms);
+        let requests = self.net.core.load().queued;
+        send_on_all(self, 1);
+        assert_eq!(self.net.core.load().queued, requests, "no new requests");
+        self.settle();
+        send_on_all(self, 2);
+        if self.net.core.load().queued != Totals::default() {
+            assert!(!self.net.core.is_drained(QUIET_MS, self.net.now_ms));
+        }
+        self.settle();
+        self.net.core.is_drained(QUIET_MS, self.net.now_ms);
+        self.net.pass(QUIET_MS);
+        assert!(self.net.core.is_drained(QUIET_MS, self.net.now_ms));
+        self.net.core.shut_down(700);
+        for client in self.clients.iter().flatten() {
+            let last_words = self.net.receive(client.conn);
+            assert_eq!(close_of(&last_words), ("shutdown", 700));
+        }
+    }
+
     /// The live end of the same name on the other side.
     fn far_of(&self, who: usize, name: (usize, u8)) -> Option<(u64, &Channel)> {
         let far = if who == 2 { name.0 } else { 2 };
@@ -642,6 +671,7 @@ pub(super) fn check_promises_after(ops: &[Op]) {
         }
         world.settle();
         world.check_promises();
+        world.check_orderly_end();
         world.polled
     };
     assert!(run() == run(), "the same inputs gave other outputs");
