@@ -24,6 +24,10 @@ pub struct HubConfig {
     pub static_key_file: ConfigPath,
     /// File with the authority's certificate for that key.
     pub certificate_file: ConfigPath,
+    /// The log's filter, as in `info` or `winze_hub=debug,info`. The variable `WINZE_LOG` goes before it. Default
+    /// `info`.
+    #[serde(default = "default_log")]
+    pub log: String,
     /// Who is let in. Nobody else is.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
@@ -64,6 +68,10 @@ fn default_listen() -> SocketAddr {
 
 fn default_http_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9254))
+}
+
+fn default_log() -> String {
+    "info".to_owned()
 }
 
 /// A value that is well formed and yet cannot be used.

@@ -12,10 +12,6 @@ use winze_runtime::{config, logging, ready, shutdown};
 
 use crate::print;
 
-/// What is logged when nothing is said.
-#[cfg(feature = "hub")]
-const LOG_DEFAULT: &str = "info";
-
 /// How every role is started.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -89,7 +85,7 @@ fn start(role: Role, args: &Args) -> Result<(), String> {
             #[cfg(feature = "hub")]
             Role::Hub => {
                 let mut hangups = Hangups::install().map_err(text)?;
-                let config = load(role, args, |_: &winze_hub::HubConfig| LOG_DEFAULT)?;
+                let config = load(role, args, |config: &winze_hub::HubConfig| &config.log)?;
                 let hub = winze_hub::Hub::bind(config).await;
                 let hub = hub.map_err(|error| in_file(&error))?;
                 let (mut reloader, file) = (hub.reloader(), args.config.clone());

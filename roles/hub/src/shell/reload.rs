@@ -43,6 +43,7 @@ pub(super) struct FixedKeys {
     http_listen: SocketAddr,
     static_key_file: PathBuf,
     certificate_file: PathBuf,
+    log: String,
 }
 
 impl FixedKeys {
@@ -52,6 +53,7 @@ impl FixedKeys {
             http_listen: config.http_listen,
             static_key_file: config.static_key_file.as_path().to_owned(),
             certificate_file: config.certificate_file.as_path().to_owned(),
+            log: config.log.clone(),
         }
     }
 
@@ -67,6 +69,7 @@ impl FixedKeys {
                 "certificate_file",
                 self.certificate_file == now.certificate_file,
             ),
+            ("log", self.log == now.log),
         ];
         keys.into_iter()
             .filter(|(_, same)| !same)

@@ -51,6 +51,7 @@ pub fn config(folder: &TempDir, limits: HubLimits, validity_s: Range<i64>) -> Hu
     keyfile::write_secret(&key_file, &key).unwrap();
     keyfile::write_certificate(&certificate_file, &certificate).unwrap();
     HubConfig {
+        log: "info".to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
         http_listen: ([127, 0, 0, 1], 0).into(),
         static_key_file: ConfigPath::new(key_file),

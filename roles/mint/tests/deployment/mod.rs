@@ -69,6 +69,7 @@ impl Deployment {
             http_listen: free_port(),
             static_key_file: ConfigPath::new(path("hub.key")),
             certificate_file: ConfigPath::new(path("hub.cert")),
+            log: "info".to_owned(),
             peers: vec![
                 peer("mint", mint, Vec::new()),
                 peer(

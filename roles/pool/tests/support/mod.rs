@@ -130,6 +130,7 @@ impl World {
             http_listen: loopback,
             static_key_file: ConfigPath::new(self.at("hub-static.key")),
             certificate_file: ConfigPath::new(self.at("hub.toml")),
+            log: "info".to_owned(),
             peers: vec![
                 peer("pool", self.pool_key, may_open),
                 peer("mint", self.mint_key, Vec::new()),
