@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
+use cdk::mint_url::MintUrl;
 use cdk::nuts::CurrencyUnit;
 use serde::Deserialize;
 use winze_messages::PeerName;
@@ -59,7 +61,8 @@ pub struct MintConfig {
     /// What wallets are told about the mint (NUT-06).
     #[serde(default)]
     pub info: Info,
-    /// The log's filter, as in `info` or `winze_mint=debug,info`. The variable `WINZE_LOG` goes before it. Default `info`.
+    /// The log's filter, as in `info` or `winze_mint=debug,info`. The variable `WINZE_LOG` goes before it. Default
+    /// `info,cdk=warn`: what cdk says at `info` is about each request.
     #[serde(default = "default_log")]
     pub log: String,
     /// Which pools may have quotes made, and how much. A pool that is not listed gets none.
@@ -148,29 +151,52 @@ impl MintConfig {
     /// Checks what the types alone do not; reads no file.
     ///
     /// # Errors
-    /// The first value that cannot be used.
+    /// The first value that cannot be used; [`Self::problems`] has them all.
     pub fn check(&self) -> Result<(), InvalidValue> {
-        self.peer_name()?;
-        check_units(&self.units)?;
-        in_range("amount_max", self.amount_max, 1, AMOUNT_MAX)?;
-        in_range(
+        match self.problems().into_iter().next() {
+            None => Ok(()),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    /// Every value that cannot be used, as [`Self::check`] finds them.
+    pub fn problems(&self) -> Vec<InvalidValue> {
+        let description_bytes = in_range(
             "description_bytes_max",
             self.description_bytes_max as u64,
             0,
             DESCRIPTION_BYTES_WIRE_MAX as u64,
-        )?;
+        );
+        let mut results = vec![
+            self.peer_name().map(drop),
+            check_units(&self.units),
+            in_range("amount_max", self.amount_max, 1, AMOUNT_MAX),
+            description_bytes,
+            self.check_stores(),
+        ];
+        results.extend(self.info.urls.iter().map(|url| check_url(url)));
         if self.pool.len() > POOLS_MAX {
-            return Err(invalid("pool", format!("more than {POOLS_MAX} pools")));
+            results.push(Err(invalid("pool", format!("more than {POOLS_MAX} pools"))));
         }
         let mut peers = HashSet::new();
         for pool in &self.pool {
-            if !peers.insert(pool.peer_name()?) {
-                return Err(invalid(
+            results.push(pool.peer_name().and_then(|name| match peers.insert(name) {
+                true => Ok(()),
+                false => Err(invalid(
                     "pool.peer",
                     format!("{} is listed twice", pool.peer),
-                ));
-            }
-            self.check_allowances(pool)?;
+                )),
+            }));
+            results.push(self.check_allowances(pool));
+        }
+        results.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Two databases in one file would take each other for damaged.
+    fn check_stores(&self) -> Result<(), InvalidValue> {
+        if self.store_file == self.ecash_store_file {
+            let message = "the file of store_file as well; each needs its own".to_owned();
+            return Err(invalid("ecash_store_file", message));
         }
         Ok(())
     }
@@ -298,6 +324,19 @@ fn canonical(unit: &str) -> CurrencyUnit {
     unit.parse().unwrap_or_else(|_| CurrencyUnit::custom(unit))
 }
 
+/// Wallets refuse others.
+fn check_url(url: &str) -> Result<(), InvalidValue> {
+    let web = url.starts_with("http://") || url.starts_with("https://");
+    match MintUrl::from_str(url) {
+        Ok(_) if web => Ok(()),
+        Ok(_) => Err(invalid(
+            "info.urls",
+            format!("{url:?} begins with neither http:// nor https://"),
+        )),
+        Err(error) => Err(invalid("info.urls", format!("{url:?}: {error}"))),
+    }
+}
+
 fn in_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), InvalidValue> {
     if (min..=max).contains(&value) {
         return Ok(());
@@ -334,7 +373,7 @@ fn default_description_bytes_max() -> usize {
 }
 
 fn default_log() -> String {
-    "info".to_owned()
+    "info,cdk=warn".to_owned()
 }
 
 #[cfg(test)]
@@ -409,10 +448,25 @@ mod tests {
                 "description_bytes_max",
             ),
             (r#"name = "Main""#, ALLOWANCE, "name"),
+            (r#"info.urls = ["mint.example"]"#, ALLOWANCE, "info.urls"),
         ] {
             let config: MintConfig = toml::from_str(&written(top, allowance)).expect("complete");
             assert_eq!(config.check().expect_err(top).key, key);
         }
+        let text =
+            written("amount_max = 0\nunits = []", ALLOWANCE).replace("ecash.sqlite", "mint.sqlite");
+        let config: MintConfig = toml::from_str(&text).expect("complete");
+        let problems = config.problems();
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.key).collect();
+        assert_eq!(
+            keys,
+            [
+                "units",
+                "amount_max",
+                "ecash_store_file",
+                "pool.allowance.unit"
+            ]
+        );
         let unknown = written("amount_maximum = 5", ALLOWANCE);
         assert!(toml::from_str::<MintConfig>(&unknown).is_err());
     }

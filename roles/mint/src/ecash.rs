@@ -12,6 +12,7 @@ use cdk::nuts::{
     CurrencyUnit, Id, KeySet, MintInfo, MintKeySet, MintVersion, PaymentMethod, nut05,
 };
 use cdk_sqlite::MintSqliteDatabase;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::limits::{DENOMINATIONS, KEYSET_REFRESH_INTERVAL, NUT29_QUOTES_MAX};
 use crate::processor::{MINING_SHARE, SharePayments};
@@ -71,6 +72,12 @@ pub enum EcashError {
         /// The role's own store.
         issued: PathBuf,
     },
+    /// The file holds the messages of a role; cdk would put its tables beside them.
+    #[error("ecash_store_file {store} is the store of a Winze role; ecash needs a file of its own", store = store.display())]
+    RoleStore {
+        /// What was configured as cdk's SQLite file.
+        store: PathBuf,
+    },
     /// There is no mint of which a keyset could be rotated.
     #[error("{store} is missing or empty: no mint was ever started on it", store = store.display())]
     NoStore {
@@ -126,6 +133,11 @@ impl Ecash {
             store: config.store.clone(),
             source,
         };
+        if is_role_store(&config.store) {
+            return Err(EcashError::RoleStore {
+                store: config.store.clone(),
+            });
+        }
         make_private(&config.store)
             .map_err(|error| store_error(cdk::cdk_database::Error::Internal(error.to_string())))?;
         let store = Arc::new(
@@ -290,6 +302,15 @@ fn told_to_wallets(offered: MintInfo, stored: MintInfo, config: &EcashConfig) ->
 /// Whether the store is not there, or was never written to.
 pub(crate) fn is_missing(store: &Path) -> bool {
     std::fs::metadata(store).map_or(true, |file| file.len() == 0)
+}
+
+/// Whether a role keeps its messages there. What cannot be read is for cdk to report.
+fn is_role_store(store: &Path) -> bool {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'winze_schema'";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    Connection::open_with_flags(store, flags)
+        .and_then(|file| file.query_row(tables, [], |row| row.get::<_, u64>(0)))
+        .is_ok_and(|tables| tables > 0)
 }
 
 /// Makes the file if it is missing, readable by its owner alone, before SQLite does: it names every quote there is.

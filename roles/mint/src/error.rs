@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use winze_client::{OpenError, StoreError};
 use winze_runtime::keyfile::KeyFileError;
@@ -15,7 +16,7 @@ use crate::seed::SeedError;
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// A value of the configuration.
-    #[error("configuration: {0}")]
+    #[error("{0}")]
     Config(#[from] InvalidValue),
     /// A key file.
     #[error(transparent)]
@@ -26,7 +27,15 @@ pub enum MintError {
     /// cdk or its store.
     #[error(transparent)]
     Ecash(#[from] EcashError),
-    /// The role's own store.
+    /// The role's own store cannot be opened.
+    #[error("store_file {file}: {source}", file = file.display())]
+    StoreFile {
+        /// As configured.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: StoreError,
+    },
+    /// The role's own store failed.
     #[error("store: {0}")]
     Store(#[from] StoreError),
     /// The hub client does not take the responder. It does: both are made here.
@@ -36,10 +45,10 @@ pub enum MintError {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// An address cannot be listened on.
-    #[error("{what}: cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} ({key}): {source}")]
     Listen {
-        /// Which of the two ports.
-        what: &'static str,
+        /// The key of the configuration.
+        key: &'static str,
         /// As configured.
         address: SocketAddr,
         /// What the system said.

@@ -102,7 +102,11 @@ impl Mint {
         let store = Store::open(
             config.store_file.as_path(),
             &[ANSWERS_SCHEMA, ALLOWANCE_SCHEMA],
-        )?;
+        )
+        .map_err(|source| MintError::StoreFile {
+            file: config.store_file.as_path().to_owned(),
+            source,
+        })?;
         if ecash::is_missing(&ecash_config.store) && store.read(allowance::was_ever_used).await? {
             return Err(EcashError::Lost {
                 store: ecash_config.store,
@@ -111,8 +115,8 @@ impl Mint {
             .into());
         }
         let ecash = Ecash::open(&ecash_config, &seed).await?;
-        let (api, api_addr) = listen("NUT API", config.api_listen).await?;
-        let (http, http_addr) = listen("operator's HTTP", config.http_listen).await?;
+        let (api, api_addr) = listen("api_listen", config.api_listen).await?;
+        let (http, http_addr) = listen("http_listen", config.http_listen).await?;
         Ok(BoundMint {
             api_addr,
             http_addr,
@@ -214,11 +218,11 @@ impl MintHandle {
 }
 
 async fn listen(
-    what: &'static str,
+    key: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), MintError> {
     let listen_error = |source| MintError::Listen {
-        what,
+        key,
         address,
         source,
     };
@@ -291,7 +295,7 @@ fn health(ecash: &Ecash, responder: &QuoteResponder, hub: &HubStatus) -> Health 
     Health {
         ready: hub.is_connected() && keysets.values().all(|keyset| !keyset.is_null()),
         detail: serde_json::json!({
-            "hub": format!("{:?}", hub.state).to_lowercase(),
+            "hub_connected": hub.is_connected(),
             "hub_last_error": hub.last_error,
             "pools_present": responder.pools_present,
             "requests_under_way": responder.under_way,

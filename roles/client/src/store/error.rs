@@ -58,6 +58,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is a database, and not one that this role may write to.
+    #[error("it is not this role's: {found}")]
+    Foreign {
+        /// Whose it is, as far as it shows.
+        found: String,
+    },
     /// A newer program wrote this file.
     #[error("schema {name} has version {found}, this program knows up to {known}")]
     NewerSchema {

@@ -27,6 +27,7 @@ pub(super) fn open(path: &Path, schemas: &[Schema]) -> Result<Opened, StoreError
     let lock = FileLock::take(&path)?;
 
     let writer = connect(&path)?;
+    schema::check_owner(&writer, schemas)?;
     // Must answer "wal": on a file system without shared memory SQLite stays with another journal.
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {

@@ -14,6 +14,36 @@ pub struct Schema {
     pub migrations: &'static [&'static str],
 }
 
+/// Refuses a file in which nothing of `schemas` lies and something else does: two roles that were given one file, or a
+/// database of another program. Without `schemas` every store will do.
+pub(super) fn check_owner(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    let names = |sql: &str| -> Result<Vec<String>, rusqlite::Error> {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect()
+    };
+    let tables = names(
+        r"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'",
+    )?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    if !tables.iter().any(|table| table == "winze_schema") {
+        let found = format!("another program's database, with {}", tables.join(", "));
+        return Err(StoreError::Foreign { found });
+    }
+    let there = names("SELECT name FROM winze_schema ORDER BY name")?;
+    let ours = |name: &String| schemas.iter().any(|schema| schema.name == name);
+    if there.is_empty() || schemas.is_empty() || there.iter().any(ours) {
+        return Ok(());
+    }
+    let found = format!(
+        "the store of another role, which keeps {}",
+        there.join(", ")
+    );
+    Err(StoreError::Foreign { found })
+}
+
 pub(super) fn create_table(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS winze_schema (

@@ -277,6 +277,38 @@ async fn a_file_of_a_newer_program_is_left_alone() {
     Store::open(&path, &[COINS_2, OTHER]).unwrap();
 }
 
+#[test]
+fn the_file_of_another_role_or_program_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder));
+    let path = folder.path().join("role.sqlite");
+    let cards = Schema {
+        name: "cards",
+        migrations: &["CREATE TABLE cards (id INTEGER PRIMARY KEY) STRICT"],
+    };
+    let refused = Store::open(&path, &[cards]).err();
+    assert!(
+        matches!(&refused, Some(StoreError::Foreign { found }) if found.contains("coins")),
+        "{refused:?}"
+    );
+    // What has something of both is one role's, grown by a part.
+    drop(Store::open(&path, &[COINS, cards]).unwrap());
+
+    let other = folder.path().join("other.sqlite");
+    let connection = Connection::open(&other).unwrap();
+    connection.execute_batch("CREATE TABLE songs (id)").unwrap();
+    drop(connection);
+    let refused = Store::open(&other, &[COINS]).err();
+    assert!(
+        matches!(refused, Some(StoreError::Foreign { .. })),
+        "{refused:?}"
+    );
+    let connection = Connection::open(&other).unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: u64 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}
+
 #[tokio::test]
 async fn the_files_belong_to_their_owner_alone() {
     let folder = TempDir::new().unwrap();

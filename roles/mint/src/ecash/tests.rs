@@ -1,6 +1,6 @@
 //! An operator, the files of a mint, and a mint that may be running on them.
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::*;
 use crate::testing::open_ecash;
@@ -37,6 +37,19 @@ async fn a_seed_of_another_mint_is_refused_and_leaves_nothing_behind() {
     Ecash::open(&after, &own)
         .await
         .expect("the mistake is put right");
+}
+
+#[tokio::test]
+async fn the_file_of_a_role_is_no_ecash_store() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let seed = Seed::create(&folder.path().join("seed")).expect("a seed");
+    let config = config(folder.path(), &["hash"]);
+    drop(winze_client::Store::open(&config.store, &[]).expect("a role's store"));
+    let refused = Ecash::open(&config, &seed).await.err();
+    assert!(
+        matches!(refused, Some(EcashError::RoleStore { .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use serde_json::json;
-use winze_client::{HubClient, RequesterStatus};
+use winze_client::{HubClient, HubStatus, RequesterStatus};
 use winze_runtime::metrics::{Registry, text};
 use winze_runtime::ops_http::{Health, OpsState};
 
@@ -16,7 +16,7 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
     let weak = Arc::downgrade(state);
     let for_metrics = (weak.clone(), hub_status.clone());
     OpsState::new(
-        move || health(&weak, hub_status.borrow().is_connected()),
+        move || health(&weak, &hub_status.borrow()),
         move || {
             let (state, hub_status) = &for_metrics;
             if let Some(state) = state.upgrade() {
@@ -30,7 +30,8 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
 /// Ready is: miners can open channels, what they mine on is not outdated, and their quotes travel. A pool that is not
 /// connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
 /// the one to know.
-fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
+fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
+    let hub_connected = hub.is_connected();
     let Some(state) = state.upgrade() else {
         return Health {
             ready: false,
@@ -50,6 +51,7 @@ fn health(state: &Weak<PoolState>, hub_connected: bool) -> Health {
         ready: hub_connected && paying && template_fresh,
         detail: json!({
             "hub_connected": hub_connected,
+            "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,
             "mint_keyset_id": keyset,
             "template_height": height,

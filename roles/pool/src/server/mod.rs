@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use winze_client::{HubClient, OpenError, QuoteRequester, StoreError};
+use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile::KeyFileError;
 use winze_runtime::ops_http;
 use winze_transport::{CertificateError, ServerIdentity};
@@ -36,7 +37,7 @@ use start::Prepared;
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// A value of the configuration cannot be used.
-    #[error("configuration: {0}")]
+    #[error("{0}")]
     Config(#[from] InvalidValue),
     /// A key or a certificate cannot be read, or they do not belong together.
     #[error(transparent)]
@@ -49,7 +50,15 @@ pub enum PoolError {
         /// What is wrong with it.
         source: CertificateError,
     },
-    /// The store cannot be opened or read.
+    /// The store cannot be opened.
+    #[error("store_file {file}: {source}")]
+    StoreFile {
+        /// As configured.
+        file: ConfigPath,
+        /// What is wrong with it.
+        source: StoreError,
+    },
+    /// The store cannot be read.
     #[error("store: {0}")]
     Store(#[from] StoreError),
     /// The mint was changed while requests wait for the one before.

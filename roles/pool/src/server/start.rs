@@ -68,7 +68,11 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
     OsRng.fill_bytes(&mut run_id);
     let source = source(checked.source, &checked.payout, run_id)?;
 
-    let store = Store::open(config.store_file.as_path(), &[OUTBOX_SCHEMA, POOL_SCHEMA])?;
+    let store = Store::open(config.store_file.as_path(), &[OUTBOX_SCHEMA, POOL_SCHEMA]);
+    let store = store.map_err(|source| PoolError::StoreFile {
+        file: config.store_file.clone(),
+        source,
+    })?;
     let settings = LedgerSettings {
         mint: MintId {
             peer: checked.mint.to_string(),
