@@ -177,3 +177,52 @@ fn another_roles_file_is_refused_at_start_and_a_file_without_role_at_check() {
     site.edit("hub", "role = \"hub\"", "");
     assert!(site.problems("hub").contains("no top-level key `role`"));
 }
+
+#[test]
+fn one_mistake_hides_no_other_and_a_lonely_role_is_only_warned_of() {
+    let site = Site::new();
+    let data = site.folder.path().join("winze-data");
+    std::fs::copy(
+        data.join("mint/identity.pub"),
+        data.join("pool/identity.pub"),
+    )
+    .unwrap();
+    std::fs::write(data.join("pool/pool.sqlite"), "certainly no database").unwrap();
+    site.edit("pool", "#log = \"info\"", "log = \"inof\"");
+    site.edit("pool", "#unit = \"hash\"", "unit = \"\"");
+    site.edit("pool", "#peer = \"mint/main\"", "peer = \"pool/main\"");
+    site.edit("pool", "#nbits = \"1b00ffff\"", "nbits = \"never\"");
+    let problems = site.problems("pool");
+    for named in [
+        "secret_key_file: ",
+        "pool.sqlite is no database",
+        "log: \"inof\"",
+        "unit: ",
+        "mint.peer: ",
+        "builtin.nbits: ",
+    ] {
+        assert!(problems.contains(named), "{named}: {problems}");
+    }
+    assert_eq!(problems.lines().count(), 6, "{problems}");
+
+    let text = std::fs::read_to_string(site.config("mint")).unwrap();
+    let (alone, _) = text.split_once("[[pool]]").unwrap();
+    std::fs::write(site.config("mint"), alone).unwrap();
+    winze(&["config", "check", site.config("mint").to_str().unwrap()]).ok();
+    site.edit("mint", "ecash.sqlite", "mint.sqlite");
+    let problems = site.problems("mint");
+    assert!(problems.contains("ecash_store_file: "), "{problems}");
+    assert!(problems.contains("warning: "), "{problems}");
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_is_blamed_on_whoever_gave_it() {
+    let site = Site::new();
+    let hub = site.config("hub");
+    let hub = hub.to_str().unwrap();
+    let refused = winze(&["hub", "--config", hub, "--log", "inof"]).failed(1);
+    assert!(refused.contains("from --log"), "{refused}");
+    site.edit("hub", "#log = \"info\"", "log = \"inof\"");
+    let refused = winze(&["hub", "--config", hub]).failed(1);
+    assert!(refused.contains("hub.toml (log)"), "{refused}");
+}

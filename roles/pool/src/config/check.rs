@@ -78,57 +78,100 @@ impl PoolConfig {
     /// Checks what the types alone do not; reads no file.
     ///
     /// # Errors
-    /// The first value that cannot be used.
+    /// The first value that cannot be used; [`Self::problems`] has them all.
     pub fn check(&self) -> Result<Checked, InvalidValue> {
-        let peer = PeerName::new("pool", &self.name).map_err(|error| invalid("name", error))?;
-        let mint = self
-            .mint
-            .peer
-            .parse()
-            .map_err(|error| invalid("mint.peer", error))?;
-        let unit_character = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if self.unit.is_empty() || self.unit.len() > 32 || !self.unit.bytes().all(unit_character) {
-            return Err(invalid("unit", "expected 1 to 32 of a-z, 0-9, - and _"));
+        let mut problems = Vec::new();
+        let checked = self.look(&mut problems);
+        match (checked, problems.into_iter().next()) {
+            (Some(checked), None) => Ok(checked),
+            (_, Some(problem)) => Err(problem),
+            (None, None) => unreachable!("what is missing is a problem"),
         }
-        in_range("minimum_zero_bits", self.minimum_zero_bits, 0..=96)?;
-        in_range("shares_per_minute", self.shares_per_minute, 0.1..=6_000.0)?;
-        in_range("quotes_waiting_max", self.quotes_waiting_max, 1..=1 << 40)?;
-        in_range("connections_max", self.connections_max, 1..=65_536)?;
-        in_range(
-            "connections_per_address_max",
-            self.connections_per_address_max,
-            1..=65_536,
-        )?;
-        let channels = 1..=CHANNELS_PER_CONNECTION_MAX;
-        in_range(
-            "channels_per_connection_max",
-            self.channels_per_connection_max,
-            channels,
-        )?;
-        in_range("idle_timeout_s", self.idle_timeout_s, 10..=86_400)?;
-        in_range(
-            "template_refresh_ms",
-            self.template_refresh_ms,
-            100..=600_000,
-        )?;
-        in_range(
-            "template_stale_after_s",
-            self.template_stale_after_s,
-            1..=86_400,
-        )?;
-        Ok(Checked {
-            peer,
-            mint,
+    }
+
+    /// Every value that cannot be used, as [`Self::check`] finds them.
+    pub fn problems(&self) -> Vec<InvalidValue> {
+        let mut problems = Vec::new();
+        self.look(&mut problems);
+        problems
+    }
+
+    /// What it comes to, `None` only with a problem.
+    fn look(&self, problems: &mut Vec<InvalidValue>) -> Option<Checked> {
+        let peer = PeerName::new("pool", &self.name).map_err(|error| invalid("name", error));
+        let peer = noted(problems, peer);
+        let mint = noted(problems, self.checked_mint());
+        noted(problems, self.checked_unit());
+        let bits = in_range("minimum_zero_bits", self.minimum_zero_bits, 0..=96);
+        noted(problems, bits);
+        let rate = in_range("shares_per_minute", self.shares_per_minute, 0.1..=6_000.0);
+        noted(problems, rate);
+        let channels = 1..=CHANNELS_PER_CONNECTION_MAX as u64;
+        for (key, value, range) in [
+            ("quotes_waiting_max", self.quotes_waiting_max, 1..=1 << 40),
+            ("connections_max", self.connections_max as u64, 1..=65_536),
+            (
+                "connections_per_address_max",
+                self.connections_per_address_max as u64,
+                1..=65_536,
+            ),
+            (
+                "channels_per_connection_max",
+                self.channels_per_connection_max as u64,
+                channels,
+            ),
+            ("idle_timeout_s", self.idle_timeout_s, 10..=86_400),
+            (
+                "template_refresh_ms",
+                self.template_refresh_ms,
+                100..=600_000,
+            ),
+            (
+                "template_stale_after_s",
+                self.template_stale_after_s,
+                1..=86_400,
+            ),
+        ] {
+            noted(problems, in_range(key, value, range));
+        }
+        let tag = noted(problems, self.coinbase.checked_tag());
+        let source = noted(problems, self.checked_source());
+        let real = self.bitcoind.is_some();
+        let payout = noted(problems, self.coinbase.checked_payout(real));
+        Some(Checked {
+            peer: peer?,
+            mint: mint?,
             rules: Rules {
                 minimum: MinimumWork::new(self.minimum_zero_bits),
                 shares_per_minute: self.shares_per_minute,
                 channels_max: self.channels_per_connection_max,
-                coinbase_tag: self.coinbase.checked_tag()?,
-                idle_timeout_ms: self.idle_timeout_s * 1_000,
+                coinbase_tag: tag?,
+                idle_timeout_ms: self.idle_timeout_s.saturating_mul(1_000),
             },
-            source: self.checked_source()?,
-            payout: self.coinbase.checked_payout(self.bitcoind.is_some())?,
+            source: source?,
+            payout: payout?,
         })
+    }
+
+    fn checked_mint(&self) -> Result<PeerName, InvalidValue> {
+        let mint: PeerName = self
+            .mint
+            .peer
+            .parse()
+            .map_err(|error| invalid("mint.peer", error))?;
+        if mint.role() != "mint" {
+            let message = format!("{mint} is no mint; expected mint/<name>");
+            return Err(invalid("mint.peer", message));
+        }
+        Ok(mint)
+    }
+
+    fn checked_unit(&self) -> Result<(), InvalidValue> {
+        let unit_character = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if self.unit.is_empty() || self.unit.len() > 32 || !self.unit.bytes().all(unit_character) {
+            return Err(invalid("unit", "expected 1 to 32 of a-z, 0-9, - and _"));
+        }
+        Ok(())
     }
 
     fn checked_source(&self) -> Result<Source, InvalidValue> {
@@ -211,11 +254,14 @@ impl CoinbaseConfig {
                     .parse()
                     .map_err(|error| invalid("coinbase.network", error))?;
                 let key = "coinbase.payout_address";
-                let address: Address<NetworkUnchecked> =
+                let parsed: Address<NetworkUnchecked> =
                     address.parse().map_err(|error| invalid(key, error))?;
-                let address = address
-                    .require_network(network)
-                    .map_err(|error| invalid(key, error))?;
+                let address = parsed.require_network(network).map_err(|_| {
+                    let message = format!(
+                        "{address} is an address of another network than {network}; coinbase.network says which it is"
+                    );
+                    invalid(key, message)
+                })?;
                 Ok(address.script_pubkey())
             }
             (None, None) if real => Err(invalid(
@@ -225,6 +271,11 @@ impl CoinbaseConfig {
             (None, None) => Ok(ScriptBuf::from_bytes(vec![OP_TRUE])),
         }
     }
+}
+
+/// What `result` holds; an error becomes one more of `problems`.
+fn noted<T>(problems: &mut Vec<InvalidValue>, result: Result<T, InvalidValue>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
 }
 
 fn in_range<T>(key: &'static str, value: T, range: RangeInclusive<T>) -> Result<(), InvalidValue>
@@ -299,12 +350,29 @@ mod tests {
     }
 
     #[test]
+    fn one_mistake_hides_no_other() {
+        let config =
+            "name = \"Main\"\nunit = \"\"\nidle_timeout_s = 1\n---[builtin]\nnbits = \"x\"";
+        let problems = written(config).unwrap().problems();
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["name", "unit", "idle_timeout_s", "builtin.nbits"]);
+        let mut pool = written("").unwrap();
+        pool.mint.peer = "pool/other".to_owned();
+        assert_eq!(pool.check().unwrap_err().key, "mint.peer");
+    }
+
+    #[test]
     fn real_blocks_pay_to_somebody_on_the_right_network() {
         let node = "---[bitcoind]\naddress = \"127.0.0.1:8332\"\ncookie_file = \".cookie\"\n";
         assert!(problem(node).starts_with("coinbase: "));
         let address = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
         let coinbase = format!("{node}[coinbase]\npayout_address = \"{address}\"\n");
-        assert!(problem(&coinbase).starts_with("coinbase.payout_address: "));
+        let elsewhere = problem(&coinbase);
+        assert!(
+            elsewhere.starts_with("coinbase.payout_address: ")
+                && elsewhere.contains("another network than bitcoin"),
+            "{elsewhere}"
+        );
         let checked = written(&format!("{coinbase}network = \"regtest\""))
             .unwrap()
             .check()

@@ -22,6 +22,10 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
     for (index, peer) in config.peers.iter().enumerate() {
         found.public_key(&format!("peers[{index}].public_key"), &peer.key);
     }
+    found.log(&config.log);
+    if config.peers.is_empty() {
+        found.warning("peers", "there are none: nobody is let in");
+    }
     if let Err(error) = config.check() {
         found.problem(&error.key, error.message);
     }

@@ -10,8 +10,12 @@ use super::Findings;
 pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
     let config: MintConfig = load_role(file, "mint")?;
     let mut found = Findings::default();
-    if let Err(error) = config.check() {
-        found.problem(error.key, error.message);
+    for problem in config.problems() {
+        found.problem(problem.key, problem.message);
+    }
+    found.log(&config.log);
+    if config.pool.is_empty() {
+        found.warning("pool", "there are none: nobody may have quotes made");
     }
     found.secret_key("secret_key_file", &config.secret_key_file);
     found.dial("hub.address", &config.hub.address);
@@ -20,8 +24,8 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
         ("api_listen", config.api_listen),
         ("http_listen", config.http_listen),
     ]);
-    found.folder_of("store_file", &config.store_file);
-    found.folder_of("ecash_store_file", &config.ecash_store_file);
+    found.store("store_file", &config.store_file);
+    found.store("ecash_store_file", &config.ecash_store_file);
     if config.create_seed {
         found.folder_of("seed_file", &config.seed_file);
     } else {

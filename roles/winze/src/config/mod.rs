@@ -28,8 +28,9 @@ pub(crate) struct Args {
 enum What {
     /// Check that a configuration parses, that the files it names are there and fit, and that its addresses are usable
     #[command(after_help = "Example:\n  winze config check config/hub.toml\n\n\
-        Every problem is a line on standard error; the exit status is 1 if there is any. A mistake in the syntax or in\n\
-        the name of a key hides those after it. Nothing is started, made or connected to.")]
+        Every problem is a line on standard error; the exit status is 1 if there is any. A warning is a line as well,\n\
+        and changes no status. A mistake in the syntax, in the name of a key or in the kind of its value hides those\n\
+        after it. Nothing is started, made or connected to.")]
     Check {
         /// The configuration; its top-level key `role` says whose it is
         #[arg(value_name = "FILE")]
@@ -95,7 +96,10 @@ pub(crate) fn run(args: &Args) -> Result<(), CheckError> {
             known,
         });
     };
-    let problems = check(file)?.into_problems();
+    let (problems, warnings) = check(file)?.into_parts();
+    for warning in warnings {
+        print::message(format_args!("warning: {}: {warning}", file.display()));
+    }
     if problems.is_empty() {
         print::result(format_args!(
             "{}: no problem found (role {role})",

@@ -11,9 +11,10 @@ use super::Findings;
 pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
     let config: PoolConfig = load_role(file, "pool")?;
     let mut found = Findings::default();
-    if let Err(error) = config.check() {
-        found.problem(error.key, error.message);
+    for problem in config.problems() {
+        found.problem(problem.key, problem.message);
     }
+    found.log(&config.log);
     found.secret_key("secret_key_file", &config.secret_key_file);
     found.dial("hub.address", &config.hub.address);
     found.public_key("hub.authority", &config.hub.authority);
@@ -26,7 +27,7 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
         ("static_key_file", config.static_key_file.as_path()),
         ("certificate_file", config.certificate_file.as_path()),
     );
-    found.folder_of("store_file", &config.store_file);
+    found.store("store_file", &config.store_file);
     if let Some(node) = &config.bitcoind {
         found.dial("bitcoind.address", &node.address);
         if let Some(file) = &node.cookie_file {
