@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
+use winze_runtime::repeats::Repeats;
 use winze_transport::{
     Frame, FrameReader, FrameWriter, Limits, Session, Transcript, encrypted_frame_bytes,
 };
@@ -24,13 +25,16 @@ use crate::limits::{
 };
 use crate::session::SessionError;
 
+/// `own` is name and key, as the operator of a hub that refuses them has to be told.
 pub(super) async fn run(
     shared: Arc<Shared>,
     config: HubClientConfig,
+    own: String,
     mut stop: watch::Receiver<bool>,
 ) {
     let _ended = Ended(Arc::clone(&shared));
     let mut attempts = 0;
+    let mut repeats = Repeats::new();
     loop {
         shared
             .status
@@ -57,7 +61,9 @@ pub(super) async fn run(
             }
             Err(error) => (error, false),
         };
-        if !was_ready {
+        if was_ready {
+            repeats.works();
+        } else {
             shared
                 .counters
                 .connects_failed
@@ -65,7 +71,18 @@ pub(super) async fn run(
         }
         let retry_in_ms = pause_ms(&error, attempts, &config);
         attempts = attempts.saturating_add(1);
-        tracing::warn!(hub = %config.address, %error, retry_in_ms, "no connection to the hub");
+        if repeats.is_due(&error, Instant::now()) {
+            tracing::warn!(hub = %config.address, %error, retry_in_ms, "no connection to the hub");
+            if matches!(
+                &error,
+                ConnectionError::Session(SessionError::Refused { .. })
+            ) {
+                tracing::warn!(
+                    own,
+                    "the hub's operator decides who is let in; ask for this to be listed"
+                );
+            }
+        }
         shared.status.send_replace(HubStatus {
             state: HubState::Waiting { retry_in_ms },
             last_error: Some(error.to_string()),

@@ -39,8 +39,9 @@ impl HubClient {
     /// runtime.
     pub fn start(config: HubClientConfig, identity: Identity) -> HubClient {
         let (stop, stopped) = watch::channel(false);
+        let own = format!("{} with the key {}", identity.peer(), identity.public_key());
         let shared = Arc::new(Shared::new(&config, identity));
-        let task = tokio::spawn(driver::run(Arc::clone(&shared), config, stopped));
+        let task = tokio::spawn(driver::run(Arc::clone(&shared), config, own, stopped));
         HubClient {
             shared,
             alive: Arc::new(Alive { stop }),
