@@ -109,8 +109,12 @@ impl MiningConnection {
             (MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL, true) => {
                 self.open_extended(payload, intake, now_ms, out)
             }
-            (MESSAGE_TYPE_SUBMIT_SHARES_STANDARD, true) => self.submit_standard(payload, intake, out),
-            (MESSAGE_TYPE_SUBMIT_SHARES_EXTENDED, true) => self.submit_extended(payload, intake, out),
+            (MESSAGE_TYPE_SUBMIT_SHARES_STANDARD, true) => {
+                self.submit_standard(payload, intake, out)
+            }
+            (MESSAGE_TYPE_SUBMIT_SHARES_EXTENDED, true) => {
+                self.submit_extended(payload, intake, out)
+            }
             (MESSAGE_TYPE_UPDATE_CHANNEL, true) => self.update_channel(payload, now_ms, out),
             (MESSAGE_TYPE_CLOSE_CHANNEL, true) => self.close_channel(payload, out),
             (MESSAGE_TYPE_SET_CUSTOM_MINING_JOB, true) => refuse_custom_job(payload, out),
