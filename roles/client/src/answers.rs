@@ -12,6 +12,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
 
 /// The responder's tables.
@@ -119,6 +120,9 @@ pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreEr
     match effect {
         Some((numbered, true, true)) => return Ok(Found::Given(numbered)),
         Some((numbered, true, false)) => return Ok(Found::Effect(numbered.answer)),
+        Some((numbered, false, _)) if is_broken(Rule::ConflictOnOtherContent) => {
+            return Ok(Found::Effect(numbered.answer));
+        }
         Some((_, false, _)) => return Ok(Found::Conflict),
         None => {}
     }

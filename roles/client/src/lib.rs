@@ -32,6 +32,10 @@ mod identity;
 pub mod limits;
 pub mod mint_quote;
 pub mod outbox;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 pub mod session;
 pub mod store;
 

@@ -12,6 +12,10 @@
 pub mod config;
 pub mod core;
 pub mod limits;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 mod shell;
 
 pub use config::{HubConfig, InvalidValue, MayOpen, PeerConfig};

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::RngCore;
 
 use crate::backoff::{backoff_ms, with_jitter_ms};
+use crate::sabotage::{Rule, is_broken};
 use crate::session::Credit;
 
 /// The settings of a schedule.
@@ -295,6 +296,9 @@ impl RequesterCore {
             return;
         }
         self.instance = instance;
+        if is_broken(Rule::Resend) {
+            return;
+        }
         let again = std::mem::take(&mut self.unanswered);
         for sequence in again {
             self.set_state(sequence, State::Due);
@@ -336,6 +340,10 @@ impl RequesterCore {
             && until_ms <= now_ms
         {
             self.set_state(sequence, State::Due);
+        }
+        if is_broken(Rule::Resend) {
+            self.give_up_at_ms = None;
+            return false;
         }
         while let Some((at_ms, sequence)) = self.oldest_unanswered()
             && at_ms <= now_ms

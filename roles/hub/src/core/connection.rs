@@ -12,6 +12,7 @@ use super::event::Ending;
 use super::reasons::{CloseReason, RejectReason};
 use super::registry::PeerId;
 use crate::limits::{CONTROL_MAX, HubLimits};
+use crate::sabotage::{Rule, is_broken};
 
 /// How far a connection has come (specification, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +292,6 @@ impl Connection {
         Some(end)
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn ends(&self) -> impl Iterator<Item = (u32, &End)> {
         self.ends.iter().map(|(channel_id, end)| (*channel_id, end))
     }
@@ -384,6 +384,9 @@ impl Connection {
             };
             let from = end.far();
             self.schedule(channel_id);
+            if is_broken(Rule::Turns) && self.data_ring.back() == Some(&channel_id) {
+                self.data_ring.rotate_right(1);
+            }
             return Some(Delivery { frame, from });
         }
         None

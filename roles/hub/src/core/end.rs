@@ -16,6 +16,7 @@ use super::credit::{CreditExceeded, Inbound, Outbound, Totals};
 use super::reasons::{ChannelCloseReason, RejectReason};
 use super::registry::PeerId;
 use super::{ConnId, encoded};
+use crate::sabotage::{Rule, is_broken};
 
 /// A channel end, from anywhere in the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +271,11 @@ impl End {
             if std::mem::take(&mut self.foreign_traffic) {
                 return EndControl::Send(endpoint_changed(channel_id));
             }
+            let first_told = self.told_instance == 0;
             self.told_instance = self.far_instance();
+            if is_broken(Rule::ChangeIsTold) && !first_told {
+                return EndControl::Nothing;
+            }
             return EndControl::Send(encoded(Presence {
                 channel_id,
                 present: self.far.is_some(),

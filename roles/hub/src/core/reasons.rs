@@ -8,6 +8,9 @@ macro_rules! wire_names {
         pub enum $name { $($(#[$variant_meta])* $variant,)+ }
 
         impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
             /// The name on the wire, in logs and in metrics.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text,)+ }

@@ -18,6 +18,7 @@ use super::event::{EndCause, Ending, Event};
 use super::reasons::{AuthenticationRefusal, CloseReason, SetupRefusal};
 use super::{ConnId, HubCore, encoded, is_foreign};
 use crate::limits::{FRAMES_BEFORE_AUTHENTICATION_MAX, PAYLOAD_BYTES_BEFORE_AUTHENTICATION_TOTAL};
+use crate::sabotage::{Rule, is_broken};
 
 /// The one Sv2 protocol that a client may ask for: a value of our own would shut out clients that are built on the
 /// reference crates, whose type has the three of the specification.
@@ -173,7 +174,9 @@ impl HubCore {
             let who = "which has changed hands too often";
             refused(AuthenticationRefusal::TooManyTakeovers, wait_ms, &who)
         })?;
-        if let Some(older) = claimed.replaced {
+        if let Some(older) = claimed.replaced
+            && !is_broken(Rule::OneConnectionPerIdentity)
+        {
             self.replace(older);
         }
         let success = AuthenticateSuccess {

@@ -1,5 +1,7 @@
 //! What is sent next on a connection.
 
+use std::collections::BTreeSet;
+
 use winze_transport::{Frame, encrypted_frame_bytes};
 
 use super::connection::Step;
@@ -18,6 +20,19 @@ pub enum Transmit {
 }
 
 impl HubCore {
+    /// The channels of a client whose next message is within its credit: each has its turn before any of them has a
+    /// second one.
+    pub fn deliverable(&self, conn: ConnId) -> BTreeSet<u32> {
+        let ends = self
+            .connections
+            .get(&conn)
+            .into_iter()
+            .flat_map(|c| c.ends());
+        ends.filter(|(_, end)| end.outbound.deliverable())
+            .map(|(channel_id, _)| channel_id)
+            .collect()
+    }
+
     /// Appends the next frames for a client to `out`, until they have `bytes_max` on the wire or nothing is due. The
     /// last one may go beyond. Payload alone would be no bound: a tiny message has ten times as much on the wire. What
     /// is taken here leaves the hub's memory and counts as taken by its reader.

@@ -9,6 +9,7 @@ use winze_messages::families::mint_quote::{
 };
 
 use super::held::{HeldRequest, HeldRequests};
+use crate::sabotage::{Rule, is_broken};
 
 /// A message from the channel, judged.
 pub(super) enum Judged {
@@ -99,8 +100,10 @@ fn verified(
     header_hash: &[u8; 32],
 ) -> Result<Arc<HeldRequest>, Dropped> {
     let request = held.by_header_hash(header_hash).ok_or(Dropped::Stale)?;
-    keys.open(msg_type, bytes, Some(request.digest))
-        .map_err(|_| Dropped::Unauthentic)?;
+    let opened = keys.open(msg_type, bytes, Some(request.digest));
+    if opened.is_err() && !is_broken(Rule::Authenticator) {
+        return Err(Dropped::Unauthentic);
+    }
     Ok(Arc::clone(request))
 }
 

@@ -59,6 +59,19 @@ impl HeldRequest {
         self.attempts.load(Ordering::Relaxed)
     }
 
+    /// For the simulator: its body under another key, where the rule is broken that it never has one.
+    pub(super) fn renamed_when_sent_again(&self) -> Option<Vec<u8>> {
+        use crate::sabotage::{Rule, is_broken};
+        if !is_broken(Rule::SameKeyAgain) || self.attempts.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut request = self.request.clone();
+        request.header_hash[0] ^= 1;
+        let mut body = Vec::new();
+        request.encode_body(&mut body).ok()?;
+        Some(body)
+    }
+
     /// What sending it costs in credit.
     pub(super) fn payload_bytes(&self) -> u64 {
         (CHANNEL_ID_BYTES + self.body.len() + AUTHENTICATOR_BYTES) as u64

@@ -112,7 +112,10 @@ impl Settlement {
                 if !outbox::mark_answered(connection, mint, EXT_MINT_QUOTE, key, now_unix_ms)? {
                     return Ok(false);
                 }
-                answers.on_response(connection, &held.request, response)?;
+                let effect = answers.on_response(connection, &held.request, response);
+                if !crate::sabotage::is_broken(crate::sabotage::Rule::EffectWithRemoval) {
+                    effect?;
+                }
             }
             Settlement::Refused(held, error) => {
                 let key = &held.request.header_hash;

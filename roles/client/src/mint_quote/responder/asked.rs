@@ -7,6 +7,7 @@ use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, request_digest};
 use winze_transport::PublicKey;
 
 use crate::answers::Asked;
+use crate::sabotage::{Rule, is_broken};
 
 /// A pool on its channel, with the keys that it may seal with.
 pub(super) struct Pool {
@@ -49,10 +50,9 @@ impl Pool {
             return Taken::Malformed;
         };
         let digest = request_digest(EXT_MINT_QUOTE, msg_type, unverified.body);
-        let key_index = self
-            .keys
-            .iter()
-            .position(|(_, keys)| keys.open(msg_type, bytes, None).is_ok());
+        let key_index = self.keys.iter().position(|(_, keys)| {
+            keys.open(msg_type, bytes, None).is_ok() || is_broken(Rule::Authenticator)
+        });
         match key_index {
             Some(key_index) => Taken::Request(Request {
                 content: content(&request),

@@ -24,9 +24,10 @@ impl QuoteRequesterCore {
                 self.core.forget(sequence);
                 continue;
             };
+            let renamed = request.renamed_when_sent_again();
             let sealed = self.keys.seal(
                 MintQuoteRequest::MSG_TYPE,
-                &request.body,
+                renamed.as_deref().unwrap_or(&request.body),
                 request.sequence,
                 None,
             );

@@ -1,0 +1,218 @@
+//! One run: hub, pools, mint and enemies on one clock and one seed.
+
+mod clients;
+mod enemies;
+mod faults;
+mod hub;
+mod promises;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use winze_client::delivery::Now;
+use winze_hub::core::{ConnId, HubCore};
+
+use crate::cast::POOLS;
+use crate::coverage::Coverage;
+use crate::evil::Evil;
+use crate::fault::{Allowed, Chances};
+use crate::liar::Liar;
+use crate::mint::Mint;
+use crate::net::Link;
+use crate::pool::Pool;
+use crate::sabotage::Sabotage;
+use crate::truth::Truth;
+
+/// When a run begins, as Unix time in milliseconds.
+const BEGIN_UNIX_MS: u64 = 1_700_000_000_000;
+
+/// How long a quiet period may last before every request must have its answer, in milliseconds:
+/// the longest pauses (an identity that changed hands too often, a channel that was refused, an
+/// answer that could not be recorded) one after the other.
+const QUIET_MS: u64 = 300_000;
+
+/// Lines of a story's end that are kept.
+const STORY_LINES: usize = 60;
+
+/// Hostile connections at a time.
+const EVIL_MAX: usize = 18;
+
+/// What a run is made from: the same plan gives the same run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The source of all chance.
+    pub seed: u64,
+    /// Steps with faults, before the quiet period.
+    pub steps: u64,
+    /// Which faults happen.
+    pub allowed: Allowed,
+    /// The rule that is broken.
+    pub sabotage: Option<Sabotage>,
+    /// Whether to keep the story.
+    pub tell: bool,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The promise that was broken.
+    pub violation: Option<String>,
+    /// The end of the story, where it was to be told.
+    pub story: Vec<String>,
+    /// How often each kind of fault happened.
+    pub faults: Vec<u64>,
+    /// What was exercised.
+    pub coverage: Coverage,
+    /// Requests that were promised.
+    pub requests: u64,
+    /// Messages of the chat that arrived.
+    pub chat: u64,
+}
+
+/// See the [module](self).
+pub struct World {
+    plan: Plan,
+    rng: ChaCha8Rng,
+    chances: Chances,
+    now_ms: u64,
+    step: u64,
+    hub: Option<HubCore>,
+    hub_starts_at_ms: u64,
+    hub_stops_at_ms: Option<u64>,
+    hub_ticked_ms: u64,
+    struck_off: Vec<&'static str>,
+    relists_at_ms: u64,
+    has_more: BTreeSet<ConnId>,
+    last_conn: u64,
+    links: Vec<Link>,
+    pools: Vec<Pool>,
+    mint: Mint,
+    evil: Vec<Evil>,
+    truth: Truth,
+    /// Which connection each name has, as the hub says, and as which instance.
+    present: BTreeMap<String, (ConnId, u64)>,
+    /// For each connection, for each channel that has a message: which others were served since.
+    passed_over: BTreeMap<ConnId, BTreeMap<u32, BTreeSet<u32>>>,
+    liar: Option<Liar>,
+    /// Whether this hub never lies. What a liar has sent may have its effects after its last lie.
+    is_honest: bool,
+    coverage: Coverage,
+    story: VecDeque<String>,
+}
+
+/// Makes a run.
+pub fn run(plan: Plan) -> Outcome {
+    let mut world = World::new(plan);
+    let violation = world.play().err();
+    crate::sabotage::mend();
+    Outcome {
+        violation,
+        story: world.story.into(),
+        faults: world.chances.counts,
+        coverage: world.coverage,
+        requests: world.truth.promised.len() as u64,
+        chat: world.mint.chat_received(),
+    }
+}
+
+impl World {
+    fn new(plan: Plan) -> World {
+        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+        // Every third hub lies.
+        let liar = rng.gen_ratio(1, 3).then(Liar::default);
+        World {
+            chances: Chances::new(plan.seed, plan.allowed),
+            plan,
+            rng,
+            now_ms: 1_000,
+            step: 0,
+            hub: None,
+            hub_starts_at_ms: 0,
+            hub_stops_at_ms: None,
+            hub_ticked_ms: 0,
+            struck_off: Vec::new(),
+            relists_at_ms: 0,
+            has_more: BTreeSet::new(),
+            last_conn: 0,
+            links: Vec::new(),
+            pools: POOLS.map(Pool::new).into(),
+            mint: Mint::default(),
+            evil: Vec::new(),
+            truth: Truth::default(),
+            present: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
+            is_honest: liar.is_none(),
+            liar,
+            coverage: Coverage::default(),
+            story: VecDeque::new(),
+        }
+    }
+
+    fn play(&mut self) -> Result<(), String> {
+        if let Some(sabotage) = self.plan.sabotage {
+            sabotage.apply();
+            self.mint.answers_first = sabotage == Sabotage::AnswerBeforeCommit;
+        }
+        while self.step < self.plan.steps {
+            self.turn(true)?;
+        }
+        self.calm_down();
+        let until_ms = self.now_ms + QUIET_MS;
+        while self.now_ms < until_ms {
+            self.turn(false)?;
+            if self.step.is_multiple_of(20) && self.is_all_answered()? {
+                break;
+            }
+        }
+        // What was said last arrives.
+        for _ in 0..40 {
+            self.turn(false)?;
+        }
+        if !self.is_all_answered()? {
+            let now = self.now();
+            let standing: Vec<String> = self.pools.iter().map(|pool| pool.standing(now)).collect();
+            return Err(format!(
+                "no answer: {QUIET_MS} ms after the last fault a request still waits: {}",
+                standing.join("; ")
+            ));
+        }
+        self.check_presence(true)
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if self.plan.tell {
+            if self.story.len() >= STORY_LINES {
+                self.story.pop_front();
+            }
+            let line = line();
+            self.story
+                .push_back(format!("{:>7} ms  {line}", self.now_ms));
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            ms: self.now_ms,
+            unix_ms: BEGIN_UNIX_MS + self.now_ms,
+        }
+    }
+
+    fn turn(&mut self, with_faults: bool) -> Result<(), String> {
+        self.step += 1;
+        self.now_ms += self.rng.gen_range(1..=if with_faults { 30 } else { 60 });
+        self.start_what_is_due();
+        if with_faults {
+            self.make_faults();
+            self.make_work();
+        }
+        self.carry_up();
+        self.tick_hub();
+        self.hear_of_hub()?;
+        self.carry_down()?;
+        self.run_clients()?;
+        self.run_evil();
+        self.links.retain(|link| link.hub_open || link.client_open);
+        self.check()
+    }
+}
