@@ -143,7 +143,7 @@ mod tests {
             "info",
             "WARN",
             "winze_hub=debug,info",
-            "info, cdk=warn",
+            "info,cdk=warn",
             "winze_hub::core",
             "sqlx=off",
             "[request{id=4}]=debug",
