@@ -107,3 +107,10 @@ pub const ANSWERED_DELETED_PER_STEP: usize = 1_000;
 /// Channels of one family that a peer may have accepted at a time, whatever their labels: so one
 /// peer cannot take the places of the others.
 pub const CHANNELS_PER_PEER_MAX: usize = 4;
+
+/// Requests that an operator's command releases or gives up in one transaction, so that a running
+/// role has its turn in between.
+pub const OPERATOR_ROWS_PER_STEP: usize = 1_000;
+
+/// Requests that the operator gave up of which one housekeeping takes note, at most.
+pub const DISCARDED_PER_STEP: usize = 1_000;

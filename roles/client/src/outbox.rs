@@ -5,6 +5,8 @@
 //! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
 //! their caller.
 
+mod discarded;
+mod file;
 mod operator;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -12,12 +14,15 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
 
-pub use operator::{ParkedRequest, RequestState, parked_page, release, state_of};
+pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
+pub use file::{OutboxFile, OutboxFileError, OutboxPeer, Shown, key_to_text};
+pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
 
 /// The outbox's tables.
 pub static OUTBOX_SCHEMA: Schema = Schema {
     name: "outbox",
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE outbox_peer (
             peer TEXT NOT NULL,
             extension INTEGER NOT NULL,
@@ -52,7 +57,19 @@ pub static OUTBOX_SCHEMA: Schema = Schema {
             serial INTEGER NOT NULL,
             PRIMARY KEY (peer, extension, topic)
         ) STRICT, WITHOUT ROWID;
-    "],
+        ",
+        "
+        CREATE TABLE outbox_discarded (
+            id INTEGER PRIMARY KEY,
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            error TEXT NOT NULL
+        ) STRICT;
+        ",
+    ],
 };
 
 pub(crate) const WAITING: u8 = 0;
@@ -97,6 +114,8 @@ pub struct StoredRequest {
     pub body: Vec<u8>,
     /// When it was enqueued.
     pub created_unix_ms: u64,
+    /// How often it was sent, as far as that was noted ([`note_attempt`]).
+    pub attempts: u32,
 }
 
 /// How much lies in the outbox for one peer and extension.
@@ -201,7 +220,7 @@ pub fn waiting_page(
     rows_max: usize,
 ) -> Result<Vec<StoredRequest>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, key, msg_type, body, created_unix_ms FROM outbox
+        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts FROM outbox
          WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence > ?3
          ORDER BY sequence LIMIT ?4",
     )?;
@@ -214,6 +233,7 @@ pub fn waiting_page(
                 msg_type: row.get(2)?,
                 body: row.get(3)?,
                 created_unix_ms: row.get(4)?,
+                attempts: row.get(5)?,
             })
         },
     )?;
@@ -288,17 +308,17 @@ fn end(
     Ok(true)
 }
 
-/// What is known of a waiting request's attempts, for the operator: the requester writes it when
-/// a request was sent again or put off, not at each first sending.
+/// What is known of a waiting request's attempts, for the operator: the requester writes it, about
+/// once a second, where a request that was sent still waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptNote {
     /// See [`StoredRequest::sequence`].
     pub sequence: u64,
-    /// How often it was sent in this process's life.
+    /// How often it was sent since it was made.
     pub attempts: u32,
     /// When it was last sent.
     pub last_sent_unix_ms: u64,
-    /// Why it was put off, where it was.
+    /// Why it was put off; `None` leaves what was noted before.
     pub error: Option<String>,
 }
 
@@ -311,7 +331,8 @@ pub fn note_attempt(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE outbox SET attempts = ?4, last_sent_unix_ms = ?5, error = ?6
+            "UPDATE outbox
+             SET attempts = ?4, last_sent_unix_ms = ?5, error = coalesce(?6, error)
              WHERE peer = ?1 AND extension = ?2 AND sequence = ?3 AND state = 0",
         )?
         .execute(params![

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Keys(crate::keys::Args),
     /// Print a frame or message field by field
     Decode(crate::decode::Args),
+    /// Show what waits or is parked in a role's store; retry it or give it up
+    Outbox(crate::outbox::Args),
     /// Check a configuration file
     Config(crate::config::Args),
 }

@@ -11,6 +11,7 @@ mod demo;
 mod keys;
 #[cfg(feature = "miner")]
 mod miner;
+mod outbox;
 mod print;
 #[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
 mod role;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Keys(args) => exit(keys::run(&args)),
         Command::Decode(args) => exit(decode::run(&args)),
+        Command::Outbox(args) => exit(outbox::run(&args)),
         Command::Config(args) => exit(config::run(&args)),
     }
 }

@@ -1,4 +1,5 @@
-//! What the operator asks of an outbox: where a request stands, what is parked, send it again.
+//! What the operator asks of an outbox: where a request stands, what is parked, send it again, give
+//! it up.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -100,6 +101,38 @@ pub fn release(
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting + 1, parked = parked - 1
              WHERE peer = ?1 AND extension = ?2",
+        )?
+        .execute(params![peer, extension])?;
+    Ok(true)
+}
+
+/// The operator's word that a parked request is given up. False where it is not parked. Its key
+/// counts as new from then on.
+///
+/// The role's own record of it changes when the requester for that peer takes note, in the
+/// transaction that forgets the request for good: within seconds, or once the role is started.
+pub fn discard(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+) -> Result<bool, StoreError> {
+    let moved = connection
+        .prepare_cached(
+            "INSERT INTO outbox_discarded (peer, extension, key, msg_type, body, error)
+             SELECT peer, extension, key, msg_type, body, coalesce(error, '') FROM outbox
+             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 2",
+        )?
+        .execute(params![peer, extension, key])?;
+    if moved == 0 {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("DELETE FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")?
+        .execute(params![peer, extension, key])?;
+    connection
+        .prepare_cached(
+            "UPDATE outbox_peer SET parked = parked - 1 WHERE peer = ?1 AND extension = ?2",
         )?
         .execute(params![peer, extension])?;
     Ok(true)

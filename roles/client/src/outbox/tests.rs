@@ -220,3 +220,69 @@ async fn a_mint_that_invents_units_is_listened_to_up_to_the_bound() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_given_up_is_gone_for_the_peer_and_left_for_the_role_to_note() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..3u8 {
+            enqueue(c, &request(&[n], b"body"), 1)?;
+        }
+        assert!(!discard(c, MINT, QUOTES, &[0])?, "it waits");
+        park(c, MINT, QUOTES, &[0], "the hub rejects it", 2)?;
+        assert!(discard(c, MINT, QUOTES, &[0])?);
+        assert!(!discard(c, MINT, QUOTES, &[0])?);
+        assert!(!release(c, MINT, QUOTES, &[0])?);
+        let backlog = backlog(c, MINT, QUOTES)?;
+        assert_eq!((backlog.waiting, backlog.parked), (2, 0));
+        let page = discarded_page(c, QUOTES, 10)?;
+        assert_eq!(
+            (page.len(), page[0].error.as_str()),
+            (1, "the hub rejects it")
+        );
+        forget_discarded(c, &page[0])?;
+        assert_eq!(discarded_page(c, QUOTES, 10)?.len(), 0);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_works_on_the_file_beside_the_role_and_both_see_what_the_other_did() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let path = folder.path().join("pool.sqlite");
+    with(&store, |c| {
+        // More than one step of the operator's.
+        for n in 0..2_500u16 {
+            enqueue(c, &request(&n.to_le_bytes(), b"body"), 1)?;
+            park(c, MINT, QUOTES, &n.to_le_bytes(), "unknown-unit", 2)?;
+        }
+        enqueue(c, &request(&[7; 32], b"body"), 1)?;
+        park(c, MINT, QUOTES, &[7; 32], "unknown-unit", 2)?;
+        Ok(())
+    })
+    .await;
+    let looking = OutboxFile::open_read_only(&path).unwrap();
+    let mut acting = OutboxFile::open(&path).unwrap();
+    let parked = || looking.peers().unwrap()[0].backlog.parked;
+    assert_eq!(parked(), 2_501);
+    let mut hash = [7; 32];
+    hash[31] = 8;
+    with(&store, move |c| {
+        enqueue(c, &request(&hash, b"body"), 1)?;
+        park(c, MINT, QUOTES, &hash, "unknown-unit", 2)
+    })
+    .await;
+    // As block hashes are written.
+    let text = format!("08{}", "07".repeat(31));
+    assert_eq!(acting.discard(&text).unwrap(), 1);
+    assert_eq!(acting.retry(&text).unwrap(), 0);
+    assert_eq!(acting.retry("no key").unwrap(), 0);
+    assert_eq!(acting.retry(&"07".repeat(32)).unwrap(), 1);
+    assert_eq!(acting.retry_all().unwrap(), 2_500);
+    assert_eq!(parked(), 0);
+    let waiting = with(&store, |c| backlog(c, MINT, QUOTES)).await.waiting;
+    assert_eq!(waiting, 2_501);
+}

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use winze_client::{QuoteAnswers, QuoteEvent, StoreError};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteFailure, MintQuoteNotification, MintQuoteRequest,
-    MintQuoteResponse,
+    MintQuoteResponse, QuoteErrorCode,
 };
 use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
@@ -87,7 +87,9 @@ impl QuoteAnswers for Answers {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (header_hash) DO UPDATE
              SET error_code = excluded.error_code, error_message = excluded.error_message,
-                 refused_unix_ms = excluded.refused_unix_ms",
+                 refused_unix_ms = excluded.refused_unix_ms
+             -- What the mint has said stands, also when the request is given up.
+             WHERE excluded.error_code <> ?8",
         )?
         .execute(params![
             request.header_hash,
@@ -96,7 +98,8 @@ impl QuoteAnswers for Answers {
             request.unit,
             error.error_code,
             error.error_message,
-            now_unix_ms()
+            now_unix_ms(),
+            QuoteErrorCode::Withdrawn.to_u32()
         ])?;
         set_state(tx, &request.header_hash, REFUSED)
     }

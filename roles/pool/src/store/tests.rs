@@ -244,6 +244,38 @@ async fn a_refusal_that_the_operator_has_brought_back_can_become_a_quote() {
 }
 
 #[tokio::test]
+async fn a_share_that_the_operator_gives_up_is_refused_and_what_the_mint_had_said_of_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    pool.record(&share(ALICE, 1)).await;
+    pool.record(&share(ALICE, 2)).await;
+    let mut requests = pool.waiting().await;
+    let refused = requests.remove(0);
+    let pool = answer(pool, refused.clone(), true).await;
+    let store = pool.store.clone();
+    let pool = store
+        .write(move |tx| {
+            for request in [refused, requests.remove(0)] {
+                let error = MintQuoteError {
+                    header_hash: request.header_hash,
+                    error_code: QuoteErrorCode::Withdrawn.to_u32(),
+                    error_message: "given up".to_owned(),
+                    retry_after_ms: 0,
+                };
+                pool.answers.on_refusal(tx, &request, &error)?;
+            }
+            Ok(pool)
+        })
+        .await
+        .unwrap();
+    let page = pool.page(ALICE, 0, 10).await;
+    let mut codes: Vec<u32> = page.refused.iter().map(|share| share.error_code).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [8, 9]);
+    assert_eq!(page.pending, 0);
+}
+
+#[tokio::test]
 async fn the_keyset_is_learnt_for_our_unit_and_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let pool = start(folder.path(), 100);

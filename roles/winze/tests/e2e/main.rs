@@ -9,6 +9,7 @@
 //! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
 //! | `hostile_hub` | a hub that alters, invents and repeats messages |
 //! | `operator` | health, metrics, and what is in no log |
+//! | `outbox` | what the operator sees and does with `winze outbox` |
 //! | `rolling` | hub and mint are restarted in good order |
 //! | `reload` | the hub reads its configuration again |
 //! | `by_hand` | the files in `config/`, as the README says |
@@ -21,6 +22,7 @@ mod evil;
 mod hostile_hub;
 mod killed;
 mod operator;
+mod outbox;
 mod peer;
 mod pool;
 mod reload;

@@ -23,6 +23,8 @@ pub enum QuoteErrorCode {
     DescriptionTooLong = 7,
     /// The pool may not issue this unit.
     UnitNotAllowed = 8,
+    /// The pool's operator gave the request up: a pool's word to a miner, never a mint's.
+    Withdrawn = 9,
     /// The mint has too much to do.
     Busy = 100,
     /// The mint cannot issue at present.
@@ -35,7 +37,7 @@ pub enum QuoteErrorCode {
 
 impl QuoteErrorCode {
     /// Every code there is.
-    pub const ALL: [QuoteErrorCode; 12] = [
+    pub const ALL: [QuoteErrorCode; 13] = [
         QuoteErrorCode::Conflict,
         QuoteErrorCode::AmountZero,
         QuoteErrorCode::AmountTooLarge,
@@ -44,6 +46,7 @@ impl QuoteErrorCode {
         QuoteErrorCode::BadLockingKey,
         QuoteErrorCode::DescriptionTooLong,
         QuoteErrorCode::UnitNotAllowed,
+        QuoteErrorCode::Withdrawn,
         QuoteErrorCode::Busy,
         QuoteErrorCode::Unavailable,
         QuoteErrorCode::Allowance,
@@ -81,6 +84,7 @@ impl QuoteErrorCode {
             QuoteErrorCode::BadLockingKey => "bad-locking-key",
             QuoteErrorCode::DescriptionTooLong => "description-too-long",
             QuoteErrorCode::UnitNotAllowed => "unit-not-allowed",
+            QuoteErrorCode::Withdrawn => "withdrawn",
             QuoteErrorCode::Busy => "busy",
             QuoteErrorCode::Unavailable => "unavailable",
             QuoteErrorCode::Allowance => "allowance",

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
-use crate::outbox::StoredRequest;
+use crate::outbox::{AttemptNote, StoredRequest};
 
 /// The requests that are being worked on, as they lie in the outbox. Bounded by the schedule's
 /// `held_max`.
@@ -24,6 +24,9 @@ pub(super) struct HeldRequest {
     pub(super) digest: [u8; 32],
     pub(super) created_unix_ms: u64,
     attempts: AtomicU32,
+    last_sent_unix_ms: AtomicU64,
+    /// It was sent, and nothing on disk says so.
+    unnoted: AtomicBool,
 }
 
 impl HeldRequest {
@@ -43,20 +46,36 @@ impl HeldRequest {
             request,
             body: stored.body,
             created_unix_ms: stored.created_unix_ms,
-            attempts: AtomicU32::new(0),
+            attempts: AtomicU32::new(stored.attempts),
+            last_sent_unix_ms: AtomicU64::new(0),
+            unnoted: AtomicBool::new(false),
         })
     }
 
-    /// Counts one more sending, and says how many there were in this process's life.
-    pub(super) fn count_attempt(&self) -> u32 {
+    /// Counts one more sending, and says how many there were.
+    pub(super) fn count_attempt(&self, now_unix_ms: u64) -> u32 {
+        self.last_sent_unix_ms.store(now_unix_ms, Ordering::Relaxed);
+        self.unnoted.store(true, Ordering::Relaxed);
         self.attempts
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1)
     }
 
-    /// How often it was sent in this process's life.
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts.load(Ordering::Relaxed)
+    /// What is to be noted about it now; `error` is why it was put off.
+    pub(super) fn take_note(&self, error: Option<String>) -> AttemptNote {
+        self.unnoted.store(false, Ordering::Relaxed);
+        AttemptNote {
+            sequence: self.sequence,
+            attempts: self.attempts.load(Ordering::Relaxed),
+            last_sent_unix_ms: self.last_sent_unix_ms.load(Ordering::Relaxed),
+            error,
+        }
+    }
+
+    /// What is to be noted where it was sent and nothing has been noted since.
+    pub(super) fn take_note_of_sending(&self) -> Option<AttemptNote> {
+        let unnoted = self.unnoted.load(Ordering::Relaxed);
+        unnoted.then(|| self.take_note(None))
     }
 
     /// For the simulator: its body under another key, where the rule is broken that it never has one.
@@ -105,6 +124,13 @@ impl HeldRequests {
 
     pub(super) fn by_header_hash(&self, header_hash: &[u8; 32]) -> Option<&Arc<HeldRequest>> {
         self.by_sequence.get(self.by_header_hash.get(header_hash)?)
+    }
+
+    /// Notes about those that were sent, about which nothing has been noted since.
+    pub(super) fn take_notes(&self) -> impl Iterator<Item = AttemptNote> {
+        self.by_sequence
+            .values()
+            .filter_map(|request| request.take_note_of_sending())
     }
 
     /// The oldest ones, for as long as they were made before `unix_ms`.

@@ -7,6 +7,7 @@ mod held;
 mod settlement;
 mod status;
 mod task;
+mod withdrawn;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,7 +44,10 @@ pub trait QuoteAnswers: Send + Sync + 'static {
         response: &MintQuoteResponse,
     ) -> Result<(), StoreError>;
 
-    /// The mint refuses for good; the request is parked.
+    /// The mint refuses for good, and the request is parked; or the operator has given a parked
+    /// request up ([`QuoteErrorCode::Withdrawn`], our own word): then it is gone.
+    ///
+    /// [`QuoteErrorCode::Withdrawn`]: winze_messages::families::mint_quote::QuoteErrorCode::Withdrawn
     fn on_refusal(
         &self,
         tx: &Connection,

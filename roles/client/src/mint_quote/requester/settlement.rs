@@ -8,7 +8,7 @@ use winze_messages::{EXT_MINT_QUOTE, families::mint_quote::QuoteErrorCode};
 
 use super::held::HeldRequest;
 use super::{QuoteAnswers, QuoteEvent};
-use crate::outbox::{self, Backlog};
+use crate::outbox::{self, AttemptNote, Backlog};
 use crate::store::{StoreError, in_savepoint};
 
 /// A change of the outbox that goes with an effect in the role's own tables.
@@ -19,6 +19,8 @@ pub(super) enum Settlement {
     Parked {
         sequence: u64,
         key: Vec<u8>,
+        /// That it was sent, where nothing on disk says so.
+        note: Option<AttemptNote>,
         error: String,
     },
     Keyset {
@@ -120,12 +122,19 @@ impl Settlement {
             Settlement::Refused(held, error) => {
                 let key = &held.request.header_hash;
                 let reason = refusal_text(error);
+                note(connection, mint, held.take_note_of_sending().as_ref())?;
                 if !outbox::park(connection, mint, EXT_MINT_QUOTE, key, &reason, now_unix_ms)? {
                     return Ok(false);
                 }
                 answers.on_refusal(connection, &held.request, error)?;
             }
-            Settlement::Parked { key, error, .. } => {
+            Settlement::Parked {
+                key,
+                note: sending,
+                error,
+                ..
+            } => {
+                note(connection, mint, sending.as_ref())?;
                 return outbox::park(connection, mint, EXT_MINT_QUOTE, key, error, now_unix_ms);
             }
             Settlement::Keyset { serial, keyset } => {
@@ -154,6 +163,13 @@ impl Settlement {
             Settlement::Parked { .. } => None,
             Settlement::Keyset { keyset, .. } => Some(QuoteEvent::Keyset(keyset)),
         }
+    }
+}
+
+fn note(connection: &Connection, mint: &str, note: Option<&AttemptNote>) -> Result<(), StoreError> {
+    match note {
+        Some(note) => outbox::note_attempt(connection, mint, EXT_MINT_QUOTE, note),
+        None => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use winze_runtime::clock::now_unix_ms;
 
 use super::settlement::RecordedBatch;
-use super::{QuoteAnswers, QuoteRequesterCore, Shared};
+use super::{QuoteAnswers, QuoteRequesterCore, Shared, withdrawn};
 use crate::delivery::Now;
 use crate::hub_client::ChannelHandle;
 use crate::limits::{EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
@@ -143,9 +143,14 @@ impl Task {
         let Some(wanted) = self.core.housekeeping_wanted(now) else {
             return;
         };
-        let store = self.store.clone();
+        let (store, answers) = (self.store.clone(), Arc::clone(&self.answers));
         self.housekeeping = Some(Box::pin(async move {
-            store.write(move |c| wanted.keep(c)).await
+            store
+                .write(move |c| {
+                    withdrawn::take_note(c, &*answers)?;
+                    wanted.keep(c)
+                })
+                .await
         }));
     }
 

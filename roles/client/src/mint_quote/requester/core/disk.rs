@@ -125,6 +125,7 @@ impl QuoteRequesterCore {
                 Err(error) => self.settlements.push(Settlement::Parked {
                     sequence,
                     key,
+                    note: None,
                     error: format!("unreadable: {error}"),
                 }),
             }
@@ -254,9 +255,11 @@ impl QuoteRequesterCore {
             return None;
         }
         self.is_housekeeping = true;
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(self.held.take_notes());
         Some(HousekeepingWanted {
             mint: self.mint.name.clone(),
-            notes: std::mem::take(&mut self.notes),
+            notes,
             answered_before_unix_ms: now.unix_ms.saturating_sub(self.config.keep_answered_ms),
         })
     }

@@ -154,14 +154,10 @@ impl QuoteRequesterCore {
         }
     }
 
-    /// At most one note per request is kept, and so no more than requests.
-    fn note(&mut self, request: &HeldRequest, error: Option<String>, now: Now) {
-        let note = AttemptNote {
-            sequence: request.sequence,
-            attempts: request.attempts(),
-            last_sent_unix_ms: now.unix_ms,
-            error,
-        };
+    /// Why a request was put off. At most one note per request is kept, and so no more than
+    /// requests.
+    fn note(&mut self, request: &HeldRequest, error: String) {
+        let note = request.take_note(Some(error));
         match self
             .notes
             .iter_mut()

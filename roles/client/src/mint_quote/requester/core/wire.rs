@@ -34,12 +34,9 @@ impl QuoteRequesterCore {
             match channel.try_send(MintQuoteRequest::MSG_TYPE, &sealed) {
                 Ok(ordinal) => {
                     self.core.sent(sequence, ordinal, now.ms);
-                    let attempts = request.count_attempt();
+                    let attempts = request.count_attempt(now.unix_ms);
                     self.counts.sent += 1;
                     self.counts.sent_again += u64::from(attempts > 1);
-                    if attempts > 1 {
-                        self.note(&request, None, now);
-                    }
                 }
                 Err(SendError::TooLong { .. }) => {
                     self.park(&request, "longer than what the hub takes".to_owned(), now);
@@ -125,7 +122,7 @@ impl QuoteRequesterCore {
             .put_off(request.sequence, asked_ms, now.ms, &mut *self.rng)
         {
             self.counts.put_off += 1;
-            self.note(request, Some(refusal_text(error)), now);
+            self.note(request, refusal_text(error));
         }
     }
 
@@ -145,7 +142,7 @@ impl QuoteRequesterCore {
         tracing::debug!(header_hash = request.header_hash_text(), error);
         match rejected.park {
             true => self.park(&request, error, now),
-            false => self.note(&request, Some(error), now),
+            false => self.note(&request, error),
         }
     }
 
@@ -155,6 +152,7 @@ impl QuoteRequesterCore {
             self.settlements.push(Settlement::Parked {
                 sequence: request.sequence,
                 key: request.request.header_hash.to_vec(),
+                note: request.take_note_of_sending(),
                 error,
             });
         }
