@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Metric;
-use winze_client::{HubCounts, QuoteOutcome, ResponderStatus, StoreCounts};
+use winze_client::{HubCounts, QuoteOutcome, ResponderStatus, Store};
 use winze_messages::families::mint_quote::QuoteErrorCode;
 use winze_runtime::metrics::Registry;
 
@@ -42,6 +42,7 @@ struct Inner {
     malformed: Counter,
     store_failures: Counter,
     store_commits: Counter,
+    store_failing: Gauge,
 }
 
 /// Registers metrics as they are made.
@@ -154,6 +155,10 @@ impl Metrics {
                 "Answers that could not be looked up or recorded",
             ),
             store_commits: it.add("store_commits", "Transactions of the role's own store"),
+            store_failing: it.add(
+                "store_failing",
+                "1 while nothing can be written down, as on a full disk; /health says why",
+            ),
             registry: it.0,
         };
         Self(Arc::new(inner))
@@ -206,7 +211,7 @@ impl Metrics {
         connected: bool,
         hub: HubCounts,
         responder: ResponderStatus,
-        store: StoreCounts,
+        store: &Store,
     ) {
         let inner = &self.0;
         let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -222,7 +227,8 @@ impl Metrics {
         counter(&inner.unauthentic, responder.counts.unauthentic);
         counter(&inner.malformed, responder.counts.malformed);
         counter(&inner.store_failures, responder.counts.store_failures);
-        counter(&inner.store_commits, store.commits);
+        counter(&inner.store_commits, store.counts().commits);
+        gauge(&inner.store_failing, u64::from(store.trouble().is_some()));
     }
 
     pub(crate) fn keyset_announced(&self) {

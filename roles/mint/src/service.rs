@@ -268,19 +268,20 @@ fn ops_state(
     let status = hub.status();
     let health = {
         let (ecash, responder, status) = (ecash.clone(), responder.clone(), status.clone());
-        move || health(&ecash, &responder, &status.borrow())
+        let store = store.clone();
+        move || health(&ecash, &responder, &store, &status.borrow())
     };
     let (hub, responder) = (hub.clone(), responder.clone());
     let (store, metrics) = (store.clone(), metrics.clone());
     let text = move || {
         let connected = status.borrow().is_connected();
-        metrics.take_over(connected, hub.counts(), responder.status(), store.counts());
+        metrics.take_over(connected, hub.counts(), responder.status(), &store);
         metrics.text()
     };
     OpsState::new(health, text)
 }
 
-fn health(ecash: &Ecash, responder: &QuoteResponder, hub: &HubStatus) -> Health {
+fn health(ecash: &Ecash, responder: &QuoteResponder, store: &Store, hub: &HubStatus) -> Health {
     let keysets: serde_json::Map<String, serde_json::Value> = ecash
         .units()
         .iter()
@@ -292,9 +293,13 @@ fn health(ecash: &Ecash, responder: &QuoteResponder, hub: &HubStatus) -> Health 
         })
         .collect();
     let responder = responder.status();
+    let trouble = store.trouble();
     Health {
-        ready: hub.is_connected() && keysets.values().all(|keyset| !keyset.is_null()),
+        ready: hub.is_connected()
+            && keysets.values().all(|keyset| !keyset.is_null())
+            && trouble.is_none(),
         detail: serde_json::json!({
+            "store_trouble": trouble,
             "hub_connected": hub.is_connected(),
             "hub_last_error": hub.last_error,
             "pools_present": responder.pools_present,

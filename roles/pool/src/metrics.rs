@@ -44,6 +44,8 @@ pub struct Metrics {
     pub quotes_parked: Gauge<u64, AtomicU64>,
     /// Age of the oldest quote request without an answer, in milliseconds.
     pub quotes_oldest_ms: Gauge<u64, AtomicU64>,
+    /// 1 while nothing can be written down (a full disk, say).
+    pub store_failing: Gauge,
     /// 1 while the hub is connected.
     pub hub_connected: Gauge,
     /// 1 while the bitcoin node, or the chain of the pool's own, gives templates.
@@ -84,6 +86,7 @@ impl Metrics {
             quotes_waiting: Gauge::default(),
             quotes_parked: Gauge::default(),
             quotes_oldest_ms: Gauge::default(),
+            store_failing: Gauge::default(),
             hub_connected: Gauge::default(),
             node_connected: Gauge::default(),
             mint_present: Gauge::default(),
@@ -154,6 +157,11 @@ impl Metrics {
             "quotes_oldest_ms",
             "Age of the oldest quote request without an answer, in milliseconds",
             m.quotes_oldest_ms.clone(),
+        );
+        all.register(
+            "store_failing",
+            "1 while nothing can be written down, as on a full disk; /health says why",
+            m.store_failing.clone(),
         );
         all.register(
             "hub_connected",

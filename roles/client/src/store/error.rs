@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
 use thiserror::Error;
 
 /// Why something was not stored or not read. Cheap to clone: one failed commit is the answer to
@@ -77,6 +78,29 @@ pub enum StoreError {
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether it is the disk's doing (full, read-only, failing, damaged), and not that of the job:
+    /// any other job may fare alike until the operator has seen to it.
+    pub fn is_the_disks(&self) -> bool {
+        match self {
+            StoreError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::PermissionDenied
+                        | ErrorCode::DatabaseCorrupt
+                        | ErrorCode::NotADatabase
+                )
+            ),
+            StoreError::File { .. } | StoreError::Corrupt { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

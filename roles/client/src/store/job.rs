@@ -4,11 +4,20 @@ use tokio::sync::oneshot;
 use super::StoreError;
 use super::savepoint::in_savepoint;
 
+/// How a job went.
+pub(super) enum Ran {
+    Succeeded,
+    /// For a reason of its own.
+    Failed,
+    /// For a reason of the disk's, as text.
+    DiskFailed(String),
+}
+
 /// A closure that waits for its turn, with whoever waits for its result.
 pub(super) trait Job: Send {
-    /// Runs it in a savepoint, which is released when it succeeds and rolled back when not. True
-    /// when it succeeded. To be called once.
-    fn run(&mut self, connection: &Connection) -> bool;
+    /// Runs it in a savepoint, which is released when it succeeds and rolled back when not. To be
+    /// called once.
+    fn run(&mut self, connection: &Connection) -> Ran;
     /// Answers: with the closure's result when the transaction was committed, else with its error.
     fn finish(self: Box<Self>, transaction: Result<(), StoreError>);
 }
@@ -34,14 +43,18 @@ where
     T: Send + 'static,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
 {
-    fn run(&mut self, connection: &Connection) -> bool {
+    fn run(&mut self, connection: &Connection) -> Ran {
         let Some(closure) = self.closure.take() else {
-            return false;
+            return Ran::Failed;
         };
         let result = in_savepoint(connection, || closure(connection));
-        let succeeded = result.is_ok();
+        let ran = match &result {
+            Ok(_) => Ran::Succeeded,
+            Err(error) if error.is_the_disks() => Ran::DiskFailed(error.to_string()),
+            Err(_) => Ran::Failed,
+        };
         self.result = Some(result);
-        succeeded
+        ran
     }
 
     fn finish(self: Box<Self>, transaction: Result<(), StoreError>) {

@@ -15,8 +15,8 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rusqlite::Connection;
@@ -133,6 +133,13 @@ impl Store {
         &self.threads.path
     }
 
+    /// Why nothing can be written at present (a full disk, say), for the operator; `None` where
+    /// the last write that changed anything was kept. The store goes on by itself when there is
+    /// room again.
+    pub fn trouble(&self) -> Option<String> {
+        self.threads.counters.trouble().clone()
+    }
+
     /// What it has done so far, for the operator's metrics.
     pub fn counts(&self) -> StoreCounts {
         let counters = &self.threads.counters;
@@ -161,6 +168,13 @@ struct Counters {
     commits: AtomicU64,
     writes: AtomicU64,
     writes_failed: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Counters {
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Threads {

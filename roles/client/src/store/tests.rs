@@ -160,6 +160,10 @@ async fn a_full_disk_promises_nothing_and_the_store_goes_on_when_there_is_room()
         .await
         .unwrap_err();
     assert!(error.to_string().contains("full"), "{error}");
+    assert!(store.trouble().unwrap().contains("full"));
+    // What changes nothing says nothing about the disk.
+    store.write(|_| Ok(())).await.unwrap();
+    assert!(store.trouble().is_some());
 
     store
         .write(move |c| {
@@ -169,6 +173,7 @@ async fn a_full_disk_promises_nothing_and_the_store_goes_on_when_there_is_room()
         })
         .await
         .unwrap();
+    assert_eq!(store.trouble(), None);
     assert_eq!(count(&store).await, 2);
 }
 

@@ -27,8 +27,8 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
     )
 }
 
-/// Ready is: miners can open channels, what they mine on is not outdated, and their quotes travel. A pool that is not
-/// connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
+/// Ready is: miners can open channels, what they mine on is not outdated, their shares can be written down, and their
+/// quotes travel. A pool that is not connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
 /// the one to know.
 fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
     let hub_connected = hub.is_connected();
@@ -47,9 +47,11 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
     let template_fresh = age.is_some_and(|age| age <= state.freshness.template_age_max);
     let away = state.source_away.borrow().clone();
     let requests: RequesterStatus = state.requester.status();
+    let trouble = state.ledger.trouble();
     Health {
-        ready: hub_connected && paying && template_fresh,
+        ready: hub_connected && paying && template_fresh && trouble.is_none(),
         detail: json!({
+            "store_trouble": trouble,
             "hub_connected": hub_connected,
             "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,
@@ -74,6 +76,9 @@ fn refresh(state: &PoolState, hub_connected: bool) {
     metrics
         .quotes_oldest_ms
         .set(requests.oldest_age_ms.unwrap_or(0));
+    metrics
+        .store_failing
+        .set(i64::from(state.ledger.trouble().is_some()));
     metrics.hub_connected.set(i64::from(hub_connected));
     metrics.mint_present.set(i64::from(requests.peer_present));
     let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();

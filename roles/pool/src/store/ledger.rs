@@ -53,6 +53,11 @@ impl Ledger {
         })
     }
 
+    /// Why nothing can be written down at present, where that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.store.trouble()
+    }
+
     /// The keyset of our unit that our mint's key has announced last, if it ever has.
     pub async fn keyset(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let (unit, key) = (self.settings.unit.clone(), self.settings.mint.key);

@@ -9,6 +9,7 @@
 //! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
 //! | `hostile_hub` | a hub that alters, invents and repeats messages |
 //! | `operator` | health, metrics, and what is in no log |
+//! | `disk` | disks that are full or read-only, files of a newer program |
 //! | `outbox` | what the operator sees and does with `winze outbox` |
 //! | `rolling` | hub and mint are restarted in good order |
 //! | `reload` | the hub reads its configuration again |
@@ -18,6 +19,7 @@
 mod bad_quotes;
 mod by_hand;
 mod chaos;
+mod disk;
 mod evil;
 mod hostile_hub;
 mod killed;
