@@ -9,16 +9,22 @@
 //! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
 //! their caller.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+mod row;
+
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
+use row::{StoredAnswer, Table, announcement_checksum};
+
+pub(crate) use row::{check, seal_all};
 
 /// The responder's tables.
 pub static ANSWERS_SCHEMA: Schema = Schema {
     name: "answers",
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE answer_effect (
             extension INTEGER NOT NULL,
             key BLOB NOT NULL,
@@ -54,7 +60,14 @@ pub static ANSWERS_SCHEMA: Schema = Schema {
             body BLOB NOT NULL,
             PRIMARY KEY (extension, topic)
         ) STRICT, WITHOUT ROWID;
-    "],
+        ",
+        // Filled by `seal_all`.
+        "
+        ALTER TABLE answer_effect ADD COLUMN checksum BLOB;
+        ALTER TABLE answer_given ADD COLUMN checksum BLOB;
+        ALTER TABLE answer_announcement ADD COLUMN checksum BLOB;
+        ",
+    ],
 };
 
 /// A request, as the record knows it.
@@ -109,14 +122,17 @@ pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreEr
     }
     let effect = connection
         .prepare_cached(
-            "SELECT msg_type, body, sequence, content = ?3, peer = ?4 FROM answer_effect
-             WHERE extension = ?1 AND key = ?2",
+            "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
+             FROM answer_effect WHERE extension = ?1 AND key = ?2",
         )?
-        .query_row(
-            params![asked.extension, asked.key, asked.content, asked.peer],
-            |row| Ok((numbered(row)?, row.get(3)?, row.get(4)?)),
-        )
-        .optional()?;
+        .query_row(params![asked.extension, asked.key], StoredAnswer::read)
+        .optional()?
+        .map(|stored| {
+            let is_same = stored.content == asked.content;
+            let is_theirs = stored.peer == asked.peer;
+            Ok::<_, StoreError>((stored.whole(Table::Effect)?, is_same, is_theirs))
+        })
+        .transpose()?;
     match effect {
         Some((numbered, true, true)) => return Ok(Found::Given(numbered)),
         Some((numbered, true, false)) => return Ok(Found::Effect(numbered.answer)),
@@ -181,17 +197,27 @@ pub fn record(
         });
     }
     let sequence = next_sequence(connection, asked)?;
+    let stored = StoredAnswer {
+        extension: asked.extension,
+        key: asked.key.to_vec(),
+        peer: asked.peer.to_owned(),
+        content: asked.content.to_vec(),
+        numbered: NumberedAnswer { answer, sequence },
+        checksum: None,
+    };
+    let checksum = stored.checksum_in(table);
+    let NumberedAnswer { answer, sequence } = stored.numbered;
     connection
         .prepare_cached(match table {
             Table::Effect => {
                 "INSERT INTO answer_effect
-                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
             }
             Table::Given => {
                 "INSERT INTO answer_given
-                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
             }
         })?
         .execute(params![
@@ -202,37 +228,26 @@ pub fn record(
             answer.msg_type,
             answer.body,
             sequence,
-            now_unix_ms
+            now_unix_ms,
+            checksum
         ])?;
     Ok(Some(NumberedAnswer { answer, sequence }))
 }
 
-enum Table {
-    Effect,
-    Given,
-}
-
 fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Option<NumberedAnswer>, StoreError> {
-    Ok(connection
+    connection
         .prepare_cached(
-            "SELECT msg_type, body, sequence FROM answer_given
+            "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
+             FROM answer_given
              WHERE extension = ?1 AND key = ?2 AND peer = ?3 AND content = ?4",
         )?
         .query_row(
             params![asked.extension, asked.key, asked.peer, asked.content],
-            numbered,
+            StoredAnswer::read,
         )
-        .optional()?)
-}
-
-fn numbered(row: &Row<'_>) -> Result<NumberedAnswer, rusqlite::Error> {
-    Ok(NumberedAnswer {
-        answer: Answer {
-            msg_type: row.get(0)?,
-            body: row.get(1)?,
-        },
-        sequence: row.get(2)?,
-    })
+        .optional()?
+        .map(|stored| stored.whole(Table::Given))
+        .transpose()
 }
 
 fn next_sequence(connection: &Connection, asked: &Asked<'_>) -> Result<u64, StoreError> {
@@ -262,16 +277,27 @@ pub fn announce(
     topic: &str,
     body: &[u8],
 ) -> Result<bool, StoreError> {
+    let last_serial: u64 = connection
+        .prepare_cached(
+            "SELECT coalesce(max(serial), 0) FROM answer_announcement WHERE extension = ?1",
+        )?
+        .query_row([extension], |row| row.get(0))?;
+    let serial = last_serial + 1;
     let changed = connection
         .prepare_cached(
-            "INSERT INTO answer_announcement (extension, topic, serial, body)
-             VALUES (?1, ?2, 1 + (SELECT coalesce(max(serial), 0) FROM answer_announcement
-                                  WHERE extension = ?1), ?3)
+            "INSERT INTO answer_announcement (extension, topic, serial, body, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (extension, topic) DO UPDATE
-             SET serial = excluded.serial, body = excluded.body
+             SET serial = excluded.serial, body = excluded.body, checksum = excluded.checksum
              WHERE body <> excluded.body",
         )?
-        .execute(params![extension, topic, body])?;
+        .execute(params![
+            extension,
+            topic,
+            serial,
+            body,
+            announcement_checksum(extension, topic, serial, body)
+        ])?;
     Ok(changed == 1)
 }
 

@@ -8,15 +8,18 @@
 mod discarded;
 mod file;
 mod operator;
+mod row;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
+use row::{Content, StoredRow};
 
 pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
 pub use file::{OutboxFile, OutboxFileError, OutboxPeer, Shown, key_to_text};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
+pub(crate) use row::{DAMAGED, check, seal_all};
 
 /// The outbox's tables.
 pub static OUTBOX_SCHEMA: Schema = Schema {
@@ -69,6 +72,8 @@ pub static OUTBOX_SCHEMA: Schema = Schema {
             error TEXT NOT NULL
         ) STRICT;
         ",
+        // Filled by `seal_all`.
+        "ALTER TABLE outbox ADD COLUMN checksum BLOB;",
     ],
 };
 
@@ -116,6 +121,8 @@ pub struct StoredRequest {
     pub created_unix_ms: u64,
     /// How often it was sent, as far as that was noted ([`note_attempt`]).
     pub attempts: u32,
+    /// False where it is not what was once written: it must not be sent.
+    pub is_whole: bool,
 }
 
 /// How much lies in the outbox for one peer and extension.
@@ -193,11 +200,20 @@ pub fn enqueue(
              RETURNING last_sequence",
         )?
         .query_row(params![request.peer, request.extension], |row| row.get(0))?;
+    let content = Content {
+        peer: request.peer,
+        extension: request.extension,
+        sequence,
+        key: request.key,
+        msg_type: request.msg_type,
+        body: request.body,
+        created_unix_ms: now_unix_ms,
+    };
     connection
         .prepare_cached(
             "INSERT INTO outbox
-             (peer, extension, sequence, key, msg_type, body, state, created_unix_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
+             (peer, extension, sequence, key, msg_type, body, state, created_unix_ms, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
         )?
         .execute(params![
             request.peer,
@@ -206,7 +222,8 @@ pub fn enqueue(
             request.key,
             request.msg_type,
             request.body,
-            now_unix_ms
+            now_unix_ms,
+            content.checksum(WAITING)
         ])?;
     Ok(Enqueued::New)
 }
@@ -220,21 +237,34 @@ pub fn waiting_page(
     rows_max: usize,
 ) -> Result<Vec<StoredRequest>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts FROM outbox
+        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts, checksum FROM outbox
          WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence > ?3
          ORDER BY sequence LIMIT ?4",
     )?;
     let rows = statement.query_map(
         params![peer, extension, after_sequence, rows_max],
         |row: &Row<'_>| {
-            Ok(StoredRequest {
+            let mut stored = StoredRequest {
                 sequence: row.get(0)?,
                 key: row.get(1)?,
                 msg_type: row.get(2)?,
                 body: row.get(3)?,
                 created_unix_ms: row.get(4)?,
                 attempts: row.get(5)?,
-            })
+                is_whole: false,
+            };
+            let content = Content {
+                peer,
+                extension,
+                sequence: stored.sequence,
+                key: &stored.key,
+                msg_type: stored.msg_type,
+                body: &stored.body,
+                created_unix_ms: stored.created_unix_ms,
+            };
+            let checksum: Option<Vec<u8>> = row.get(6)?;
+            stored.is_whole = checksum.as_deref() == Some(&content.checksum(WAITING));
+            Ok(stored)
         },
     )?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -290,15 +320,22 @@ fn end(
     error: Option<&str>,
     now_unix_ms: u64,
 ) -> Result<bool, StoreError> {
-    let changed = connection
-        .prepare_cached(
-            "UPDATE outbox SET state = ?4, ended_unix_ms = ?5, error = ?6
-             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 0",
-        )?
-        .execute(params![peer, extension, key, state, now_unix_ms, error])?;
-    if changed == 0 {
+    let found = StoredRow::find(connection, peer, extension, key)?;
+    let Some(row) = found.filter(|row| row.state == WAITING) else {
         return Ok(false);
-    }
+    };
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET state = ?2, ended_unix_ms = ?3, error = ?4, checksum = ?5
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id,
+            state,
+            now_unix_ms,
+            error,
+            row.checksum_in(state)
+        ])?;
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + ?3

@@ -300,6 +300,7 @@ fn health(ecash: &Ecash, responder: &QuoteResponder, store: &Store, hub: &HubSta
             && trouble.is_none(),
         detail: serde_json::json!({
             "store_trouble": trouble,
+            "store_damage": store.damage(),
             "hub_connected": hub.is_connected(),
             "hub_last_error": hub.last_error,
             "pools_present": responder.pools_present,

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::row::StoredRow;
 use super::{ANSWERED, PARKED, WAITING};
 use crate::store::StoreError;
 
@@ -88,15 +89,16 @@ pub fn release(
     extension: u16,
     key: &[u8],
 ) -> Result<bool, StoreError> {
-    let changed = connection
-        .prepare_cached(
-            "UPDATE outbox SET state = 0, ended_unix_ms = NULL, error = NULL
-             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 2",
-        )?
-        .execute(params![peer, extension, key])?;
-    if changed == 0 {
+    let found = StoredRow::find(connection, peer, extension, key)?;
+    let Some(row) = found.filter(|row| row.state == PARKED) else {
         return Ok(false);
-    }
+    };
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET state = 0, ended_unix_ms = NULL, error = NULL, checksum = ?2
+             WHERE id = ?1",
+        )?
+        .execute(params![row.id, row.checksum_in(WAITING)])?;
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting + 1, parked = parked - 1

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::ErrorCode;
@@ -39,6 +39,18 @@ pub enum StoreError {
     Corrupt {
         /// Which table.
         table: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The file's structure, or a record in it that nothing can replace, is damaged.
+    #[error(
+        "{} is damaged ({detail}). Restore it from a backup; or save what is whole with \
+         `sqlite3 FILE .recover` into another file, and look at what is missing there",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         detail: String,
     },
@@ -97,8 +109,31 @@ impl StoreError {
                         | ErrorCode::NotADatabase
                 )
             ),
-            StoreError::File { .. } | StoreError::Corrupt { .. } => true,
+            StoreError::File { .. } | StoreError::Corrupt { .. } | StoreError::Damaged { .. } => {
+                true
+            }
             _ => false,
+        }
+    }
+}
+
+impl StoreError {
+    /// At the start, damage is told with what can be done about it.
+    pub(super) fn at_open(self, path: &Path) -> StoreError {
+        let is_damage = match &self {
+            StoreError::Corrupt { .. } => true,
+            StoreError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+            _ => false,
+        };
+        match is_damage {
+            true => StoreError::Damaged {
+                path: path.to_owned(),
+                detail: self.to_string(),
+            },
+            false => self,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! nothing with it. Nobody hears `Ok` before that commit is on disk (WAL, `synchronous = FULL`).
 //! Reads have a connection and a thread of their own and see what was committed.
 
+mod checksum;
 mod error;
 mod job;
 mod lock;
@@ -12,6 +13,7 @@ mod open;
 mod reader;
 mod savepoint;
 mod schema;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
 pub use savepoint::in_savepoint;
 pub use schema::Schema;
@@ -57,7 +60,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when a process has it open, [`StoreError::NewerSchema`] when a newer
     /// program has written it, [`StoreError::File`] and [`StoreError::Sqlite`] when it cannot be
-    /// opened or is no database.
+    /// opened or is no database, [`StoreError::Damaged`] when what it holds cannot be relied on.
+    ///
+    /// It reads the whole file once, to know that it is whole.
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Store, StoreError> {
         let opened = open::open(path, schemas)?;
         let counters = Arc::new(Counters::default());
@@ -94,6 +99,7 @@ impl Store {
                 reader: Some(reader),
                 counters,
                 path: opened.path,
+                damage: opened.damage,
             }),
         })
     }
@@ -138,6 +144,12 @@ impl Store {
     /// room again.
     pub fn trouble(&self) -> Option<String> {
         self.threads.counters.trouble().clone()
+    }
+
+    /// What was found wrong with the write-ahead log at the start, for the operator; `None` where
+    /// nothing was. What that log held is lost, as if the store had been set back by so much.
+    pub fn damage(&self) -> Option<&str> {
+        self.threads.damage.as_deref()
     }
 
     /// What it has done so far, for the operator's metrics.
@@ -185,6 +197,7 @@ struct Threads {
     reader: Option<thread::JoinHandle<()>>,
     counters: Arc<Counters>,
     path: PathBuf,
+    damage: Option<String>,
 }
 
 impl Drop for Threads {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock::FileLock;
-use super::schema::{Schema, migrate};
-use super::{StoreError, schema};
+use super::schema::{Schema, check, migrate};
+use super::{StoreError, schema, wal};
 use crate::limits::{STORE_BUSY_TIMEOUT_MS, STORE_STATEMENTS_CACHED_MAX, STORE_WAL_BYTES_KEPT_MAX};
 
 pub(super) struct Opened {
@@ -17,6 +17,8 @@ pub(super) struct Opened {
     pub(super) reader: Connection,
     pub(super) lock: FileLock,
     pub(super) path: PathBuf,
+    /// What was wrong with the write-ahead log.
+    pub(super) damage: Option<String>,
 }
 
 pub(super) fn open(path: &Path, schemas: &[Schema]) -> Result<Opened, StoreError> {
@@ -25,14 +27,40 @@ pub(super) fn open(path: &Path, schemas: &[Schema]) -> Result<Opened, StoreError
         source: Arc::new(source),
     })?;
     let lock = FileLock::take(&path)?;
+    let damage = look_at_log(&path);
+    let (writer, reader) = open_database(&path, schemas).map_err(|error| error.at_open(&path))?;
+    Ok(Opened {
+        writer,
+        reader,
+        lock,
+        path,
+        damage,
+    })
+}
 
-    let writer = connect(&path)?;
+/// Before SQLite does, which takes what it can and empties it.
+fn look_at_log(path: &Path) -> Option<String> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let damage = match wal::damage(Path::new(&log)) {
+        Ok(damage) => damage?,
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    tracing::error!(
+        log = %Path::new(&log).display(), damage,
+        "the write-ahead log is damaged. What was committed last is gone, as with a backup of then"
+    );
+    Some(damage)
+}
+
+fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connection), StoreError> {
+    let writer = connect(path)?;
     schema::check_owner(&writer, schemas)?;
     // Must answer "wal": on a file system without shared memory SQLite stays with another journal.
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::File {
-            path,
+            path: path.to_owned(),
             source: Arc::new(io::Error::other(format!(
                 "journal mode is {mode}, WAL is needed"
             ))),
@@ -40,17 +68,20 @@ pub(super) fn open(path: &Path, schemas: &[Schema]) -> Result<Opened, StoreError
     }
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
+    let verdict: String = writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail: verdict,
+        });
+    }
     schema::create_table(&writer)?;
     migrate(&writer, schemas)?;
+    check(&writer, schemas)?;
 
-    let reader = connect(&path)?;
+    let reader = connect(path)?;
     reader.pragma_update(None, "query_only", true)?;
-    Ok(Opened {
-        writer,
-        reader,
-        lock,
-        path,
-    })
+    Ok((writer, reader))
 }
 
 /// Makes the file where there is none and takes it away from group and others. SQLite gives the
@@ -72,6 +103,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(STORE_STATEMENTS_CACHED_MAX);
     Ok(connection)
 }

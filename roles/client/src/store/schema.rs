@@ -1,6 +1,9 @@
 use rusqlite::{Connection, OptionalExtension};
 
+use winze_runtime::clock::now_unix_ms;
+
 use super::StoreError;
+use crate::{answers, outbox};
 
 /// The tables of one part of a program, as the steps that lead to them.
 ///
@@ -44,6 +47,29 @@ pub(super) fn check_owner(connection: &Connection, schemas: &[Schema]) -> Result
     Err(StoreError::Foreign { found })
 }
 
+/// What SQL cannot do: the rest of the step with this index.
+fn run_code(connection: &Connection, name: &str, index: usize) -> Result<(), StoreError> {
+    match (name, index) {
+        ("outbox", 2) => outbox::seal_all(connection),
+        ("answers", 1) => answers::seal_all(connection),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at the rows whose loss or change would be one of money.
+pub(super) fn check(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    for schema in schemas {
+        match schema.name {
+            "outbox" => outbox::check(&transaction, now_unix_ms())?,
+            "answers" => answers::check(&transaction)?,
+            _ => {}
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
 pub(super) fn create_table(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS winze_schema (
@@ -75,8 +101,9 @@ pub(super) fn migrate(connection: &Connection, schemas: &[Schema]) -> Result<(),
                 known,
             });
         };
-        for step in missing {
+        for (index, step) in (found..).zip(missing) {
             transaction.execute_batch(step)?;
+            run_code(&transaction, schema.name, index)?;
         }
         transaction.execute(
             "INSERT INTO winze_schema (name, version) VALUES (?1, ?2)

@@ -33,7 +33,9 @@ pub(super) fn damage(log: &Path) -> io::Result<Option<String>> {
         && sum == [word(&header, 24), word(&header, 28)]
         && (512..=65_536).contains(&page_bytes);
     if !is_whole {
-        return Ok(Some("its header is damaged: all that it holds is lost".to_owned()));
+        return Ok(Some(
+            "its header is damaged: all that it holds is lost".to_owned(),
+        ));
     }
     let salts = &header[16..24];
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes as usize];

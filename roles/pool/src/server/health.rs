@@ -52,6 +52,7 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
         ready: hub_connected && paying && template_fresh && trouble.is_none(),
         detail: json!({
             "store_trouble": trouble,
+            "store_damage": state.ledger.damage(),
             "hub_connected": hub_connected,
             "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,

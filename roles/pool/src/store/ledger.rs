@@ -58,6 +58,11 @@ impl Ledger {
         self.store.trouble()
     }
 
+    /// What was found wrong with the store at the start, where that is so.
+    pub fn damage(&self) -> Option<String> {
+        self.store.damage().map(str::to_owned)
+    }
+
     /// The keyset of our unit that our mint's key has announced last, if it ever has.
     pub async fn keyset(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let (unit, key) = (self.settings.unit.clone(), self.settings.mint.key);

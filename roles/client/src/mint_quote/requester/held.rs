@@ -6,7 +6,7 @@ use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
-use crate::outbox::{AttemptNote, StoredRequest};
+use crate::outbox::{AttemptNote, DAMAGED, StoredRequest};
 
 /// The requests that are being worked on, as they lie in the outbox. Bounded by the schedule's
 /// `held_max`.
@@ -32,6 +32,9 @@ pub(super) struct HeldRequest {
 impl HeldRequest {
     /// Reads a stored request; the error is for the operator.
     pub(super) fn read(stored: StoredRequest) -> Result<HeldRequest, String> {
+        if !stored.is_whole {
+            return Err(DAMAGED.to_owned());
+        }
         if stored.msg_type != MintQuoteRequest::MSG_TYPE {
             return Err(format!("message {:#04x} is no request", stored.msg_type));
         }

@@ -1,0 +1,183 @@
+//! What a row of the record says, and the checksum that lies beside it.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{Answer, NumberedAnswer};
+use crate::store::{StoreError, row_checksum};
+
+#[derive(Clone, Copy)]
+pub(super) enum Table {
+    Effect,
+    Given,
+}
+
+impl Table {
+    const BOTH: [Table; 2] = [Table::Effect, Table::Given];
+
+    fn name(self) -> &'static str {
+        match self {
+            Table::Effect => "answer_effect",
+            Table::Given => "answer_given",
+        }
+    }
+}
+
+/// A recorded answer as it lies there, whole or not.
+pub(super) struct StoredAnswer {
+    pub(super) extension: u16,
+    pub(super) key: Vec<u8>,
+    pub(super) peer: String,
+    pub(super) content: Vec<u8>,
+    pub(super) numbered: NumberedAnswer,
+    pub(super) checksum: Option<Vec<u8>>,
+}
+
+impl StoredAnswer {
+    /// Of the columns extension, key, peer, content, msg_type, body, sequence, checksum.
+    pub(super) fn read(row: &Row<'_>) -> Result<StoredAnswer, rusqlite::Error> {
+        Ok(StoredAnswer {
+            extension: row.get(0)?,
+            key: row.get(1)?,
+            peer: row.get(2)?,
+            content: row.get(3)?,
+            numbered: NumberedAnswer {
+                answer: Answer {
+                    msg_type: row.get(4)?,
+                    body: row.get(5)?,
+                },
+                sequence: row.get(6)?,
+            },
+            checksum: row.get(7)?,
+        })
+    }
+
+    pub(super) fn checksum_in(&self, table: Table) -> [u8; 16] {
+        let NumberedAnswer { answer, sequence } = &self.numbered;
+        row_checksum(
+            table.name(),
+            &[
+                &self.extension.to_le_bytes(),
+                &self.key,
+                self.peer.as_bytes(),
+                &self.content,
+                &[answer.msg_type],
+                &answer.body,
+                &sequence.to_le_bytes(),
+            ],
+        )
+    }
+
+    /// The answer, where it is what was once recorded.
+    pub(super) fn whole(self, table: Table) -> Result<NumberedAnswer, StoreError> {
+        match self.checksum.as_deref() == Some(&self.checksum_in(table)) {
+            true => Ok(self.numbered),
+            false => Err(StoreError::Corrupt {
+                table: table.name(),
+                detail: format!("the answer to {} of {}", hex::encode(self.key), self.peer),
+            }),
+        }
+    }
+}
+
+pub(super) fn announcement_checksum(
+    extension: u16,
+    topic: &str,
+    serial: u64,
+    body: &[u8],
+) -> [u8; 16] {
+    row_checksum(
+        "answer_announcement",
+        &[
+            &extension.to_le_bytes(),
+            topic.as_bytes(),
+            &serial.to_le_bytes(),
+            body,
+        ],
+    )
+}
+
+type AnnouncementRow = (u16, String, u64, Vec<u8>, Option<Vec<u8>>);
+
+fn announcement(row: &Row<'_>) -> Result<AnnouncementRow, rusqlite::Error> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
+}
+
+const ANNOUNCEMENTS: &str =
+    "SELECT extension, topic, serial, body, checksum FROM answer_announcement";
+
+fn answers_of(table: Table) -> String {
+    let name = table.name();
+    format!("SELECT extension, key, peer, content, msg_type, body, sequence, checksum FROM {name}")
+}
+
+/// Gives the rows of an older version their checksums.
+pub(crate) fn seal_all(connection: &Connection) -> Result<(), StoreError> {
+    for table in Table::BOTH {
+        let mut rows = connection.prepare(&answers_of(table))?;
+        let mut seal = connection.prepare(&format!(
+            "UPDATE {} SET checksum = ?5
+             WHERE extension = ?1 AND key = ?2 AND peer = ?3 AND content = ?4",
+            table.name()
+        ))?;
+        for stored in rows.query_map([], StoredAnswer::read)? {
+            let stored = stored?;
+            let checksum = stored.checksum_in(table);
+            seal.execute(params![
+                stored.extension,
+                stored.key,
+                stored.peer,
+                stored.content,
+                checksum
+            ])?;
+        }
+    }
+    let mut rows = connection.prepare(ANNOUNCEMENTS)?;
+    let mut seal = connection.prepare(
+        "UPDATE answer_announcement SET checksum = ?3 WHERE extension = ?1 AND topic = ?2",
+    )?;
+    for row in rows.query_map([], announcement)? {
+        let (extension, topic, serial, body, _) = row?;
+        let checksum = announcement_checksum(extension, &topic, serial, &body);
+        seal.execute(params![extension, topic, checksum])?;
+    }
+    Ok(())
+}
+
+/// Looks at every row. A record that cannot be relied on is none to answer from: an effect that is
+/// not found is made again.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] with the first that is damaged.
+pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let corrupt = |table: &'static str| {
+        move |error: rusqlite::Error| StoreError::Corrupt {
+            table,
+            detail: error.to_string(),
+        }
+    };
+    for table in Table::BOTH {
+        let mut rows = connection.prepare(&answers_of(table))?;
+        for stored in rows.query_map([], StoredAnswer::read)? {
+            stored.map_err(corrupt(table.name()))?.whole(table)?;
+        }
+    }
+    let name = "answer_announcement";
+    let mut rows = connection.prepare(ANNOUNCEMENTS)?;
+    for row in rows.query_map([], announcement)? {
+        let (extension, topic, serial, body, checksum) = row.map_err(corrupt(name))?;
+        let expected = announcement_checksum(extension, &topic, serial, &body);
+        if checksum.as_deref() != Some(&expected) {
+            return Err(StoreError::Corrupt {
+                table: name,
+                detail: format!("the announcement of {topic:?}"),
+            });
+        }
+    }
+    Ok(())
+}
