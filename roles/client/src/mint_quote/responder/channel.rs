@@ -15,7 +15,7 @@ use crate::delivery::SendChannel;
 use crate::identity::Identity;
 use crate::session::{ChannelEvent, SendError};
 
-/// See the [module](self).
+/// A responder's end of one channel, without IO.
 pub struct ResponderChannelCore {
     pool: Arc<Pool>,
     /// Sealed answers that wait for credit. No more requests are taken while a batch's worth

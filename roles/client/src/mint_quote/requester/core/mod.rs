@@ -24,7 +24,8 @@ use crate::limits::{HELD_WINDOWS, RESEND_PER_TIMEOUT_MAX};
 use crate::outbox::{AttemptNote, Backlog};
 use crate::store::StoreError;
 
-/// See the [module](self).
+/// A requester without IO. Its store's work is [`Self::page_wanted`], [`Self::recording_wanted`] and
+/// [`Self::housekeeping_wanted`], one of each kind at a time; after each input it sends what is due.
 pub struct QuoteRequesterCore {
     config: QuoteRequesterConfig,
     mint: Mint,
