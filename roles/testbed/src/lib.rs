@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod node;
 pub mod process;
 pub mod quotes;
+pub mod soak;
 pub mod wait;
 pub mod wallet;
 

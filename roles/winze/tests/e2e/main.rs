@@ -6,6 +6,7 @@
 //! | `shares` | shares become ecash |
 //! | `killed` | the same while hub, pool or mint is killed |
 //! | `chaos` | the same at moments that a seed chose |
+//! | `soak` | a hub's memory with idle and deaf peers, and among strangers |
 //! | `bad_quotes` | requests that a mint must refuse, and how its pool hears of it |
 //! | `hostile_hub` | a hub that alters, invents and repeats messages |
 //! | `operator` | health, metrics, and what is in no log |
@@ -30,6 +31,7 @@ mod pool;
 mod reload;
 mod rolling;
 mod shares;
+mod soak;
 mod world;
 
 use winze_testbed::{Deployment, DeploymentPlan};
