@@ -1,7 +1,7 @@
 //! A hub process under loads that it must bear: its memory against what its limits add up to, and how long messages of
 //! others take while strangers knock.
 //!
-//! Everything is on loopback. The peers are [`peer::Peer`]s: thousands of them are cheap.
+//! Everything is on loopback. The peers are light: thousands of them are cheap.
 
 mod bound;
 mod error;
