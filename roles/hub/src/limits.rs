@@ -5,7 +5,10 @@
 //! 262,144 bytes, and less than 300 bytes for each of 256 notices; plus [`CONTROL_MAX`] answers, one batch of
 //! [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer, and one message.
 
+use std::time::Duration;
+
 use serde::Deserialize;
+use winze_runtime::admission::AdmissionLimits;
 
 /// What the operator may set: table `limits` of the configuration. Defaults are those of section 7 of the
 /// specification. Which of them a running hub takes over is said at [`HubLimits::updated`].
@@ -71,6 +74,15 @@ impl Default for HubLimits {
 }
 
 impl HubLimits {
+    /// What of these the listener enforces, before a connection reaches the core.
+    pub(crate) fn admission(&self) -> AdmissionLimits {
+        AdmissionLimits {
+            connections_max: self.connections_max.saturating_add(TURNED_AWAY_MAX),
+            per_address_max: self.connections_per_address_max,
+            stranger_place: Duration::from_millis(STRANGER_PLACE_MS),
+        }
+    }
+
     /// These limits with what may change while the hub runs taken from `wanted`, and the keys of what may not and
     /// differs: clients were told those, or channels have windows of that size.
     pub fn updated(&self, wanted: &HubLimits) -> (HubLimits, Vec<&'static str>) {

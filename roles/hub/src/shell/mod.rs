@@ -3,7 +3,6 @@
 //! One task for each connection reads batches into the core, which is behind one mutex, and writes what the core has for
 //! it. A task that finds work for another wakes it. Nothing waits while it holds the mutex.
 
-mod admission;
 mod connection;
 mod health;
 mod linger;
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use winze_runtime::admission::Admission;
 use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::keyfile::{self, KeyFileError};
 use winze_runtime::ops_http::{self, OpsState};
@@ -30,7 +30,6 @@ use crate::config::{HubConfig, InvalidValue};
 use crate::core::ConnId;
 use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
-use admission::Admission;
 use connection::Served;
 use reload::FixedKeys;
 pub use reload::{ReloadError, Reloader};
@@ -126,7 +125,7 @@ impl Hub {
             listener,
             http,
             identity: Arc::new(identity),
-            admission: Arc::new(Admission::new(&config.limits)),
+            admission: Arc::new(Admission::new(config.limits.admission())),
             fixed: FixedKeys::of(&config),
             shared: Arc::new(Shared::new(core, config.limits)),
         })

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use winze_messages::names::PeerName;
+use winze_runtime::admission::Admission;
 use winze_runtime::clock::now_unix_s;
 use winze_runtime::config::{ConfigError, load_role};
 
-use super::admission::Admission;
 use super::shared::Shared;
 use crate::config::{HubConfig, InvalidValue};
 use crate::core::{ListedPeer, Reloaded};
@@ -131,7 +131,7 @@ impl Reloader {
             .shared
             .reload(&listed, limits.clone())
             .map_err(InvalidValue::from)?;
-        self.admission.set_limits(&limits);
+        self.admission.set_limits(limits.admission());
         let fixed_limits = fixed_limits.iter().map(|key| format!("limits.{key}"));
         let fixed = self.fixed.changed(&FixedKeys::of(&config));
         let after_restart = fixed.map(str::to_owned).chain(fixed_limits).collect();
