@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::path::PathBuf;
+
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{
@@ -11,7 +13,7 @@ use bitcoin::{
 use serde_json::json;
 use support::miner::Miner;
 use support::node::{self, Node};
-use support::{World, metric, nobody, until, within};
+use support::{RunningPool, World, metric, nobody, until, within};
 use winze_client::Store;
 use winze_miner::ChannelKind;
 
@@ -19,10 +21,7 @@ use winze_miner::ChannelKind;
 /// one of them, and their coinbases pay the configured script.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
-    let Some(executable) = node::find() else {
-        println!(
-            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
-        );
+    let Some(executable) = executable() else {
         return;
     };
     let node = Node::start(&executable).await;
@@ -30,23 +29,11 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
     let world = World::new();
     world.seed_keyset().await;
     let script = "51201111111111111111111111111111111111111111111111111111111111111111";
-    let tables = format!(
-        r#"[bitcoind]
-        address = "{}"
-        cookie_file = "{}"
-        poll_ms = 50
-        [coinbase]
-        payout_script = "{script}"
-        tag = "regtest""#,
-        node.rpc_addr,
-        node.cookie_file().display()
+    let coinbase = format!(
+        "payout_script = \"{script}\"
+tag = \"regtest\""
     );
-    let pool = world.start_pool(nobody(), "", &tables).await;
-    until("a template", || async {
-        let height = metric(pool.http, "winze_pool_template_height ").await;
-        (height > 1.0).then_some(())
-    })
-    .await;
+    let pool = start_pool(&world, &node, "", &coinbase).await;
 
     for (kind, height) in [(ChannelKind::Standard, 103), (ChannelKind::Extended, 104)] {
         let mut alice = Miner::start(pool.mining, world.authority, kind).await;
@@ -83,31 +70,13 @@ async fn a_share_that_meets_regtests_target_is_a_block_on_the_nodes_chain() {
 /// A share is paid and its block kept for the node while it is away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_found_while_the_node_restarts_is_on_its_chain_afterwards() {
-    let Some(executable) = node::find() else {
-        println!(
-            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
-        );
+    let Some(executable) = executable() else {
         return;
     };
     let mut node = Node::start(&executable).await;
     let world = World::new();
     world.seed_keyset().await;
-    let tables = format!(
-        r#"[bitcoind]
-        address = "{}"
-        cookie_file = "{}"
-        poll_ms = 50
-        [coinbase]
-        payout_script = "51""#,
-        node.rpc_addr,
-        node.cookie_file().display()
-    );
-    let pool = world.start_pool(nobody(), "", &tables).await;
-    until("a template", || async {
-        let height = metric(pool.http, "winze_pool_template_height ").await;
-        (height > 1.0).then_some(())
-    })
-    .await;
+    let pool = start_pool(&world, &node, "", ANYONES).await;
     let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
     let share = alice.find().await;
     assert!(share.meets_network_target);
@@ -133,31 +102,17 @@ async fn a_block_that_is_found_while_the_node_restarts_is_on_its_chain_afterward
 /// may be an old one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_whose_node_is_gone_says_so_and_pays_for_no_more_shares_until_it_is_back() {
-    let Some(executable) = node::find() else {
-        println!(
-            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
-        );
+    let Some(executable) = executable() else {
         return;
     };
     let mut node = Node::start(&executable).await;
     let world = World::new();
     world.seed_keyset().await;
-    let tables = format!(
-        r#"[bitcoind]
-        address = "{}"
-        cookie_file = "{}"
-        poll_ms = 50
-        [coinbase]
-        payout_script = "51""#,
-        node.rpc_addr,
-        node.cookie_file().display()
-    );
     let top = "template_refresh_ms = 600000\ntemplate_stale_after_s = 1\n";
-    let pool = world.start_pool(nobody(), top, &tables).await;
+    let pool = start_pool(&world, &node, top, ANYONES).await;
     let connected = || metric(pool.http, "winze_pool_node_connected ");
-    until("a template", || async {
-        let height = metric(pool.http, "winze_pool_template_height ").await;
-        (height > 1.0 && connected().await == 1.0).then_some(())
+    until("the node", || async {
+        (connected().await == 1.0).then_some(())
     })
     .await;
     let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
@@ -201,31 +156,13 @@ async fn a_pool_whose_node_is_gone_says_so_and_pays_for_no_more_shares_until_it_
 /// The pool dies while it holds a block for its node. The next one finds it on disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_pool_died_before_the_node_came_back_is_on_its_chain_afterwards() {
-    let Some(executable) = node::find() else {
-        println!(
-            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
-        );
+    let Some(executable) = executable() else {
         return;
     };
     let mut node = Node::start(&executable).await;
     let world = World::new();
     world.seed_keyset().await;
-    let tables = format!(
-        r#"[bitcoind]
-        address = "{}"
-        cookie_file = "{}"
-        poll_ms = 50
-        [coinbase]
-        payout_script = "51""#,
-        node.rpc_addr,
-        node.cookie_file().display()
-    );
-    let pool = world.start_pool(nobody(), "", &tables).await;
-    until("a template", || async {
-        let height = metric(pool.http, "winze_pool_template_height ").await;
-        (height > 1.0).then_some(())
-    })
-    .await;
+    let pool = start_pool(&world, &node, "", ANYONES).await;
     let mut alice = Miner::start(pool.mining, world.authority, ChannelKind::Standard).await;
     let share = alice.find().await;
     assert!(share.meets_network_target);
@@ -239,6 +176,7 @@ async fn a_block_whose_pool_died_before_the_node_came_back_is_on_its_chain_after
     })
     .await;
 
+    let tables = tables(&node, ANYONES);
     let pool = world.start_pool(nobody(), "", &tables).await;
     node.start_again(&executable).await;
     let found = winze_messages::text::header_hash_to_text(&share.header_hash);
@@ -290,4 +228,39 @@ async fn spend_the_first_coin(node: &Node) -> String {
     let text = bitcoin::consensus::encode::serialize_hex(&transaction);
     let txid = node.call("sendrawtransaction", json!([text, 0])).await;
     txid.as_str().unwrap().to_owned()
+}
+
+/// A coinbase that anyone can spend, for tests that do not look at it.
+const ANYONES: &str = "payout_script = \"51\"";
+
+/// The node to test with. Without one a test says so and is over.
+fn executable() -> Option<PathBuf> {
+    let found = node::find();
+    if found.is_none() {
+        println!(
+            "SKIPPED: no bitcoind. Set BITCOIND_EXE, or put bitcoind on the PATH, to run this test."
+        );
+    }
+    found
+}
+
+/// The tables of a pool on `node`; `coinbase` are the lines of the last one.
+fn tables(node: &Node, coinbase: &str) -> String {
+    format!(
+        "[bitcoind]\naddress = \"{}\"\ncookie_file = \"{}\"\npoll_ms = 50\n[coinbase]\n{coinbase}",
+        node.rpc_addr,
+        node.cookie_file().display()
+    )
+}
+
+/// A pool on `node`, once it has work; `top` are lines at the top of its configuration.
+async fn start_pool(world: &World, node: &Node, top: &str, coinbase: &str) -> RunningPool {
+    let tables = tables(node, coinbase);
+    let pool = world.start_pool(nobody(), top, &tables).await;
+    until("a template", || async {
+        let height = metric(pool.http, "winze_pool_template_height ").await;
+        (height > 1.0).then_some(())
+    })
+    .await;
+    pool
 }
