@@ -363,7 +363,7 @@ mod tests {
         };
         let reading = tokio::spawn(slowly);
         // Each read is progress in time. At this pace it would take the client minutes to read what waits for it.
-        let patience = Duration::from_secs(10);
+        let patience = Duration::from_secs(30);
         let outcome = timeout(patience, serving).await.expect("its time is over");
         assert_eq!(outcome.unwrap(), Outcome::Broken);
         reading.abort();
