@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 use winze_messages::families::mint_quote::MintQuoteRequest;
+use winze_messages::text::header_hash_to_text;
 use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
 use crate::outbox::{AttemptNote, DAMAGED, StoredRequest};
@@ -101,9 +102,7 @@ impl HeldRequest {
 
     /// As block hashes are written (specification, section 8).
     pub(super) fn header_hash_text(&self) -> String {
-        let mut bytes = self.request.header_hash;
-        bytes.reverse();
-        hex::encode(bytes)
+        header_hash_to_text(&self.request.header_hash)
     }
 }
 

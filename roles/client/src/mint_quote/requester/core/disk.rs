@@ -255,7 +255,7 @@ impl QuoteRequesterCore {
             return None;
         }
         self.is_housekeeping = true;
-        let mut notes = std::mem::take(&mut self.notes);
+        let mut notes: Vec<AttemptNote> = std::mem::take(&mut self.notes).into_values().collect();
         notes.extend(self.held.take_notes());
         Some(HousekeepingWanted {
             mint: self.mint.name.clone(),

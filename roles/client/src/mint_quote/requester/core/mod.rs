@@ -9,6 +9,8 @@
 mod disk;
 mod wire;
 
+use std::collections::BTreeMap;
+
 use rand::RngCore;
 use winze_messages::families::mint_quote::KeysetAnnouncement;
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, Side};
@@ -50,8 +52,8 @@ pub struct QuoteRequesterCore {
     /// housekeeping: unlike an answer, nobody asks for one again. At most one per unit.
     recording_keysets: Vec<(u64, KeysetAnnouncement)>,
     failed_keysets: Vec<(u64, KeysetAnnouncement)>,
-    /// Notes for the operator, written with the housekeeping.
-    notes: Vec<AttemptNote>,
+    /// Notes for the operator by sequence, written with the housekeeping.
+    notes: BTreeMap<u64, AttemptNote>,
     is_housekeeping: bool,
     backlog: Backlog,
     counts: RequesterCounts,
@@ -102,7 +104,7 @@ impl QuoteRequesterCore {
             recording_sequences: Vec::new(),
             recording_keysets: Vec::new(),
             failed_keysets: Vec::new(),
-            notes: Vec::new(),
+            notes: BTreeMap::new(),
             is_housekeeping: false,
             backlog: Backlog::default(),
             counts: RequesterCounts::default(),
@@ -159,14 +161,7 @@ impl QuoteRequesterCore {
     /// requests.
     fn note(&mut self, request: &HeldRequest, error: String) {
         let note = request.take_note(Some(error));
-        match self
-            .notes
-            .iter_mut()
-            .find(|other| other.sequence == note.sequence)
-        {
-            Some(other) => *other = note,
-            None => self.notes.push(note),
-        }
+        self.notes.insert(note.sequence, note);
     }
 
     fn store_failed(&mut self, doing: &'static str, error: &StoreError) {
