@@ -36,6 +36,7 @@ pub mod node;
 pub mod process;
 pub mod quotes;
 pub mod soak;
+pub mod tool;
 pub mod wait;
 pub mod wallet;
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use winze_runtime::{logging, shutdown};
+use winze_runtime::shutdown;
 use winze_testbed::chaos::{self, ChaosPlan, ChaosReport};
+use winze_testbed::tool;
 
 /// One kill at least in so many seconds: 30 in two minutes.
 const SECONDS_PER_KILL: u64 = 4;
@@ -57,23 +58,8 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match try_main(&args) {
-        Ok(status) => status,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_main(args: &Args) -> Result<ExitCode, String> {
     // Lost connections are what this is about; the processes' own logs are files.
-    logging::init("off").map_err(|error| error.to_string())?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?
-        .block_on(run(args))
+    tool::run("off", run(&args))
 }
 
 /// The run, and Ctrl-C. Whatever ends this future ends the children: they belong to what it owns.

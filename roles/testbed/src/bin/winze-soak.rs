@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use winze_runtime::{logging, shutdown};
+use winze_runtime::shutdown;
 use winze_testbed::soak::{self, SoakPlan};
+use winze_testbed::tool;
 
 /// How long idle connections are left alone: longer than the hub's default of 15 s before it asks a silent client for a
 /// sign of life, so that they give one.
@@ -53,22 +54,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match try_main(&args) {
-        Ok(status) => status,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_main(args: &Args) -> Result<ExitCode, String> {
-    logging::init("error").map_err(|error| error.to_string())?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?
-        .block_on(run(args))
+    tool::run("error", run(&args))
 }
 
 /// The run, and Ctrl-C. Whatever ends this future ends the hub: it belongs to what it owns.
