@@ -91,6 +91,7 @@ fn check_forwarding(frame: &Frame, row: Option<&Row>, decodes: bool) {
         let may_send = match row.map(|row| row.direction) {
             Some(Direction::ToResponder) => side == Side::Requester,
             Some(Direction::ToRequester) => side == Side::Responder,
+            Some(Direction::BetweenEnds) => true,
             _ => false,
         };
         if frame.is_channel_msg() {

@@ -23,12 +23,13 @@ pub fn check_channel_payload(
             extension,
             msg_type,
         })?;
-    let sender = match row.direction {
-        Direction::ToResponder => Some(Side::Requester),
-        Direction::ToRequester => Some(Side::Responder),
-        _ => None,
+    let may_send = match row.direction {
+        Direction::ToResponder => from == Side::Requester,
+        Direction::ToRequester => from == Side::Responder,
+        Direction::BetweenEnds => true,
+        _ => false,
     };
-    if sender != Some(from) {
+    if !may_send {
         return Err(Refusal::WrongDirection { message: row.name });
     }
     if payload.len() > row.payload_bytes_max {

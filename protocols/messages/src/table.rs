@@ -18,7 +18,9 @@ use crate::families::mint_quote::{self, EXT_MINT_QUOTE};
 use crate::families::peg::EXT_PEG;
 use crate::families::signing::EXT_SIGNING;
 
-use Direction::{Both, ClientToHub, HubToClient, PoolToMiner, ToRequester, ToResponder};
+use Direction::{
+    BetweenEnds, Both, ClientToHub, HubToClient, PoolToMiner, ToRequester, ToResponder,
+};
 use Framing::{Channel, Connection, SealedChannel};
 
 /// Every message.
@@ -48,10 +50,13 @@ pub const TABLE: &[Row] = &[
     row::<hub::Ping>                             (EXT_HUB,        0x0D, Connection,    Both),
     row::<hub::Pong>                             (EXT_HUB,        0x0E, Connection,    Both),
     row::<hub::Close>                            (EXT_HUB,        0x0F, Connection,    HubToClient),
+    row::<hub::GroupMember>                      (EXT_HUB,        0x10, Connection,    HubToClient),
     row::<mint_quote::MintQuoteRequest>          (EXT_MINT_QUOTE, 0x80, SealedChannel, ToResponder),
     row::<mint_quote::MintQuoteResponse>         (EXT_MINT_QUOTE, 0x81, SealedChannel, ToRequester),
     row::<mint_quote::MintQuoteError>            (EXT_MINT_QUOTE, 0x82, SealedChannel, ToRequester),
     row::<mint_quote::KeysetAnnouncement>        (EXT_MINT_QUOTE, 0x83, SealedChannel, ToRequester),
+    row::<mint_quote::StoreQuery>                (EXT_MINT_QUOTE, 0x84, SealedChannel, BetweenEnds),
+    row::<mint_quote::StoreState>                (EXT_MINT_QUOTE, 0x85, SealedChannel, BetweenEnds),
     row::<mint_quote::MintQuoteNotification>     (EXT_MINT_QUOTE, 0xC0, Channel,       PoolToMiner),
     row::<mint_quote::MintQuoteFailure>          (EXT_MINT_QUOTE, 0xC1, Channel,       PoolToMiner),
 ];
@@ -118,6 +123,8 @@ pub enum Direction {
     ToResponder,
     /// The responder of a channel to its requester.
     ToRequester,
+    /// Either end of a channel to the other.
+    BetweenEnds,
     /// A pool to a miner, on the mining connection. Not through a hub.
     PoolToMiner,
 }
@@ -131,6 +138,7 @@ impl fmt::Display for Direction {
             Direction::Both => "both ways",
             Direction::ToResponder => "requester → responder",
             Direction::ToRequester => "responder → requester",
+            Direction::BetweenEnds => "requester ↔ responder",
             Direction::PoolToMiner => "pool → miner",
         })
     }

@@ -218,6 +218,30 @@ message! {
     }
 }
 
+message! {
+    /// One member of a group to which this client has opened a channel, and the channel to that member alone
+    /// (section 3.6).
+    Connection GroupMember = EXT_HUB, 0x10, "GroupMember" {
+        /// The id of the channel to the group.
+        group_channel_id: u32 as U32,
+        /// The id of the channel to this member: of this connection, never used again on it.
+        channel_id: u32 as U32,
+        /// The member's peer name.
+        peer: String as Text,
+        /// How many messages had been counted on the channel to the group before this member's began: the next one is
+        /// the first on both.
+        group_messages: u64 as U64,
+        /// Whether the member is there and has accepted.
+        peer_present: bool as Flag,
+        /// Which instance of the member; 0 while it is away.
+        peer_instance: u64 as U64,
+        /// Total of messages that the hub will take on the member's channel.
+        credit_messages: u64 as U64,
+        /// Total of payload bytes that the hub will take on the member's channel.
+        credit_bytes: u64 as U64,
+    }
+}
+
 connection_family! {
     /// Any message of this family.
     HubMessage = EXT_HUB {
@@ -237,6 +261,7 @@ connection_family! {
         Ping,
         Pong,
         Close,
+        GroupMember,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mint-quote family (section 5): a pool has a mint issue a quote for each share.
 //!
-//! The first four messages travel between pool and mint and are sealed by
+//! All but the last two messages travel between pool and mint and are sealed by
 //! [`PairKeys`](crate::authenticator::PairKeys); the last two tell a miner about its quotes on
 //! its mining connection. The structs are bodies: channel id and authenticator are outside.
 
@@ -12,7 +12,7 @@ pub use kinds::QuoteState;
 use kinds::{ErrorCode, HeaderHash, KeysetId, KeysetKeys, LockingKey, OptionalText, State};
 
 use crate::codec::error::{DecodeError, EncodeError, MessageError};
-use crate::codec::kinds::{Text, U32, U64};
+use crate::codec::kinds::{Bytes, Text, U32, U64};
 use crate::codec::message::message;
 
 /// The mint-quote family's extension.
@@ -84,6 +84,26 @@ message! {
 }
 
 message! {
+    /// Asks the far end how far its store has come. Its nonce makes the answer fresh.
+    SealedChannel StoreQuery = EXT_MINT_QUOTE, 0x84, "StoreQuery" {
+        /// Random, and never used again.
+        nonce: [u8; 32] as Bytes<32>,
+    }
+}
+
+message! {
+    /// How far the sender's store has come, for the query whose digest the authenticator covers.
+    SealedChannel StoreState = EXT_MINT_QUOTE, 0x85, "StoreState" {
+        /// The highest number of a request between the two peers that this store holds or has held: a requester's
+        /// highest that it ever gave, a responder's highest among those that it has answered.
+        requests: u64 as U64,
+        /// The highest number of an answer between the two peers: a responder's highest that it ever gave, a
+        /// requester's highest among those whose effect it has recorded.
+        answers: u64 as U64,
+    }
+}
+
+message! {
     /// The pool tells a miner: this share became this quote.
     Channel MintQuoteNotification = EXT_MINT_QUOTE, 0xC0, "MintQuoteNotification" {
         /// The share's block header hash, as the hash function gives it.
@@ -119,6 +139,8 @@ pub enum MintQuoteMessage {
     Response(MintQuoteResponse),
     Error(MintQuoteError),
     Keyset(KeysetAnnouncement),
+    StoreQuery(StoreQuery),
+    StoreState(StoreState),
     Notification(MintQuoteNotification),
     Failure(MintQuoteFailure),
 }
@@ -140,6 +162,8 @@ impl MintQuoteMessage {
             KeysetAnnouncement::MSG_TYPE => {
                 KeysetAnnouncement::decode_body(body).map(MintQuoteMessage::Keyset)
             }
+            StoreQuery::MSG_TYPE => StoreQuery::decode_body(body).map(MintQuoteMessage::StoreQuery),
+            StoreState::MSG_TYPE => StoreState::decode_body(body).map(MintQuoteMessage::StoreState),
             MintQuoteNotification::MSG_TYPE => {
                 MintQuoteNotification::decode_body(body).map(MintQuoteMessage::Notification)
             }
@@ -163,6 +187,8 @@ impl MintQuoteMessage {
             MintQuoteMessage::Response(_) => MintQuoteResponse::MSG_TYPE,
             MintQuoteMessage::Error(_) => MintQuoteError::MSG_TYPE,
             MintQuoteMessage::Keyset(_) => KeysetAnnouncement::MSG_TYPE,
+            MintQuoteMessage::StoreQuery(_) => StoreQuery::MSG_TYPE,
+            MintQuoteMessage::StoreState(_) => StoreState::MSG_TYPE,
             MintQuoteMessage::Notification(_) => MintQuoteNotification::MSG_TYPE,
             MintQuoteMessage::Failure(_) => MintQuoteFailure::MSG_TYPE,
         }
@@ -175,6 +201,8 @@ impl MintQuoteMessage {
             MintQuoteMessage::Response(message) => message.encode_body(out),
             MintQuoteMessage::Error(message) => message.encode_body(out),
             MintQuoteMessage::Keyset(message) => message.encode_body(out),
+            MintQuoteMessage::StoreQuery(message) => message.encode_body(out),
+            MintQuoteMessage::StoreState(message) => message.encode_body(out),
             MintQuoteMessage::Notification(message) => message.encode_body(out),
             MintQuoteMessage::Failure(message) => message.encode_body(out),
         }

@@ -39,7 +39,7 @@ fn a_hub_refuses_with_the_reason_and_the_place() {
         "wrong-direction"
     );
     assert_eq!(
-        code(check(0x84, &request(), Side::Requester)),
+        code(check(0x8f, &request(), Side::Requester)),
         "unknown-message"
     );
     assert_eq!(

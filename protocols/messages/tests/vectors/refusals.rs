@@ -270,7 +270,7 @@ fn connection_refusals() -> Vec<RefusalVector> {
             "a message that the hub family does not have",
             ping(),
             None,
-            |frame| frame.msg_type = 0x10,
+            |frame| frame.msg_type = 0x20,
         ),
         refusal(
             "a quote request without the channel bit",
@@ -481,7 +481,7 @@ fn channel_refusals() -> Vec<RefusalVector> {
             "a message that the mint-quote family does not have",
             request(),
             requester,
-            |frame| frame.msg_type = 0x84,
+            |frame| frame.msg_type = 0x8f,
         ),
     ]
 }

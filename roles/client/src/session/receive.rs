@@ -96,6 +96,8 @@ impl SessionCore {
             | HubMessage::OpenChannel(_)
             | HubMessage::ChannelOfferAccept(_)
             | HubMessage::ChannelOfferRefuse(_) => Err(out_of_order(frame)),
+            // This session opens no groups.
+            HubMessage::GroupMember(_) => Ok(()),
         }
     }
 

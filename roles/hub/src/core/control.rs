@@ -57,7 +57,8 @@ impl HubCore {
             | HubMessage::ChannelOffer(_)
             | HubMessage::Reject(_)
             | HubMessage::Presence(_)
-            | HubMessage::Close(_) => {
+            | HubMessage::Close(_)
+            | HubMessage::GroupMember(_) => {
                 let text = format!("message {:#04x} is the hub's to send", frame.msg_type);
                 Err(Ending::close(CloseReason::UnknownMessage, text, 0))
             }

@@ -300,6 +300,38 @@ pub fn hub_frames() -> Vec<FrameVector> {
             json!([1, "closed-by-peer", "going home \u{2603}"]),
         ),
         vector(
+            "a member of a group, which is there",
+            &hub::GroupMember {
+                group_channel_id: 2,
+                channel_id: 3,
+                peer: "signer/1".to_owned(),
+                group_messages: 0,
+                peer_present: true,
+                peer_instance: 44,
+                credit_messages: 256,
+                credit_bytes: 262_144,
+            }
+            .to_frame()
+            .unwrap(),
+            json!([2, 3, "signer/1", 0, 1, 44, 256, 262_144]),
+        ),
+        vector(
+            "a member that joins the group after seven messages, and is away",
+            &hub::GroupMember {
+                group_channel_id: 2,
+                channel_id: 9,
+                peer: "signer/2".to_owned(),
+                group_messages: 7,
+                peer_present: false,
+                peer_instance: 0,
+                credit_messages: 256,
+                credit_bytes: 262_144,
+            }
+            .to_frame()
+            .unwrap(),
+            json!([2, 9, "signer/2", 7, 0, 0, 256, 262_144]),
+        ),
+        vector(
             "a sign of life is asked for",
             &hub::Ping {
                 nonce: 0x0102_0304_0506_0708,

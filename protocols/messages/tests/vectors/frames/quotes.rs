@@ -130,6 +130,34 @@ fn announcement_vector(
     vector(name, &frame, values)
 }
 
+/// A question of one end and the other's answer, which is verified for it.
+fn store_vectors(
+    [asked, said]: [&'static str; 2],
+    asker_keys: &PairKeys,
+    other_keys: &PairKeys,
+    nonce: [u8; 32],
+    state: &mint_quote::StoreState,
+) -> [FrameVector; 2] {
+    let query = mint_quote::StoreQuery { nonce };
+    let query_body = body(|out| query.encode_body(out));
+    let query_type = mint_quote::StoreQuery::MSG_TYPE;
+    let digest = request_digest(EXT_MINT_QUOTE, query_type, &query_body);
+    let nonce = vec![json!(hex::encode(nonce))];
+    let (query_frame, query_values) = sealed(asker_keys, query_type, &query_body, 0, None, nonce);
+    let (state_frame, state_values) = sealed(
+        other_keys,
+        mint_quote::StoreState::MSG_TYPE,
+        &body(|out| state.encode_body(out)),
+        0,
+        Some(digest),
+        vec![json!(state.requests), json!(state.answers)],
+    );
+    [
+        vector(asked, &query_frame, query_values),
+        vector(said, &state_frame, state_values),
+    ]
+}
+
 pub fn quote_frames() -> Vec<FrameVector> {
     let response = mint_quote::MintQuoteResponse {
         quote_id: "0192b7e4-6f7d-7cc3-98c4-dc0c0c07398f".to_owned(),
@@ -157,7 +185,7 @@ pub fn quote_frames() -> Vec<FrameVector> {
     let all_amounts = (0..64)
         .map(|power| (1 << power, compressed_key(&format!("2^{power}"))))
         .collect();
-    vec![
+    let mut vectors = vec![
         request_vector("a share is to become a quote", &request(), 1),
         request_vector(
             "the largest quote, with a description and a version 1 keyset",
@@ -208,7 +236,34 @@ pub fn quote_frames() -> Vec<FrameVector> {
             all_amounts,
             2,
         ),
-    ]
+    ];
+    vectors.extend(store_vectors(
+        [
+            "the pool asks how far the mint's store has come",
+            "the mint's store, as the answer",
+        ],
+        &pool_keys(),
+        &mint_keys(),
+        header_hash("nonce of the pool"),
+        &mint_quote::StoreState {
+            requests: 12,
+            answers: 9,
+        },
+    ));
+    vectors.extend(store_vectors(
+        [
+            "the mint asks how far the pool's store has come",
+            "the pool's store, as the answer: the mint was set back",
+        ],
+        &mint_keys(),
+        &pool_keys(),
+        header_hash("nonce of the mint"),
+        &mint_quote::StoreState {
+            requests: 12,
+            answers: 10,
+        },
+    ));
+    vectors
 }
 
 pub fn miner_frames() -> Vec<FrameVector> {
