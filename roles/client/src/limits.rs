@@ -114,3 +114,10 @@ pub const OPERATOR_ROWS_PER_STEP: usize = 1_000;
 
 /// Requests that the operator gave up of which one housekeeping takes note, at most.
 pub const DISCARDED_PER_STEP: usize = 1_000;
+
+/// How long an answer to a StoreQuery is waited for before it is sent again, in milliseconds: at
+/// first, and at most (specification, section 7). Nothing new is asked or issued meanwhile, so a
+/// query that was lost must not cost long.
+pub const STORE_QUERY_DELAY_MS_MIN: u64 = 1_000;
+/// See [`STORE_QUERY_DELAY_MS_MIN`].
+pub const STORE_QUERY_DELAY_MS_MAX: u64 = 60_000;

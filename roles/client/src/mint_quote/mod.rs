@@ -1,8 +1,10 @@
 //! Delivery for the mint-quote family (specification, sections 5 and 6).
 
+mod exchange;
 mod requester;
 mod responder;
 
+pub use exchange::{Exchanged, FarStore, StoreExchange, StoreNumbers};
 pub use requester::{
     HousekeepingWanted, PageWanted, QuoteAnswers, QuoteEvent, QuoteRequester, QuoteRequesterConfig,
     QuoteRequesterCore, RecordedBatch, RecordingWanted, RequesterCounts, RequesterStatus,
