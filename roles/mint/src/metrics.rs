@@ -43,6 +43,7 @@ struct Inner {
     store_failures: Counter,
     store_commits: Counter,
     store_failing: Gauge,
+    store_damage: Gauge,
 }
 
 /// Registers metrics as they are made.
@@ -159,6 +160,10 @@ impl Metrics {
                 "store_failing",
                 "1 while nothing can be written down, as on a full disk; /health says why",
             ),
+            store_damage: it.add(
+                "store_damage",
+                "1 where the role's own store was found damaged at the start; /health says how",
+            ),
             registry: it.0,
         };
         Self(Arc::new(inner))
@@ -229,6 +234,7 @@ impl Metrics {
         counter(&inner.store_failures, responder.counts.store_failures);
         counter(&inner.store_commits, store.counts().commits);
         gauge(&inner.store_failing, u64::from(store.trouble().is_some()));
+        gauge(&inner.store_damage, u64::from(store.damage().is_some()));
     }
 
     pub(crate) fn keyset_announced(&self) {

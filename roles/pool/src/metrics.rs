@@ -46,6 +46,8 @@ pub struct Metrics {
     pub quotes_oldest_ms: Gauge<u64, AtomicU64>,
     /// 1 while nothing can be written down (a full disk, say).
     pub store_failing: Gauge,
+    /// 1 where the pool started on a damaged store.
+    pub store_damage: Gauge,
     /// 1 while the hub is connected.
     pub hub_connected: Gauge,
     /// 1 while the bitcoin node, or the chain of the pool's own, gives templates.
@@ -87,6 +89,7 @@ impl Metrics {
             quotes_parked: Gauge::default(),
             quotes_oldest_ms: Gauge::default(),
             store_failing: Gauge::default(),
+            store_damage: Gauge::default(),
             hub_connected: Gauge::default(),
             node_connected: Gauge::default(),
             mint_present: Gauge::default(),
@@ -162,6 +165,11 @@ impl Metrics {
             "store_failing",
             "1 while nothing can be written down, as on a full disk; /health says why",
             m.store_failing.clone(),
+        );
+        all.register(
+            "store_damage",
+            "1 where the store was found damaged at the start; /health says how",
+            m.store_damage.clone(),
         );
         all.register(
             "hub_connected",

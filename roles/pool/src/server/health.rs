@@ -80,6 +80,9 @@ fn refresh(state: &PoolState, hub_connected: bool) {
     metrics
         .store_failing
         .set(i64::from(state.ledger.trouble().is_some()));
+    metrics
+        .store_damage
+        .set(i64::from(state.ledger.damage().is_some()));
     metrics.hub_connected.set(i64::from(hub_connected));
     metrics.mint_present.set(i64::from(requests.peer_present));
     let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();
