@@ -231,6 +231,8 @@ message! {
         /// How many messages had been counted on the channel to the group before this member's began: the next one is
         /// the first on both.
         group_messages: u64 as U64,
+        /// Their payload bytes.
+        group_bytes: u64 as U64,
         /// Whether the member is there and has accepted.
         peer_present: bool as Flag,
         /// Which instance of the member; 0 while it is away.

@@ -306,6 +306,7 @@ pub fn hub_frames() -> Vec<FrameVector> {
                 channel_id: 3,
                 peer: "signer/1".to_owned(),
                 group_messages: 0,
+                group_bytes: 0,
                 peer_present: true,
                 peer_instance: 44,
                 credit_messages: 256,
@@ -313,7 +314,7 @@ pub fn hub_frames() -> Vec<FrameVector> {
             }
             .to_frame()
             .unwrap(),
-            json!([2, 3, "signer/1", 0, 1, 44, 256, 262_144]),
+            json!([2, 3, "signer/1", 0, 0, 1, 44, 256, 262_144]),
         ),
         vector(
             "a member that joins the group after seven messages, and is away",
@@ -322,6 +323,7 @@ pub fn hub_frames() -> Vec<FrameVector> {
                 channel_id: 9,
                 peer: "signer/2".to_owned(),
                 group_messages: 7,
+                group_bytes: 1_903,
                 peer_present: false,
                 peer_instance: 0,
                 credit_messages: 256,
@@ -329,7 +331,7 @@ pub fn hub_frames() -> Vec<FrameVector> {
             }
             .to_frame()
             .unwrap(),
-            json!([2, 9, "signer/2", 7, 0, 0, 256, 262_144]),
+            json!([2, 9, "signer/2", 7, 1_903, 0, 0, 256, 262_144]),
         ),
         vector(
             "a sign of life is asked for",
