@@ -20,4 +20,4 @@ mod shell;
 
 pub use config::{HubConfig, InvalidValue, MayOpen, PeerConfig};
 pub use limits::HubLimits;
-pub use shell::{BoundHub, Hub, HubError, ReloadError, Reloader, run};
+pub use shell::{BoundHub, Hub, HubError, IdentityError, ReloadError, Reloader, run};

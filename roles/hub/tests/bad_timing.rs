@@ -194,7 +194,7 @@ async fn a_hub_that_is_full_says_so_and_serves_on() {
     let close = fourth.closed_with("too-many-connections").await;
     assert!(close.retry_after_ms > 0);
     drop(third);
-    let series = "winze_hub_closes_total{reason=\"gone\"}";
+    let series = "winze_hub_closes_total{reason=\"left\"}";
     hub.metric_reaches(series, 1).await;
     Peer::connect(&hub, BAD_POOL).await;
     exchange.was_undisturbed().await;

@@ -3,7 +3,7 @@
 use rand::rngs::OsRng;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use winze_hub::{Hub, HubError, HubLimits};
+use winze_hub::{Hub, HubError, HubLimits, IdentityError};
 use winze_messages::authentication;
 use winze_messages::families::hub::{Authenticate, HubMessage};
 use winze_runtime::clock::now_unix_s_u32;
@@ -69,7 +69,13 @@ async fn a_hub_does_not_start_with_a_certificate_that_no_client_would_accept() {
         let config = config(&folder, HubLimits::default(), validity_s);
         let file = config.certificate_file.to_string();
         let refused = Hub::bind(config).await.unwrap_err();
-        assert!(matches!(refused, HubError::Certificate { .. }), "{refused}");
+        assert!(
+            matches!(
+                refused,
+                HubError::Identity(IdentityError::Certificate { .. })
+            ),
+            "{refused}"
+        );
         assert!(refused.to_string().contains(&file), "{refused}");
     }
 }

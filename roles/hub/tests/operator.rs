@@ -66,6 +66,46 @@ async fn a_hub_that_is_told_to_stop_says_goodbye_and_stops() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_is_told_from_one_whose_connection_breaks() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    // This test has its thread to itself, and its runtime has no other.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let hub = TestHub::start().await;
+    let closes = |reason: &str| format!("winze_hub_closes_total{{reason=\"{reason}\"}}");
+
+    drop(Peer::connect(&hub, BAD_MINT).await);
+    hub.metric_reaches(&closes("left"), 1).await;
+    let mut cut_off = Peer::connect(&hub, BAD_POOL).await;
+    let bytes = cut_off.encrypt(&quote_request(1));
+    cut_off.send_raw(&bytes[..40]).await.unwrap();
+    drop(cut_off);
+    hub.metric_reaches(&closes("gone"), 1).await;
+    Peer::connect(&hub, BAD_POOL).await.reset();
+    hub.metric_reaches(&closes("gone"), 2).await;
+    assert_eq!(hub.metric(&closes("left")).await, 1);
+    hub.stopped().await;
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let ended = |peer: &str, cause: &str| {
+        let (peer, cause) = (format!("peer={peer}"), format!("cause=\"{cause}\""));
+        log.lines()
+            .filter(|line| line.contains("connection ended"))
+            .filter(|line| line.contains(&peer) && line.contains(&cause))
+            .count()
+    };
+    assert_eq!(
+        (ended(BAD_MINT, "left"), ended(BAD_POOL, "gone")),
+        (1, 2),
+        "{log}"
+    );
+}
+
+#[tokio::test]
 async fn one_that_connects_and_says_nothing_holds_up_no_shutdown() {
     let mut hub = TestHub::start_with(|limits| {
         limits.handshake_timeout_ms = 600_000;

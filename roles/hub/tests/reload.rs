@@ -3,7 +3,10 @@
 use winze_hub::ReloadError;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::hub::HubMessage;
+use winze_runtime::keyfile;
+use winze_transport::{PublicKey, SecretKey};
 
+use crate::common::hub::{certificate, static_key};
 use crate::common::peer::proof;
 use crate::common::{
     BAD_MINT, BAD_POOL, Exchange, GOOD_MINT, GOOD_POOL, Peer, TestHub, http_get, key_of,
@@ -123,4 +126,63 @@ async fn limits_for_what_comes_change_at_once_and_those_that_were_told_do_not() 
         health.contains("\"after_restart\":[\"limits.channels_max\"]"),
         "{health}"
     );
+}
+
+/// Puts other files in the place of the hub's key and certificate.
+fn renew(hub: &TestHub, key: &SecretKey, certified: PublicKey, validity_s: std::ops::Range<i64>) {
+    let at = |name: &str| hub.folder.path().join(name);
+    for name in ["static.key", "certificate.toml"] {
+        std::fs::remove_file(at(name)).unwrap();
+    }
+    keyfile::write_secret(at("static.key"), key).unwrap();
+    let certificate = certificate(certified, validity_s);
+    keyfile::write_certificate(at("certificate.toml"), &certificate).unwrap();
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_those_who_come_and_cuts_nobody_off() {
+    let mut hub = TestHub::start().await;
+    let all = [GOOD_PAIR, BAD_PAIR].concat();
+    let exchange = Exchange::start(&hub).await;
+    let ends = "winze_hub_certificate_not_valid_after_seconds";
+    let before = hub.metric(ends).await;
+    assert_eq!(Peer::dial(&hub).await.hub_key, static_key().public_key());
+
+    // Another key, as after a theft, with a certificate that lasts longer.
+    let key = SecretKey::from_bytes(&[43; 32]).unwrap();
+    renew(&hub, &key, key.public_key(), -3_600..36_000);
+    reload(&mut hub, "", &all).await.unwrap();
+    assert_eq!(Peer::dial(&hub).await.hub_key, key.public_key());
+    let after = hub.metric(ends).await;
+    assert!(after > before + 30_000, "{before} {after}");
+    exchange.was_undisturbed().await;
+}
+
+#[tokio::test]
+async fn a_key_or_certificate_that_is_not_to_be_used_changes_nothing_and_is_reported() {
+    let mut hub = TestHub::start().await;
+    let exchange = Exchange::start(&hub).await;
+    let key = SecretKey::from_bytes(&[43; 32]).unwrap();
+    let own = static_key().public_key();
+    let faults = [
+        (key.public_key(), -7_200..-3_600, "valid until"),
+        (key.public_key(), 3_600..7_200, "valid from"),
+        (own, -3_600..3_600, "static key"),
+    ];
+    for (certified, validity_s, says) in faults {
+        renew(&hub, &key, certified, validity_s);
+        // The list is a good one, and strikes everybody off.
+        let error = reload(&mut hub, "", &[]).await.unwrap_err().to_string();
+        assert!(
+            error.contains("certificate.toml") && error.contains(says),
+            "{error}"
+        );
+        let (status, health) = http_get(hub.http_addr, "/health").await;
+        assert!(status == 200 && health.contains(says), "{health}");
+    }
+    std::fs::remove_file(hub.folder.path().join("static.key")).unwrap();
+    let error = reload(&mut hub, "", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("static.key"), "{error}");
+    assert_eq!(Peer::connect(&hub, BAD_MINT).await.hub_key, own);
+    exchange.was_undisturbed().await;
 }

@@ -67,8 +67,9 @@ const MINT_HELP: &str = "When it is ready, one line on standard output names its
 const HUB_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
     ready hub=127.0.0.1:34254 http=127.0.0.1:9254\n\
     SIGTERM or SIGINT ends it in good order (status 0).\n\
-    SIGHUP has it read its configuration again: the list of peers, and the limits that the file says may change. A\n\
-    faulty file changes nothing; the log, /health and /metrics say why.\n\n\
+    SIGHUP has it read its configuration again: the list of peers, the limits that the file says may change, and, for\n\
+    connections to come, its static key and certificate. A faulty file changes nothing; the log, /health and /metrics\n\
+    say why.\n\n\
     The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ pub enum Event {
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndCause {
-    /// The client closed it, or the network did.
+    /// The client's stream ended between two frames: it closed the connection, or its system did when its process
+    /// ended.
+    Left,
+    /// It broke: reset, cut off inside a frame, or not to be written to any more.
     Gone,
     /// The hub closed it with `Close`.
     Closed(CloseReason),
@@ -70,6 +73,7 @@ impl EndCause {
     /// A name for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            EndCause::Left => "left",
             EndCause::Gone => "gone",
             EndCause::Closed(reason) => reason.as_str(),
             EndCause::SetupRefused(_) => "setup-refused",

@@ -146,6 +146,13 @@ impl HubCore {
         }
     }
 
+    /// A client's stream has ended between two frames. [`Self::closed`] follows.
+    pub fn left(&mut self, conn: ConnId) {
+        if self.is_open(conn) {
+            self.leave(conn, EndCause::Left, String::new());
+        }
+    }
+
     /// A connection is gone, whoever closed it.
     pub fn closed(&mut self, conn: ConnId) {
         if self.is_open(conn) {

@@ -149,7 +149,10 @@ impl Client {
             let pending = writer.pending_bytes() > 0;
             tokio::select! {
                 read = reader.read_batch(&mut incoming, READ_BATCH_FRAMES), if reading => match read {
-                    Ok(0) => return Outcome::Broken,
+                    Ok(0) => {
+                        self.shared.left(self.conn);
+                        return Outcome::Broken;
+                    }
                     Ok(_) => {
                         let now = self.shared.frames(self.conn, &mut incoming);
                         reading = now.open;
@@ -270,11 +273,13 @@ mod tests {
             ..HubLimits::default()
         };
         let core = HubCore::new(&[listed], limits.clone()).unwrap();
+        let identity = ServerIdentity::new(static_key, certificate).unwrap();
+        let shared = Arc::new(Shared::new(core, limits, identity));
         Client {
             conn: ConnId(1),
             address: ([127, 0, 0, 1], 1).into(),
-            identity: Arc::new(ServerIdentity::new(static_key, certificate).unwrap()),
-            shared: Arc::new(Shared::new(core, limits)),
+            identity: shared.identity(),
+            shared,
             stopped: watch::channel(false).1,
         }
     }

@@ -3,12 +3,13 @@
 use serde_json::json;
 use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::ops_http::Health;
-use winze_transport::Certificate;
 
 use super::shared::Shared;
 
 /// Ready while clients would accept the certificate and the hub takes connections.
-pub(super) fn health(shared: &Shared, certificate: &Certificate) -> Health {
+pub(super) fn health(shared: &Shared) -> Health {
+    let identity = shared.identity();
+    let certificate = identity.certificate();
     let validity = certificate.verify(&certificate.authority_key, now_unix_s_u32());
     let load = shared.load();
     let present: Vec<String> = load.present.iter().map(ToString::to_string).collect();
@@ -20,6 +21,7 @@ pub(super) fn health(shared: &Shared, certificate: &Certificate) -> Health {
                 Ok(()) => "valid".to_owned(),
                 Err(error) => error.to_string(),
             },
+            "certificate_not_valid_after_unix_s": certificate.not_valid_after_unix_s,
             "shutting_down": shutting_down,
             "configuration": shared.configuration.detail(),
             "connections": load.connections_authenticated,

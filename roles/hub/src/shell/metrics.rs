@@ -27,7 +27,7 @@ struct State {
 }
 
 /// All metrics as text. They are counted by the core, and copied here at each request: nothing is kept twice.
-pub(super) fn text(shared: &Shared, certificate_not_valid_after_unix_s: u32) -> String {
+pub(super) fn text(shared: &Shared) -> String {
     let mut registry = registry("hub");
     register_load(&mut registry, &shared.load());
     let counters = shared.counters();
@@ -80,7 +80,7 @@ pub(super) fn text(shared: &Shared, certificate_not_valid_after_unix_s: u32) -> 
         &mut registry,
         "certificate_not_valid_after_seconds",
         "When the hub's certificate ends, in seconds since 1970",
-        u64::from(certificate_not_valid_after_unix_s),
+        u64::from(shared.identity().certificate().not_valid_after_unix_s),
     );
     encode(&registry)
 }
@@ -169,7 +169,7 @@ fn register_refusals(registry: &mut Registry, counters: &Counters) {
         EndCause::AuthenticationRefused(refusal) => Some((refusal.as_str(), *number)),
         EndCause::SetupRefused(refusal) => Some((refusal.as_str(), *number)),
         EndCause::ExtensionsRefused => Some((cause.as_str(), *number)),
-        EndCause::Closed(_) | EndCause::Gone => None,
+        EndCause::Closed(_) | EndCause::Left | EndCause::Gone => None,
     };
     by_reason(
         registry,
@@ -178,13 +178,13 @@ fn register_refusals(registry: &mut Registry, counters: &Counters) {
         counters.ends.iter().filter_map(refused),
     );
     let closed = |(cause, number): (&EndCause, &u64)| match cause {
-        EndCause::Closed(_) | EndCause::Gone => Some((cause.as_str(), *number)),
+        EndCause::Closed(_) | EndCause::Left | EndCause::Gone => Some((cause.as_str(), *number)),
         _ => None,
     };
     by_reason(
         registry,
         "closes",
-        "Connections that ended, by reason; gone: the client or the network ended it",
+        "Connections that ended, by reason; left: the client closed it; gone: it broke",
         counters.ends.iter().filter_map(closed),
     );
     count(

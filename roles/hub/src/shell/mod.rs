@@ -5,6 +5,7 @@
 
 mod connection;
 mod health;
+mod identity;
 mod linger;
 mod log;
 mod metrics;
@@ -21,16 +22,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use winze_runtime::admission::Admission;
-use winze_runtime::clock::now_unix_s_u32;
-use winze_runtime::keyfile::{self, KeyFileError};
 use winze_runtime::ops_http::{self, OpsState};
-use winze_transport::{CertificateError, ServerIdentity};
 
 use crate::config::{HubConfig, InvalidValue};
 use crate::core::ConnId;
 use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
 use connection::Served;
+pub use identity::IdentityError;
 use reload::FixedKeys;
 pub use reload::{ReloadError, Reloader};
 use shared::Shared;
@@ -41,17 +40,9 @@ pub enum HubError {
     /// A value of the configuration cannot be used.
     #[error("configuration: {0}")]
     Config(#[from] InvalidValue),
-    /// The hub's key or certificate cannot be read, or they do not belong together.
+    /// The hub's key or certificate is not to be used.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// No client would accept the certificate at present.
-    #[error("{file}: {source}")]
-    Certificate {
-        /// The certificate's file.
-        file: String,
-        /// What is wrong with it.
-        source: CertificateError,
-    },
+    Identity(#[from] IdentityError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({key}): {source}")]
     Listen {
@@ -79,7 +70,6 @@ pub struct BoundHub {
     pub http_addr: SocketAddr,
     listener: TcpListener,
     http: TcpListener,
-    identity: Arc<ServerIdentity>,
     shared: Arc<Shared>,
     admission: Arc<Admission>,
     fixed: FixedKeys,
@@ -101,15 +91,7 @@ impl Hub {
     /// connect.
     pub async fn bind(config: HubConfig) -> Result<BoundHub, HubError> {
         let core = config.core()?;
-        let identity =
-            keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)?;
-        let certificate = identity.certificate();
-        certificate
-            .verify(&certificate.authority_key, now_unix_s_u32())
-            .map_err(|source| HubError::Certificate {
-                file: config.certificate_file.to_string(),
-                source,
-            })?;
+        let identity = identity::read(&config)?;
         let listener = listen("listen", config.listen).await?;
         let http = listen("http_listen", config.http_listen).await?;
         let bound = |key, listener: &TcpListener, address| {
@@ -124,10 +106,9 @@ impl Hub {
             http_addr: bound("http_listen", &http, config.http_listen)?,
             listener,
             http,
-            identity: Arc::new(identity),
             admission: Arc::new(Admission::new(config.limits.admission())),
             fixed: FixedKeys::of(&config),
-            shared: Arc::new(Shared::new(core, config.limits)),
+            shared: Arc::new(Shared::new(core, config.limits, identity)),
         })
     }
 }
@@ -151,22 +132,14 @@ impl BoundHub {
         let (stop, stopped) = watch::channel(false);
         let ops = {
             let (health, metrics) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
-            let certificate = self.identity.certificate().clone();
-            let not_valid_after_unix_s = certificate.not_valid_after_unix_s;
             OpsState::new(
-                move || health::health(&health, &certificate),
-                move || metrics::text(&metrics, not_valid_after_unix_s),
+                move || health::health(&health),
+                move || metrics::text(&metrics),
             )
         };
         let http = ops_http::serve(self.http, ops_http::router(ops), until(stopped.clone()));
         let mut http = std::pin::pin!(http);
-        let serving = serve(
-            self.listener,
-            self.identity,
-            &self.shared,
-            &self.admission,
-            stopped,
-        );
+        let serving = serve(self.listener, &self.shared, &self.admission, stopped);
         let mut serving = std::pin::pin!(serving);
         tracing::info!(hub = %self.hub_addr, http = %self.http_addr, "hub is ready");
 
@@ -217,7 +190,6 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 /// Accepts connections until told to stop, then ends them in good order.
 async fn serve(
     listener: TcpListener,
-    identity: Arc<ServerIdentity>,
     shared: &Arc<Shared>,
     admission: &Arc<Admission>,
     stopped: watch::Receiver<bool>,
@@ -244,7 +216,7 @@ async fn serve(
                     let client = connection::Client {
                         conn: ConnId(last_conn),
                         address,
-                        identity: Arc::clone(&identity),
+                        identity: shared.identity(),
                         shared: Arc::clone(shared),
                         stopped: stopped.clone(),
                     };

@@ -1,7 +1,7 @@
 //! The configuration, read again while the hub runs.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -9,7 +9,9 @@ use winze_messages::names::PeerName;
 use winze_runtime::admission::Admission;
 use winze_runtime::clock::now_unix_s;
 use winze_runtime::config::{ConfigError, load_role};
+use winze_transport::ServerIdentity;
 
+use super::identity::{self, IdentityError};
 use super::shared::Shared;
 use crate::config::{HubConfig, InvalidValue};
 use crate::core::{ListedPeer, Reloaded};
@@ -23,6 +25,9 @@ pub enum ReloadError {
     /// A value cannot be used.
     #[error("configuration: {0}")]
     Value(#[from] InvalidValue),
+    /// The hub's key or certificate is not to be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The process ends.
     #[error("it was not read to its end: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -41,8 +46,6 @@ pub struct Reloader {
 pub(super) struct FixedKeys {
     listen: SocketAddr,
     http_listen: SocketAddr,
-    static_key_file: PathBuf,
-    certificate_file: PathBuf,
     log: String,
 }
 
@@ -51,8 +54,6 @@ impl FixedKeys {
         FixedKeys {
             listen: config.listen,
             http_listen: config.http_listen,
-            static_key_file: config.static_key_file.as_path().to_owned(),
-            certificate_file: config.certificate_file.as_path().to_owned(),
             log: config.log.clone(),
         }
     }
@@ -61,14 +62,6 @@ impl FixedKeys {
         let keys = [
             ("listen", self.listen == now.listen),
             ("http_listen", self.http_listen == now.http_listen),
-            (
-                "static_key_file",
-                self.static_key_file == now.static_key_file,
-            ),
-            (
-                "certificate_file",
-                self.certificate_file == now.certificate_file,
-            ),
             ("log", self.log == now.log),
         ];
         keys.into_iter()
@@ -90,12 +83,13 @@ impl Reloader {
         }
     }
 
-    /// Reads `file`, with the key files that it names, and takes the list of peers and those limits that may change
-    /// (see [`HubLimits::updated`](crate::limits::HubLimits::updated)). What else differs holds from the next start. The
-    /// log, `/health` and `/metrics` say what came of it.
+    /// Reads `file`, with the key files that it names, and takes the list of peers, those limits that may change
+    /// (see [`HubLimits::updated`](crate::limits::HubLimits::updated)), and, for connections to come, the hub's static
+    /// key with its certificate. These two go together: a certificate is for one key, and a key is replaced with it.
+    /// What else differs holds from the next start. The log, `/health` and `/metrics` say what came of it.
     ///
     /// # Errors
-    /// The file or a value in it is faulty. Nothing has changed then.
+    /// The file or a value in it is faulty, or the hub's key or certificate. Nothing has changed then.
     pub async fn reload(&mut self, file: &Path) -> Result<(), ReloadError> {
         let outcome = self.read_and_take(file).await;
         match &outcome {
@@ -125,12 +119,13 @@ impl Reloader {
         let file = file.to_owned();
         // The disk may be slow, and the hub's tasks must not wait for it.
         let read = tokio::task::spawn_blocking(move || read(&file)).await?;
-        let (config, listed) = read?;
+        let (config, listed, identity) = read?;
         let (limits, fixed_limits) = self.shared.limits().updated(&config.limits);
         let reloaded = self
             .shared
             .reload(&listed, limits.clone())
             .map_err(InvalidValue::from)?;
+        self.shared.set_identity(identity);
         self.admission.set_limits(limits.admission());
         let fixed_limits = fixed_limits.iter().map(|key| format!("limits.{key}"));
         let fixed = self.fixed.changed(&FixedKeys::of(&config));
@@ -139,10 +134,11 @@ impl Reloader {
     }
 }
 
-fn read(file: &Path) -> Result<(HubConfig, Vec<ListedPeer>), ReloadError> {
+fn read(file: &Path) -> Result<(HubConfig, Vec<ListedPeer>, ServerIdentity), ReloadError> {
     let config: HubConfig = load_role(file, "hub")?;
     let listed = config.listed()?;
-    Ok((config, listed))
+    let identity = identity::read(&config)?;
+    Ok((config, listed, identity))
 }
 
 fn names(names: &[PeerName]) -> String {

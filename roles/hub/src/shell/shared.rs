@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use winze_transport::{Frame, Transcript};
+use winze_transport::{Frame, ServerIdentity, Transcript};
 
 use super::log::{Log, Source};
 use super::reload::ConfigurationStatus;
@@ -19,6 +19,7 @@ use crate::limits::{DRAIN_QUIET_MS, HubLimits, WRITE_BATCH_BYTES};
 #[derive(Debug)]
 pub(super) struct Shared {
     limits: RwLock<Arc<HubLimits>>,
+    identity: RwLock<Arc<ServerIdentity>>,
     started: Instant,
     inner: Mutex<Inner>,
     handshakes_failed: AtomicU64,
@@ -47,9 +48,10 @@ pub(super) struct Intake {
 }
 
 impl Shared {
-    pub(super) fn new(core: HubCore, limits: HubLimits) -> Shared {
+    pub(super) fn new(core: HubCore, limits: HubLimits, identity: ServerIdentity) -> Shared {
         Shared {
             limits: RwLock::new(Arc::new(limits)),
+            identity: RwLock::new(Arc::new(identity)),
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 core,
@@ -67,6 +69,21 @@ impl Shared {
     pub(super) fn limits(&self) -> Arc<HubLimits> {
         let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&limits)
+    }
+
+    /// What connections that come now are shown.
+    pub(super) fn identity(&self) -> Arc<ServerIdentity> {
+        let identity = self.identity.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&identity)
+    }
+
+    /// What connections to come are shown. Those that are there notice nothing.
+    pub(super) fn set_identity(&self, identity: ServerIdentity) {
+        let mut current = self
+            .identity
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(identity);
     }
 
     /// Takes another list of peers and other limits.
@@ -113,6 +130,10 @@ impl Shared {
 
     pub(super) fn close(&self, conn: ConnId, reason: CloseReason, detail: String) {
         self.with_core(|inner, _| inner.core.close(conn, reason, detail));
+    }
+
+    pub(super) fn left(&self, conn: ConnId) {
+        self.with_core(|inner, _| inner.core.left(conn));
     }
 
     pub(super) fn closed(&self, conn: ConnId) {

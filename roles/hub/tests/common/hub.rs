@@ -35,17 +35,17 @@ fn authority() -> SecretKey {
     SecretKey::from_bytes(&[41; 32]).unwrap()
 }
 
+/// The authority's word for a key, valid in `validity_s`, counted from now in seconds.
+pub fn certificate(key: PublicKey, validity_s: Range<i64>) -> Certificate {
+    let from_now = |seconds: i64| u32::try_from(i64::from(now_unix_s_u32()) + seconds).unwrap();
+    let (from, until) = (from_now(validity_s.start), from_now(validity_s.end));
+    Certificate::sign(&authority(), key, from, until, &[0; 32])
+}
+
 /// A configuration on free ports, with a certificate that is valid in `validity_s`, counted from now in seconds.
 pub fn config(folder: &TempDir, limits: HubLimits, validity_s: Range<i64>) -> HubConfig {
-    let from_now = |seconds: i64| u32::try_from(i64::from(now_unix_s_u32()) + seconds).unwrap();
     let key = static_key();
-    let certificate = Certificate::sign(
-        &authority(),
-        key.public_key(),
-        from_now(validity_s.start),
-        from_now(validity_s.end),
-        &[0; 32],
-    );
+    let certificate = certificate(key.public_key(), validity_s);
     let key_file = folder.path().join("static.key");
     let certificate_file = folder.path().join("certificate.toml");
     keyfile::write_secret(&key_file, &key).unwrap();

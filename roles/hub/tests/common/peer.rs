@@ -12,7 +12,7 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::{EXT_HUB, EXT_MINT_QUOTE, authentication, channel_frame};
 use winze_runtime::clock::now_unix_s_u32;
 use winze_transport::{
-    Frame, FrameEncoder, FrameReader, Limits, PAYLOAD_BYTES_MAX, Transcript, initiate,
+    Frame, FrameEncoder, FrameReader, Limits, PAYLOAD_BYTES_MAX, PublicKey, Transcript, initiate,
 };
 
 use super::{TestHub, VENDOR, key_of, soon};
@@ -20,6 +20,8 @@ use super::{TestHub, VENDOR, key_of, soon};
 /// A client that sends what a test tells it to, in whatever pieces.
 pub struct Peer {
     pub transcript: Transcript,
+    /// What the hub has a certificate for.
+    pub hub_key: PublicKey,
     encoder: FrameEncoder,
     to_hub: OwnedWriteHalf,
     from_hub: FrameReader<OwnedReadHalf>,
@@ -53,6 +55,7 @@ impl Peer {
         let (from_hub, to_hub) = stream.into_split();
         Peer {
             transcript: session.transcript,
+            hub_key: session.certificate.unwrap().static_key,
             encoder: FrameEncoder::new(session.sealer, limits),
             to_hub,
             from_hub: FrameReader::new(from_hub, session.opener, limits),
@@ -135,6 +138,14 @@ impl Peer {
         let mut bytes = Vec::new();
         self.encoder.encode(frame, &mut bytes).unwrap();
         bytes
+    }
+
+    /// As when its machine is gone and another answers for its address.
+    pub fn reset(self) {
+        let stream: &TcpStream = self.to_hub.as_ref();
+        stream.set_zero_linger().unwrap();
+        // Dropped, it would say in good order that nothing more comes.
+        self.to_hub.forget();
     }
 
     /// Bytes as they are. Fails once the hub has closed the connection.
