@@ -54,8 +54,8 @@ pub const SHARE_ORIGINS_MAX: usize = 65_536;
 /// How long the Noise handshake may take. Two messages and one signature; the rest is distance.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the place of a connection that never had a channel stays taken, from when it was accepted: what bounds the
-/// handshakes that one address gets.
+/// How long the place of a connection that never had a channel stays taken at least, from when it was accepted: what
+/// bounds the handshakes that one address gets. Its places come free one after the other, spread evenly over this time.
 pub const STRANGER_PLACE: Duration = Duration::from_secs(1);
 
 /// How long after the handshake a miner may take to have a channel open. Sv2 specification 5.3.2:

@@ -18,19 +18,30 @@ pub struct AdmissionLimits {
     pub connections_max: usize,
     /// From one address; of IPv6 from one network of 64 bits, which is what one host has.
     pub per_address_max: usize,
-    /// How long the place of a stranger stays taken, from when it was given. A handshake costs the server far more than
-    /// its client, so one address gets no more of them than `per_address_max` in this time.
+    /// How long the place of a stranger stays taken at least, from when it was given. A handshake costs the server far
+    /// more than its client, so one address gets no more of them than `per_address_max` in this time. Nor does it get
+    /// them in bursts: its strangers' places come free one after the other, spread evenly over this time, however many
+    /// came or went at once.
     pub stranger_place: Duration,
 }
 
 #[derive(Debug)]
 struct Taken {
     limits: AdmissionLimits,
-    /// No entry is 0, so there are never more of them than places.
-    by_source: HashMap<IpAddr, usize>,
+    /// None is without places, so there are never more of them than places.
+    by_source: HashMap<IpAddr, Source>,
     /// Places whose connections are gone and that are kept until then. Each still counts above, so these are bounded
     /// with them.
     kept: Vec<(Instant, IpAddr)>,
+}
+
+/// Where connections come from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    /// Places that are taken, those that are kept included.
+    places: usize,
+    /// Before when no further place of a stranger comes free.
+    next_free_at: Option<Instant>,
 }
 
 /// The place of one connection, free again when dropped.
@@ -64,12 +75,15 @@ impl Admission {
         let source = source(address);
         let mut taken = self.lock();
         taken.free_kept(now);
-        let all: usize = taken.by_source.values().sum();
-        let own = taken.by_source.get(&source).copied().unwrap_or(0);
+        let all: usize = taken.by_source.values().map(|source| source.places).sum();
+        let own = taken
+            .by_source
+            .get(&source)
+            .map_or(0, |source| source.places);
         if all >= taken.limits.connections_max || own >= taken.limits.per_address_max {
             return None;
         }
-        taken.by_source.insert(source, own + 1);
+        taken.by_source.entry(source).or_default().places += 1;
         Some(Place {
             admission: Arc::clone(self),
             source,
@@ -87,11 +101,22 @@ impl Admission {
 impl Taken {
     fn free(&mut self, source: IpAddr) {
         match self.by_source.get_mut(&source) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(own) if own.places > 1 => own.places -= 1,
             _ => {
                 self.by_source.remove(&source);
             }
         }
+    }
+
+    /// A stranger has gone: its place comes free in its turn.
+    fn keep(&mut self, source: IpAddr, admitted_at: Instant, now: Instant) {
+        let per_address_max = u32::try_from(self.limits.per_address_max).unwrap_or(u32::MAX);
+        let gap = self.limits.stranger_place / per_address_max.max(1);
+        let own = self.by_source.entry(source).or_default();
+        let earliest = now.max(admitted_at + self.limits.stranger_place);
+        let until = own.next_free_at.map_or(earliest, |next| next.max(earliest));
+        own.next_free_at = Some(until + gap);
+        self.kept.push((until, source));
     }
 
     fn free_kept(&mut self, now: Instant) {
@@ -110,7 +135,7 @@ impl Taken {
 }
 
 impl Place {
-    /// It was a stranger's: the place stays taken for [`AdmissionLimits::stranger_place`] from when it was given.
+    /// It was a stranger's: see [`AdmissionLimits::stranger_place`].
     pub fn keep_a_while(&mut self) {
         self.keep_a_while = true;
     }
@@ -120,8 +145,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.admission.lock();
         if self.keep_a_while {
-            let until = self.admitted_at + taken.limits.stranger_place;
-            taken.kept.push((until, self.source));
+            taken.keep(self.source, self.admitted_at, Instant::now());
         } else {
             taken.free(self.source);
         }
@@ -179,10 +203,56 @@ mod tests {
         }
         let soon = now + WHILE - Duration::from_millis(1);
         assert!(admission.admit(address, soon).is_none());
-        let places: Vec<_> = (0..3)
-            .map(|_| admission.admit(address, now + WHILE))
+        let mut places = Vec::new();
+        for (after, free) in [(WHILE, 1), (WHILE + WHILE / 2, 2)] {
+            places.extend((0..3).filter_map(|_| admission.admit(address, now + after)));
+            assert_eq!(places.len(), free);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_one_address_comes_evenly_and_no_other_waits_for_it() {
+        let admission = admission(1_000, 100);
+        let (flood, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let start = Instant::now();
+        let mut let_in_each_100_ms = [0; 60];
+        for ms in 0..6_000 {
+            let now = start + Duration::from_millis(ms);
+            if let Some(mut place) = admission.admit(flood, now) {
+                place.keep_a_while();
+                let_in_each_100_ms[ms as usize / 100] += 1;
+            }
+        }
+        // All that fit came at once, as after a restart of whatever is behind one address. From then on they do not.
+        assert_eq!(let_in_each_100_ms[..10].iter().sum::<u32>(), 100);
+        for let_in in &let_in_each_100_ms[10..] {
+            assert!((9..=11).contains(let_in), "{let_in_each_100_ms:?}");
+        }
+        let now = start + Duration::from_secs(6);
+        let others: Vec<_> = (0..100).map(|_| admission.admit(other, now)).collect();
+        assert_eq!(others.iter().flatten().count(), 100);
+    }
+
+    #[test]
+    fn strangers_that_all_leave_at_once_do_not_make_room_for_a_burst() {
+        let admission = admission(100, 10);
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let long_ago = Instant::now().checked_sub(5 * WHILE).unwrap();
+        let mut silent: Vec<_> = (0..10)
+            .filter_map(|_| admission.admit(address, long_ago))
             .collect();
-        assert_eq!(places.iter().flatten().count(), 2);
+        silent.iter_mut().for_each(Place::keep_a_while);
+        assert_eq!(silent.len(), 10);
+        drop(silent);
+        let admitted = |now| -> Vec<Place> {
+            let attempts = (0..10).filter_map(|_| admission.admit(address, now));
+            attempts.collect()
+        };
+        let now = Instant::now();
+        let burst = admitted(now);
+        assert!(burst.len() < 5, "{}", burst.len());
+        let rest = admitted(now + WHILE);
+        assert_eq!(burst.len() + rest.len(), 10);
     }
 
     #[test]
