@@ -51,6 +51,10 @@ pub struct PoolConfig {
     /// 2^40. Default 1000000, about 450 MB on disk.
     #[serde(default = "default_quotes_waiting_max")]
     pub quotes_waiting_max: u64,
+    /// Of these, quotes of one locking key, so that one miner does not fill `quotes_waiting_max` for all. While as many
+    /// wait, its shares are refused with `miner-backlog-full`. 1 to 2^40. Default 250000.
+    #[serde(default = "default_quotes_waiting_per_miner_max")]
+    pub quotes_waiting_per_miner_max: u64,
     /// Miners' connections at a time, 1 to 65536, handshakes under way included. One more is closed unheard. Default
     /// 4096.
     #[serde(default = "default_connections_max")]
@@ -203,6 +207,10 @@ fn default_shares_per_minute() -> f32 {
 
 fn default_quotes_waiting_max() -> u64 {
     1_000_000
+}
+
+fn default_quotes_waiting_per_miner_max() -> u64 {
+    250_000
 }
 
 fn default_connections_max() -> usize {

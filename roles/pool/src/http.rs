@@ -72,8 +72,7 @@ struct Answer {
     quotes: Vec<Quote>,
     /// Whether another page follows after the last quote's `sequence`.
     more: bool,
-    /// Shares whose quote the mint has not answered yet, counted up to
-    /// [`QUOTES_PENDING_COUNTED_MAX`](crate::limits::QUOTES_PENDING_COUNTED_MAX).
+    /// Shares whose quote the mint has not answered yet.
     pending: u64,
     /// Shares whose quote the mint has refused for good, the latest first, at most `limit`.
     refused: Vec<Refused>,

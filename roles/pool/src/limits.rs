@@ -121,10 +121,6 @@ pub const QUOTES_PAGE_DEFAULT: u32 = 100;
 /// Most quotes in one page, whatever is asked for.
 pub const QUOTES_PAGE_MAX: u32 = 1_000;
 
-/// Waiting shares of one key that are counted for a page; of more, this many are told. Whoever asks makes the store
-/// count, and a key may have as many waiting as the whole pool.
-pub const QUOTES_PENDING_COUNTED_MAX: u32 = 10_000;
-
 /// Pages of quotes that are read at a time; further ones wait their turn. The store has one reader, and the requests
 /// to the mint are read by it too: however many ask for pages, it is behind no more than these.
 pub const QUOTE_PAGES_READ_MAX: usize = 4;

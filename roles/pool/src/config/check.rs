@@ -109,6 +109,11 @@ impl PoolConfig {
         let channels = 1..=CHANNELS_PER_CONNECTION_MAX as u64;
         for (key, value, range) in [
             ("quotes_waiting_max", self.quotes_waiting_max, 1..=1 << 40),
+            (
+                "quotes_waiting_per_miner_max",
+                self.quotes_waiting_per_miner_max,
+                1..=1 << 40,
+            ),
             ("connections_max", self.connections_max as u64, 1..=65_536),
             (
                 "connections_per_address_max",

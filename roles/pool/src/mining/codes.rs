@@ -17,6 +17,10 @@ pub const BLOCK_TEMPLATE_OUTDATED: &str = "block-template-outdated";
 /// counted; work that is found later may be.
 pub const QUOTE_BACKLOG_FULL: &str = "quote-backlog-full";
 
+/// `SubmitShares.Error`: as many quotes of this locking key wait for the mint as the operator allows one miner. The share
+/// earns nothing and is not counted; work that is found later may be.
+pub const MINER_BACKLOG_FULL: &str = "miner-backlog-full";
+
 /// `SubmitShares.Error`: the pool could not write the share down. It earns nothing.
 pub const STORAGE_FAILED: &str = "storage-failed";
 

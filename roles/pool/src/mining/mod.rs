@@ -112,6 +112,8 @@ pub enum Recorded {
     Duplicate,
     /// As many quote requests wait for the mint as may; nothing was written.
     BacklogFull,
+    /// As many of this miner's wait as may; nothing was written.
+    MinerBacklogFull,
     /// The write failed.
     Failed,
 }

@@ -197,6 +197,7 @@ impl MiningConnection {
                 }
                 Recorded::Duplicate => DUPLICATE_SHARE,
                 Recorded::BacklogFull => codes::QUOTE_BACKLOG_FULL,
+                Recorded::MinerBacklogFull => codes::MINER_BACKLOG_FULL,
                 Recorded::Failed => codes::STORAGE_FAILED,
             };
             refuse(share.channel_id, share.sequence_number, code, out);

@@ -80,6 +80,7 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
         },
         unit: config.unit.clone(),
         waiting_max: config.quotes_waiting_max,
+        waiting_per_miner_max: config.quotes_waiting_per_miner_max,
     };
     let ledger = Ledger::new(store.clone(), settings);
     ledger.belong_to_mint().await?.map_err(Box::new)?;

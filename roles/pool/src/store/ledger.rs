@@ -5,6 +5,7 @@ use winze_client::outbox::{self, Enqueued};
 use winze_client::{NewRequest, Store, StoreError};
 use winze_messages::families::mint_quote::{EXT_MINT_QUOTE, MintQuoteRequest};
 
+use super::quotes::waiting_of;
 use super::{MintId, WAITING};
 use crate::mining::{AcceptedShare, Recorded};
 
@@ -24,6 +25,8 @@ pub struct LedgerSettings {
     pub unit: String,
     /// Requests that may wait for the mint.
     pub waiting_max: u64,
+    /// Of these, shares of one locking key.
+    pub waiting_per_miner_max: u64,
 }
 
 impl Ledger {
@@ -90,6 +93,9 @@ fn record(
         return Ok(Recorded::BacklogFull);
     }
     let locking_key = share.miner.locking_key;
+    if waiting_of(tx, &locking_key)? >= settings.waiting_per_miner_max {
+        return Ok(Recorded::MinerBacklogFull);
+    }
     let inserted = tx
         .prepare_cached(
             "INSERT INTO pool_share

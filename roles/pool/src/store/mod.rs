@@ -3,6 +3,7 @@
 //! | table | what |
 //! |---|---|
 //! | `pool_share` | every share that was ever accepted, by header hash: none counts twice, not even after a restart |
+//! | `pool_waiting` | how many of them wait for their quote, by locking key |
 //! | `pool_quote` | every quote the mint has issued for one |
 //! | `pool_refusal` | every share whose quote the mint has refused for good |
 //! | `pool_block` | every found block that the node has not judged yet |
@@ -87,6 +88,30 @@ pub static POOL_SCHEMA: Schema = Schema {
             bytes BLOB NOT NULL,
             found_unix_ms INTEGER NOT NULL
         ) STRICT;
+    ",
+        "
+        -- Kept by the store itself: whoever changes a share's state changes the count with it.
+        CREATE TABLE pool_waiting (
+            locking_key BLOB NOT NULL PRIMARY KEY,
+            shares INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO pool_waiting (locking_key, shares)
+            SELECT locking_key, count(*) FROM pool_share WHERE state = 0 GROUP BY locking_key;
+        DROP INDEX pool_share_waiting;
+        CREATE TRIGGER pool_share_waits AFTER INSERT ON pool_share WHEN new.state = 0 BEGIN
+            INSERT INTO pool_waiting (locking_key, shares) VALUES (new.locking_key, 1)
+                ON CONFLICT (locking_key) DO UPDATE SET shares = shares + 1;
+        END;
+        CREATE TRIGGER pool_share_waits_again AFTER UPDATE OF state ON pool_share
+            WHEN old.state <> 0 AND new.state = 0 BEGIN
+            INSERT INTO pool_waiting (locking_key, shares) VALUES (new.locking_key, 1)
+                ON CONFLICT (locking_key) DO UPDATE SET shares = shares + 1;
+        END;
+        CREATE TRIGGER pool_share_answered AFTER UPDATE OF state ON pool_share
+            WHEN old.state = 0 AND new.state <> 0 BEGIN
+            UPDATE pool_waiting SET shares = shares - 1 WHERE locking_key = old.locking_key;
+            DELETE FROM pool_waiting WHERE locking_key = old.locking_key AND shares <= 0;
+        END;
     ",
     ],
 };

@@ -1,10 +1,9 @@
 //! Reading quotes back, for the miner that they are locked to.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use winze_client::StoreError;
 
 use crate::identity::LockingKey;
-use crate::limits::QUOTES_PENDING_COUNTED_MAX;
 
 /// A part of what belongs to one locking key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub struct QuotePage {
     pub quotes: Vec<QuoteRow>,
     /// Whether there are more after the last one.
     pub more: bool,
-    /// Shares whose quote the mint has not answered yet, counted up to [`QUOTES_PENDING_COUNTED_MAX`].
+    /// Shares whose quote the mint has not answered yet.
     pub pending: u64,
     /// Shares whose quote was refused for good, the latest first, as many as quotes were asked for.
     pub refused: Vec<RefusalRow>,
@@ -75,12 +74,7 @@ pub fn quote_page(
         .collect::<Result<Vec<_>, _>>()?;
     let more = quotes.len() > limit as usize;
     quotes.truncate(limit as usize);
-    let pending = connection
-        .prepare_cached(
-            "SELECT count(*) FROM
-             (SELECT 1 FROM pool_share WHERE locking_key = ?1 AND state = 0 LIMIT ?2)",
-        )?
-        .query_row(params![key, QUOTES_PENDING_COUNTED_MAX], |row| row.get(0))?;
+    let pending = waiting_of(connection, locking_key)?;
     let refused = connection
         .prepare_cached(
             "SELECT header_hash, amount, unit, error_code, error_message
@@ -102,6 +96,18 @@ pub fn quote_page(
         pending,
         refused,
     })
+}
+
+/// How many shares of `locking_key` have no answer of the mint's yet, parked ones included.
+pub(super) fn waiting_of(
+    connection: &Connection,
+    locking_key: &LockingKey,
+) -> Result<u64, StoreError> {
+    let counted = connection
+        .prepare_cached("SELECT shares FROM pool_waiting WHERE locking_key = ?1")?
+        .query_row([&locking_key.as_bytes()[..]], |row| row.get(0))
+        .optional()?;
+    Ok(counted.unwrap_or(0))
 }
 
 fn quote_row(row: &Row<'_>) -> rusqlite::Result<QuoteRow> {

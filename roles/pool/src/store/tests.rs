@@ -17,6 +17,8 @@ use crate::mining::{AcceptedShare, QuoteNotice, Recorded};
 
 const ALICE: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798.rig";
 const BOB: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
+/// Shares of one miner that may wait.
+const PER_MINER_MAX: u64 = 5;
 const KEYSET: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 struct Pool {
@@ -45,6 +47,7 @@ fn start_with(folder: &Path, waiting_max: u64, mint: &str, mint_key: PublicKey) 
         },
         unit: "hash".to_owned(),
         waiting_max,
+        waiting_per_miner_max: PER_MINER_MAX,
     };
     let directory = Arc::new(Directory::default());
     let (sink, keyset) = watch::channel(None);
@@ -186,6 +189,72 @@ async fn at_the_bound_a_share_is_refused_and_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn a_miner_at_its_bound_is_refused_and_the_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    for number in 1..=5 {
+        assert_eq!(pool.record(&share(ALICE, number)).await, Recorded::Stored);
+    }
+    drop(pool);
+    // A pool that was restarted knows how many wait.
+    let pool = start(folder.path(), 100);
+    let sixth = share(ALICE, 6);
+    assert_eq!(pool.record(&sixth).await, Recorded::MinerBacklogFull);
+    assert_eq!(pool.record(&share(BOB, 7)).await, Recorded::Stored);
+    assert_eq!(pool.page(ALICE, 0, 10).await.pending, PER_MINER_MAX);
+
+    // A quote and a refusal make room for one share each.
+    let first = pool.waiting().await.remove(0);
+    let pool = answer(pool, first, false).await;
+    let second = pool.waiting().await.remove(0);
+    let pool = answer(pool, second, true).await;
+    for number in [6, 8] {
+        assert_eq!(pool.record(&share(ALICE, number)).await, Recorded::Stored);
+    }
+    let ninth = share(ALICE, 9);
+    assert_eq!(pool.record(&ninth).await, Recorded::MinerBacklogFull);
+    assert_eq!(pool.page(ALICE, 0, 10).await.pending, PER_MINER_MAX);
+}
+
+#[tokio::test]
+async fn what_waited_in_the_file_of_an_older_pool_counts_for_its_miner() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pool.sqlite");
+    let (older, _) = POOL_SCHEMA.migrations.split_at(3);
+    let schema = Schema {
+        name: POOL_SCHEMA.name,
+        migrations: older,
+    };
+    let store = Store::open(&file, &[OUTBOX_SCHEMA, schema]).unwrap();
+    let alice = MinerIdentity::parse(ALICE.as_bytes()).unwrap().locking_key;
+    let write = store.write(move |tx| {
+        for (number, state) in [
+            (1u8, WAITING),
+            (2, WAITING),
+            (3, WAITING),
+            (4, QUOTED),
+            (5, REFUSED),
+        ] {
+            tx.execute(
+                "INSERT INTO pool_share VALUES (?1, ?2, NULL, 1, 1, ?3)",
+                (&[number; 32][..], &alice.as_bytes()[..], state),
+            )?;
+        }
+        Ok(())
+    });
+    write.await.unwrap();
+    drop(store);
+
+    let pool = start(folder.path(), 100);
+    assert_eq!(pool.page(ALICE, 0, 10).await.pending, 3);
+    for number in [6, 7] {
+        assert_eq!(pool.record(&share(ALICE, number)).await, Recorded::Stored);
+    }
+    let eighth = share(ALICE, 8);
+    assert_eq!(pool.record(&eighth).await, Recorded::MinerBacklogFull);
+}
+
+#[tokio::test]
 async fn a_miner_finds_its_quotes_page_by_page_and_nobody_elses() {
     let folder = tempfile::tempdir().unwrap();
     let mut pool = start(folder.path(), 100);
@@ -302,25 +371,4 @@ async fn the_keyset_is_learnt_for_our_unit_and_outlives_a_restart() {
     drop(pool);
     let pool = start(folder.path(), 100);
     assert_eq!(pool.ledger.keyset().await.unwrap(), Some(vec![7; 8]));
-}
-
-#[tokio::test]
-async fn a_key_with_a_great_backlog_costs_a_page_no_more_than_any_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let pool = start(folder.path(), 1_000_000);
-    let key = *MinerIdentity::parse(BOB.as_bytes())
-        .unwrap()
-        .locking_key
-        .as_bytes();
-    let write = pool.store.write(move |tx| {
-        tx.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500)
-             INSERT INTO pool_share (header_hash, locking_key, amount, accepted_unix_ms, state)
-             SELECT CAST(printf('%032d', i) AS BLOB), ?1, 1, 0, 0 FROM n",
-            [&key[..]],
-        )?;
-        Ok(())
-    });
-    write.await.unwrap();
-    assert_eq!(pool.page(BOB, 0, 10).await.pending, 10_000);
 }

@@ -55,22 +55,23 @@ fn shares_that_fail_on_the_way_to_the_disk_are_told_from_those_that_made_it() {
     let mut alice = mining(4, HARD);
     let mut shares = Vec::new();
     let mut nonce = 0;
-    for _ in 0..5 {
+    for _ in 0..6 {
         let (found, actions) = alice.find_and_submit(nonce);
         nonce = found + 1;
         shares.extend(records(&actions));
     }
     // The second one is known from before a restart, the disk was full for the third, and the mint far behind at
-    // the fourth.
+    // the fourth and, with this miner's, at the fifth.
     let outcomes = [
         Recorded::Stored,
         Recorded::Duplicate,
         Recorded::Failed,
         Recorded::BacklogFull,
+        Recorded::MinerBacklogFull,
         Recorded::Stored,
     ];
     let answers = alice.recorded(shares.into_iter().zip(outcomes).collect());
-    assert_eq!(successes(&answers), [(5, 2)]);
+    assert_eq!(successes(&answers), [(6, 2)]);
     let refused: Vec<_> = answers
         .iter()
         .filter_map(|action| match action {
@@ -82,9 +83,10 @@ fn shares_that_fail_on_the_way_to_the_disk_are_told_from_those_that_made_it() {
         "duplicate-share",
         codes::STORAGE_FAILED,
         codes::QUOTE_BACKLOG_FULL,
+        codes::MINER_BACKLOG_FULL,
     ];
     assert_eq!(refused, expected);
-    // Every share up to 5 has its answer when the success that names 5 arrives.
+    // Every share up to 6 has its answer when the success that names 6 arrives.
     assert_eq!(
         types(&answers).last(),
         Some(&MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS)
