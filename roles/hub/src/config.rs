@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use winze_messages::names::PeerName;
+use winze_messages::names::{NameError, PeerName};
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
-use crate::core::{HubCore, ListedPeer, RegistryError};
+use crate::core::{HubCore, ListError, ListErrors, ListedGroup, ListedPeer};
 use crate::limits::HubLimits;
 
 /// A hub's configuration file. Unknown keys are refused; relative paths start at the file's folder.
@@ -31,6 +31,9 @@ pub struct HubConfig {
     /// Who is let in. Nobody else is.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
+    /// Groups of them, to which channels can be opened at once.
+    #[serde(default)]
+    pub groups: Vec<GroupConfig>,
     /// See [`HubLimits`], whose defaults hold where nothing is set.
     #[serde(default)]
     pub limits: HubLimits,
@@ -52,13 +55,24 @@ pub struct PeerConfig {
     pub may_open: Vec<MayOpen>,
 }
 
+/// A group of peers (specification, section 3.6).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupConfig {
+    /// Its name; 1 to 32 characters out of `a-z`, `0-9` and `-`. Where a peer is named it is `group/NAME`.
+    pub name: String,
+    /// Who belongs to it, each as `role/name`; listed peers, at most
+    /// [`GROUP_MEMBERS_MAX`](crate::limits::GROUP_MEMBERS_MAX).
+    pub members: Vec<String>,
+}
+
 /// Leave to open channels: `{ extension = 0x4802, peer = "mint/main" }`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MayOpen {
     /// The extension, without the channel bit. One that this hub does not know is forwarded unread.
     pub extension: u16,
-    /// The peer at the other end, as `role/name`; it must be in the list as well.
+    /// The peer at the other end, as `role/name`, or a group, as `group/name`; it must be in the list as well.
     pub peer: String,
 }
 
@@ -84,68 +98,145 @@ pub struct InvalidValue {
     pub message: String,
 }
 
-impl HubConfig {
-    /// Checks everything that can be checked without the hub's own key: limits, and the list of peers with the key
-    /// files that it names.
-    ///
-    /// # Errors
-    /// The first value that cannot be used.
-    pub fn check(&self) -> Result<(), InvalidValue> {
-        self.core().map(drop)
-    }
+/// Every value that cannot be used; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidValues(pub Vec<InvalidValue>);
 
-    /// The state machine for this configuration.
-    pub(crate) fn core(&self) -> Result<HubCore, InvalidValue> {
-        HubCore::new(&self.listed()?, self.limits.clone()).map_err(InvalidValue::from)
-    }
+impl std::error::Error for InvalidValues {}
 
-    /// The list of peers, with the keys that their files hold, once the limits are found to be usable.
-    pub(crate) fn listed(&self) -> Result<Vec<ListedPeer>, InvalidValue> {
-        if let Some((key, message)) = self.limits.problem() {
-            return Err(InvalidValue {
-                key: format!("limits.{key}"),
-                message,
-            });
-        }
-        let entries = self.peers.iter().enumerate();
-        entries.map(|(index, peer)| peer.listed(index)).collect()
+impl std::fmt::Display for InvalidValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join("; "))
     }
 }
 
-impl From<RegistryError> for InvalidValue {
-    fn from(contradiction: RegistryError) -> InvalidValue {
+impl From<ListErrors> for InvalidValues {
+    fn from(errors: ListErrors) -> InvalidValues {
+        InvalidValues(errors.0.into_iter().map(InvalidValue::from).collect())
+    }
+}
+
+impl From<ListError> for InvalidValue {
+    fn from(contradiction: ListError) -> InvalidValue {
+        let key = if contradiction.is_of_groups() {
+            "groups"
+        } else {
+            "peers"
+        };
         InvalidValue {
-            key: "peers".to_owned(),
+            key: key.to_owned(),
             message: contradiction.to_string(),
         }
     }
 }
 
+/// Who is let in, as the core takes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) peers: Vec<ListedPeer>,
+    pub(crate) groups: Vec<ListedGroup>,
+}
+
+impl HubConfig {
+    /// Checks everything that can be checked without the hub's own key: limits, and the list of peers and groups with the
+    /// key files that it names.
+    ///
+    /// # Errors
+    /// Every value that cannot be used. What peers and groups say of one another is looked at once each of them can be
+    /// read.
+    pub fn check(&self) -> Result<(), InvalidValues> {
+        self.core().map(drop)
+    }
+
+    /// The state machine for this configuration.
+    pub(crate) fn core(&self) -> Result<HubCore, InvalidValues> {
+        let listed = self.listed()?;
+        Ok(HubCore::new(
+            &listed.peers,
+            &listed.groups,
+            self.limits.clone(),
+        )?)
+    }
+
+    /// The list, with the keys that the peers' files hold, once the limits are found to be usable.
+    pub(crate) fn listed(&self) -> Result<Listed, InvalidValues> {
+        let mut invalid = Vec::new();
+        invalid.extend(
+            self.limits
+                .problems()
+                .into_iter()
+                .map(|(key, message)| InvalidValue {
+                    key: format!("limits.{key}"),
+                    message,
+                }),
+        );
+        let peers = self.peers.iter().enumerate();
+        let peers = peers.filter_map(|(index, peer)| peer.listed(index, &mut invalid));
+        let peers = peers.collect();
+        let groups = self.groups.iter().enumerate();
+        let groups = groups.filter_map(|(index, group)| group.listed(index, &mut invalid));
+        let groups = groups.collect();
+        if invalid.is_empty() {
+            Ok(Listed { peers, groups })
+        } else {
+            Err(InvalidValues(invalid))
+        }
+    }
+}
+
+/// A value, or what is wrong with it put down under its key.
+fn noted<T>(
+    value: Result<T, impl std::fmt::Display>,
+    key: String,
+    invalid: &mut Vec<InvalidValue>,
+) -> Option<T> {
+    let put_down = |error: &dyn std::fmt::Display| {
+        let message = error.to_string();
+        invalid.push(InvalidValue { key, message });
+    };
+    value.map_err(|error| put_down(&error)).ok()
+}
+
+/// The peer or group that a text names.
+fn named(text: &str, key: String, invalid: &mut Vec<InvalidValue>) -> Option<PeerName> {
+    let name = text
+        .parse()
+        .map_err(|error: NameError| format!("{text:?}: {error}"));
+    noted(name, key, invalid)
+}
+
 impl PeerConfig {
-    fn listed(&self, index: usize) -> Result<ListedPeer, InvalidValue> {
-        let invalid = |key: &str, message: String| InvalidValue {
-            key: format!("peers[{index}]{key}"),
-            message,
-        };
-        let name = PeerName::new(&self.role, &self.name)
-            .map_err(|error| invalid("", error.to_string()))?;
-        let public_key = self
-            .key
-            .resolve()
-            .map_err(|error| invalid(".public_key", error.to_string()))?;
-        let may_open = self.may_open.iter().enumerate().map(|(place, leave)| {
-            let peer = leave.peer.parse().map_err(|error| {
-                invalid(
-                    &format!(".may_open[{place}].peer"),
-                    format!("{:?}: {error}", leave.peer),
-                )
-            })?;
-            Ok::<_, InvalidValue>((leave.extension, peer))
-        });
-        Ok(ListedPeer {
-            name,
-            public_key,
-            may_open: may_open.collect::<Result<_, InvalidValue>>()?,
+    /// `None` when something of it, which is put down then, cannot be used.
+    fn listed(&self, index: usize, invalid: &mut Vec<InvalidValue>) -> Option<ListedPeer> {
+        let key = |key: &str| format!("peers[{index}]{key}");
+        let name = noted(PeerName::new(&self.role, &self.name), key(""), invalid);
+        let public_key = noted(self.key.resolve(), key(".public_key"), invalid);
+        let leaves: Vec<_> = self.may_open.iter().enumerate().collect();
+        let may_open: Vec<(u16, PeerName)> = leaves
+            .into_iter()
+            .filter_map(|(place, leave)| {
+                let key = key(&format!(".may_open[{place}].peer"));
+                Some((leave.extension, named(&leave.peer, key, invalid)?))
+            })
+            .collect();
+        Some(ListedPeer {
+            name: name?,
+            public_key: public_key?,
+            may_open,
         })
+    }
+}
+
+impl GroupConfig {
+    /// As for a peer.
+    fn listed(&self, index: usize, invalid: &mut Vec<InvalidValue>) -> Option<ListedGroup> {
+        let members = self.members.iter().enumerate();
+        let members = members.filter_map(|(place, member)| {
+            named(member, format!("groups[{index}].members[{place}]"), invalid)
+        });
+        let members = members.collect();
+        let group = ListedGroup::new(&self.name, members);
+        noted(group, format!("groups[{index}].name"), invalid)
     }
 }

@@ -18,6 +18,6 @@ pub mod sabotage;
 mod sabotage;
 mod shell;
 
-pub use config::{HubConfig, InvalidValue, MayOpen, PeerConfig};
+pub use config::{GroupConfig, HubConfig, InvalidValue, InvalidValues, MayOpen, PeerConfig};
 pub use limits::HubLimits;
 pub use shell::{BoundHub, Hub, HubError, IdentityError, ReloadError, Reloader, run};

@@ -2,8 +2,10 @@
 //!
 //! Memory that one connection can make the hub hold: for each channel end one window of messages that wait for its
 //! reader, and for each of its own refused messages the notice of it. With the defaults that is at most 256 channels of
-//! 262,144 bytes, and less than 300 bytes for each of 256 notices; plus [`CONTROL_MAX`] answers, one batch of
-//! [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer, and one message.
+//! 262,144 bytes, and less than 300 bytes for each of 256 notices, twice as many at the end of a group's member: its own
+//! and its group's. A message to a group is a message in the window of each member that gets it, and none besides. Plus
+//! [`CONTROL_MAX`] answers, one batch of [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer,
+//! and one message.
 
 use std::time::Duration;
 
@@ -119,8 +121,9 @@ impl HubLimits {
         (updated, differ.map(|(key, _)| *key).collect())
     }
 
-    /// What is wrong with these limits, as key and reason; `None` when they fit together.
-    pub fn problem(&self) -> Option<(&'static str, String)> {
+    /// All that is wrong with these limits, as key and reason; nothing when they fit together.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
         let positive = [
             ("connections_max", self.connections_max as u64),
             (
@@ -139,26 +142,26 @@ impl HubLimits {
             ("write_timeout_ms", self.write_timeout_ms),
             ("shutdown_drain_ms", self.shutdown_drain_ms),
         ];
-        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Some((key, "must be at least 1".to_owned()));
-        }
+        let zero = positive.iter().filter(|(_, value)| *value == 0);
+        problems.extend(zero.map(|(key, _)| (*key, "must be at least 1".to_owned())));
         let durations = [
             ("handshake_timeout_ms", self.handshake_timeout_ms),
             ("setup_timeout_ms", self.setup_timeout_ms),
             ("write_timeout_ms", self.write_timeout_ms),
             ("shutdown_drain_ms", self.shutdown_drain_ms),
         ];
-        if let Some((key, value)) = durations.iter().find(|(_, value)| *value > DURATION_MS_MAX) {
-            return Some((
-                key,
-                format!("{value} is more than {DURATION_MS_MAX}, a day"),
-            ));
-        }
+        let long = durations
+            .iter()
+            .filter(|(_, value)| *value > DURATION_MS_MAX);
+        problems.extend(long.map(|(key, value)| {
+            let reason = format!("{value} is more than {DURATION_MS_MAX}, a day");
+            (*key, reason)
+        }));
         let payload = self.payload_bytes_max as usize;
         if !(PAYLOAD_BYTES_BEFORE_AUTHENTICATION..=winze_transport::PAYLOAD_BYTES_MAX)
             .contains(&payload)
         {
-            return Some((
+            problems.push((
                 "payload_bytes_max",
                 format!(
                     "must be {PAYLOAD_BYTES_BEFORE_AUTHENTICATION} to {}, is {payload}",
@@ -167,7 +170,7 @@ impl HubLimits {
             ));
         }
         if self.window_bytes < u64::from(self.payload_bytes_max) {
-            return Some((
+            problems.push((
                 "window_bytes",
                 format!(
                     "{} is less than payload_bytes_max, {}: the largest message could never be sent",
@@ -176,7 +179,7 @@ impl HubLimits {
             ));
         }
         if self.idle_timeout_ms <= self.ping_interval_ms {
-            return Some((
+            problems.push((
                 "idle_timeout_ms",
                 format!(
                     "{} is not more than ping_interval_ms, {}: a quiet client would be closed unasked",
@@ -184,7 +187,7 @@ impl HubLimits {
                 ),
             ));
         }
-        None
+        problems
     }
 }
 
@@ -209,6 +212,14 @@ pub const FRAMES_BEFORE_AUTHENTICATION_MAX: usize = 64;
 /// `control-overflow`. Only a client's own requests come here, so nobody but itself can bring it to this bound.
 pub const CONTROL_MAX: usize = 1_024;
 
+/// Groups in the configuration. Each can be opened as often as `channels_per_pair_max` says, for every extension and
+/// label; this bounds what reading the list again costs.
+pub const GROUPS_MAX: usize = 64;
+
+/// Members of one group. A message to the group is copied to each of them at once, so this bounds what one message can
+/// cost; and a group with all of them and the channel to it fit into the default of `channels_max`.
+pub const GROUP_MEMBERS_MAX: usize = 128;
+
 /// Takeovers of one identity within [`TAKEOVER_WINDOW_MS`] before a further one is refused. A process that crashes
 /// and comes back needs one; two instances that fight need one for each round.
 pub const TAKEOVERS_MAX: usize = 5;
@@ -223,9 +234,9 @@ pub const REPLACED_RETRY_AFTER_MS: u32 = 10_000;
 /// When a client that found the hub full should come back, in milliseconds.
 pub const FULL_RETRY_AFTER_MS: u32 = 5_000;
 
-/// How long the place of a client that did a handshake and did not prove who it is stays taken, from when it was
+/// How long the place of a client that did a handshake and did not prove who it is stays taken at least, from when it was
 /// accepted, in milliseconds. A handshake costs the hub far more than its client, so one address gets no more of them
-/// than `connections_per_address_max` in this time.
+/// than `connections_per_address_max` in this time, and after the first so many they come evenly spread over it.
 pub const STRANGER_PLACE_MS: u64 = 1_000;
 
 /// Connections beyond `connections_max` that get as far as being told so. Each costs a handshake; further ones are

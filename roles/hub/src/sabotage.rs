@@ -12,6 +12,8 @@ pub enum Rule {
     Turns,
     /// An end is told when its far end changes.
     ChangeIsTold,
+    /// What is for one member of a group goes to no other.
+    MemberAlone,
 }
 
 #[cfg(feature = "sabotage")]

@@ -13,6 +13,9 @@ use super::registry::PeerId;
 pub(super) struct ChannelName {
     pub(super) acceptor: PeerId,
     pub(super) opener: PeerId,
+    /// For a group member's channel, the group. It is another channel than the one that the opener opens to the same
+    /// peer by name. A channel to a group itself has the group as acceptor.
+    pub(super) group: Option<PeerId>,
     pub(super) extension: u16,
     pub(super) label: String,
 }
@@ -107,6 +110,7 @@ fn first_name(acceptor: PeerId, opener: PeerId) -> ChannelName {
     ChannelName {
         acceptor,
         opener,
+        group: None,
         extension: 0,
         label: String::new(),
     }

@@ -9,6 +9,7 @@ use super::credit::Totals;
 use super::encoded;
 use super::end::{End, EndControl, Far};
 use super::event::Ending;
+use super::fan::Fan;
 use super::reasons::{CloseReason, RejectReason};
 use super::registry::PeerId;
 use crate::limits::{CONTROL_MAX, HubLimits};
@@ -263,12 +264,21 @@ impl Connection {
         self.ends.keys().copied().collect()
     }
 
+    /// Channel ids that were not given yet.
+    pub(super) fn ids_left(&self) -> u32 {
+        u32::MAX - self.last_channel_id
+    }
+
     /// Adds an end under the next channel id, which it returns. `None` once the ids have run out.
     pub(super) fn add_end(&mut self, end: End) -> Option<u32> {
         let channel_id = self.last_channel_id.checked_add(1)?;
         self.last_channel_id = channel_id;
         self.ends.insert(channel_id, end);
         Some(channel_id)
+    }
+
+    pub(super) fn end_at(&self, channel_id: u32) -> Option<&End> {
+        self.ends.get(&channel_id)
     }
 
     pub(super) fn end_mut(&mut self, channel_id: u32) -> Option<&mut End> {
@@ -289,7 +299,32 @@ impl Connection {
         if end.in_data_ring {
             self.data_ring.retain(|id| *id != channel_id);
         }
+        if let Some(group) = end.member_of {
+            for ordinal in end.copies_refused() {
+                self.told(Some(group), ordinal);
+            }
+            if let Some(fan) = self.fan_mut(group) {
+                fan.remove(channel_id);
+                self.schedule(group);
+            }
+        }
         Some(end)
+    }
+
+    /// The members of a group, by the id of the channel to it.
+    pub(super) fn fan_mut(&mut self, group: u32) -> Option<&mut Fan> {
+        self.ends.get_mut(&group)?.fan.as_deref_mut()
+    }
+
+    /// One member less of which the opener has yet to hear that it did not get a message to the group.
+    fn told(&mut self, group: Option<u32>, ordinal: u64) {
+        let Some((group, end)) = group.and_then(|id| Some((id, self.ends.get_mut(&id)?))) else {
+            return;
+        };
+        if let Some(payload_bytes) = end.fan.as_mut().and_then(|fan| fan.told(ordinal)) {
+            end.inbound.take(Totals::one(payload_bytes));
+            self.schedule(group);
+        }
     }
 
     pub(super) fn ends(&self) -> impl Iterator<Item = (u32, &End)> {
@@ -338,6 +373,11 @@ impl Connection {
             end.in_control_ring = false;
             let (frame, freed_end) = match end.next_control(channel_id) {
                 EndControl::Send(frame) => (frame, false),
+                EndControl::SendGroups(frame, ordinal) => {
+                    let group = end.member_of;
+                    self.told(group, ordinal);
+                    (frame, false)
+                }
                 EndControl::SendLast(frame) => (frame, true),
                 EndControl::Nothing => continue,
             };

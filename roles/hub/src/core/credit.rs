@@ -60,6 +60,13 @@ pub(super) struct CreditExceeded {
     pub(super) received: Totals,
 }
 
+/// A message to a group, on the channel of one member.
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) ordinal: u64,
+    pub(super) is_within_credit: bool,
+}
+
 /// The direction from a client to the hub: what the client may send.
 #[derive(Debug)]
 pub(super) struct Inbound {
@@ -95,6 +102,21 @@ impl Inbound {
         Ok(received.messages)
     }
 
+    /// Counts a message that was sent to all members of a group, whether or not there is credit for it here: it has the
+    /// next ordinal on each member's channel in any case.
+    pub(super) fn receive_copy(&mut self, payload_bytes: usize) -> Copy {
+        self.received = self.received.plus(Totals::one(payload_bytes));
+        Copy {
+            ordinal: self.received.messages,
+            is_within_credit: self.granted.covers(self.received),
+        }
+    }
+
+    /// What arrived so far.
+    pub(super) fn received(&self) -> Totals {
+        self.received
+    }
+
     /// Notes that messages have left the hub: delivered, refused and told, or purged.
     pub(super) fn take(&mut self, totals: Totals) {
         self.taken = self.taken.plus(totals);
@@ -111,6 +133,14 @@ impl Inbound {
     pub(super) fn grant_due(&self) -> bool {
         let raise = self.taken.plus(self.window).minus(self.granted);
         if raise == Totals::default() {
+            return false;
+        }
+        if !self
+            .taken
+            .plus(self.window)
+            .covers(self.received.plus(Totals::one(0)))
+        {
+            // Refused copies brought the client so far ahead that it could send nothing with what can be granted.
             return false;
         }
         let left = self.granted.minus(self.received);

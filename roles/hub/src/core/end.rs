@@ -1,11 +1,12 @@
 //! One end of a channel: what one connection knows of it under its `channel_id`, and what is due to be told to it.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use winze_messages::families::common::ChannelEndpointChanged;
 use winze_messages::families::hub::{
-    ChannelOffer, CloseChannel, Credit, OpenChannelSuccess, Presence, Reject, detail,
+    ChannelOffer, CloseChannel, Credit, GroupMember, OpenChannelSuccess, Presence, Reject, detail,
 };
 use winze_messages::names::PeerName;
 use winze_messages::table::Side;
@@ -13,6 +14,7 @@ use winze_transport::Frame;
 
 use super::channels::ChannelName;
 use super::credit::{CreditExceeded, Inbound, Outbound, Totals};
+use super::fan::Fan;
 use super::reasons::{ChannelCloseReason, RejectReason};
 use super::registry::PeerId;
 use super::{ConnId, encoded};
@@ -45,16 +47,40 @@ pub(super) enum Intro {
         /// The opener's name.
         opener: PeerName,
     },
+    /// `GroupMember` to the opener of a group.
+    Member {
+        /// The opener's id of the channel to the group.
+        group_channel_id: u32,
+        /// The member's name.
+        peer: PeerName,
+        /// What was counted on the group's channel before this one began.
+        group_received: Totals,
+    },
 }
 
-/// A message that was refused. It stays in its sender's window until the sender has been told, so that the window
+/// A message that was refused. It stays in a window of its sender's until the sender has been told, so that the window
 /// bounds these as well.
 #[derive(Debug)]
 struct Refused {
     ordinal: u64,
-    payload_bytes: usize,
+    window: Window,
     reason: RejectReason,
-    detail: String,
+    detail: Cow<'static, str>,
+}
+
+/// In which window a refused message stays.
+#[derive(Clone, Copy, Debug)]
+enum Window {
+    /// In that of its own channel.
+    Own {
+        /// What it takes there.
+        payload_bytes: usize,
+    },
+    /// It was sent to the group that this member's channel belongs to, and stays in the window of the group's channel.
+    Group {
+        /// Its ordinal there.
+        ordinal: u64,
+    },
 }
 
 /// The `CloseChannel` that ends this end, once what was delivered before it has been taken.
@@ -69,6 +95,8 @@ struct Farewell {
 pub(super) enum EndControl {
     /// A message to send.
     Send(Frame),
+    /// A `Reject` to send, of a message that has so and so an ordinal on the channel of the member's group.
+    SendGroups(Frame, u64),
     /// The last message of this end, which is to be forgotten.
     SendLast(Frame),
     /// Nothing is due now.
@@ -94,6 +122,10 @@ pub(super) struct End {
     foreign_traffic: bool,
     refused: VecDeque<Refused>,
     farewell: Option<Farewell>,
+    /// For the opener's end of a channel to a group.
+    pub(super) fan: Option<Box<Fan>>,
+    /// For the opener's end of a channel to a member: the opener's id of the channel to the group.
+    pub(super) member_of: Option<u32>,
     /// Whether this end waits in its connection's ring of ends with control messages.
     pub(super) in_control_ring: bool,
     /// Whether this end waits in its connection's ring of ends with messages to deliver.
@@ -110,6 +142,38 @@ impl End {
     ) -> End {
         let intro = Intro::Opened { request_id };
         End::new(name, Side::Requester, intro, inbound, credit)
+    }
+
+    /// The opener's end of a channel to a group, without members yet, each of whose channels begins with `credit`.
+    pub(super) fn to_group(
+        name: Arc<ChannelName>,
+        request_id: u32,
+        inbound: Inbound,
+        credit: Totals,
+    ) -> End {
+        let mut end = End::opened(name, request_id, inbound, Totals::default());
+        end.fan = Some(Box::new(Fan::new(credit)));
+        end
+    }
+
+    /// The opener's end of a channel to a member of the group that it knows as `group_channel_id`.
+    pub(super) fn to_member(
+        name: Arc<ChannelName>,
+        peer: PeerName,
+        (group_channel_id, group_received): (u32, Totals),
+        inbound: Inbound,
+        credit: Totals,
+    ) -> End {
+        let intro = Intro::Member {
+            group_channel_id,
+            peer,
+            group_received,
+        };
+        let mut end = End::new(name, Side::Requester, intro, inbound, credit);
+        end.member_of = Some(group_channel_id);
+        // The opener knows the group's id, and what it sends there before it has read of this member is within its rights.
+        end.inbound.grant();
+        end
     }
 
     /// The acceptor's end. It has given no credit yet.
@@ -137,6 +201,8 @@ impl End {
             foreign_traffic: false,
             refused: VecDeque::new(),
             farewell: None,
+            fan: None,
+            member_of: None,
             in_control_ring: false,
             in_data_ring: false,
         }
@@ -164,7 +230,9 @@ impl End {
 
     /// Whether nothing but the farewell is left to be said.
     pub(super) fn is_about_to_go(&self) -> bool {
-        self.farewell.is_some() && self.outbound.is_empty()
+        self.farewell.is_some()
+            && self.outbound.is_empty()
+            && self.fan.as_ref().is_none_or(|fan| fan.is_empty())
     }
 
     pub(super) fn is_accepted(&self) -> bool {
@@ -222,16 +290,45 @@ impl End {
     ) {
         self.refused.push_back(Refused {
             ordinal,
-            payload_bytes,
+            window: Window::Own { payload_bytes },
             reason,
-            detail,
+            detail: detail.into(),
         });
     }
 
-    /// Refused messages whose sender was not told yet.
+    /// Puts down that this member's channel cannot have a message to its group, of this ordinal there.
+    pub(super) fn refuse_copy(
+        &mut self,
+        ordinal: u64,
+        group_ordinal: u64,
+        reason: RejectReason,
+        detail: &'static str,
+    ) {
+        self.refused.push_back(Refused {
+            ordinal,
+            window: Window::Group {
+                ordinal: group_ordinal,
+            },
+            reason,
+            detail: detail.into(),
+        });
+    }
+
+    /// The ordinals on the group's channel of the messages to the group that were refused here, and whose sender was not
+    /// told yet.
+    pub(super) fn copies_refused(&self) -> impl Iterator<Item = u64> {
+        self.refused
+            .iter()
+            .filter_map(|refused| match refused.window {
+                Window::Group { ordinal } => Some(ordinal),
+                Window::Own { .. } => None,
+            })
+    }
+
+    /// Messages in this channel's own window that were refused, and whose sender was not told yet.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn refused_waiting(&self) -> u64 {
-        self.refused.len() as u64
+        (self.refused.len() - self.copies_refused().count()) as u64
     }
 
     fn far_instance(&self) -> u64 {
@@ -244,7 +341,7 @@ impl End {
             return true;
         }
         match self.farewell {
-            Some(_) => self.outbound.is_empty(),
+            Some(_) => self.is_about_to_go(),
             None => self.far_instance() != self.told_instance || self.inbound.grant_due(),
         }
     }
@@ -256,13 +353,19 @@ impl End {
             return EndControl::Send(self.introduce(channel_id, intro));
         }
         if let Some(refused) = self.refused.pop_front() {
-            self.inbound.take(Totals::one(refused.payload_bytes));
-            return EndControl::Send(encoded(Reject {
+            let reject = encoded(Reject {
                 channel_id,
                 ordinal: refused.ordinal,
                 error_code: refused.reason.as_str().to_owned(),
                 detail: detail(refused.detail),
-            }));
+            });
+            return match refused.window {
+                Window::Own { payload_bytes } => {
+                    self.inbound.take(Totals::one(payload_bytes));
+                    EndControl::Send(reject)
+                }
+                Window::Group { ordinal } => EndControl::SendGroups(reject, ordinal),
+            };
         }
         if self.farewell.is_some() {
             return self.say_farewell(channel_id);
@@ -316,11 +419,26 @@ impl End {
                 credit_messages: granted.messages,
                 credit_bytes: granted.bytes,
             }),
+            Intro::Member {
+                group_channel_id,
+                peer,
+                group_received,
+            } => encoded(GroupMember {
+                group_channel_id,
+                channel_id,
+                peer: peer.to_string(),
+                group_messages: group_received.messages,
+                group_bytes: group_received.bytes,
+                peer_present,
+                peer_instance: self.told_instance,
+                credit_messages: granted.messages,
+                credit_bytes: granted.bytes,
+            }),
         }
     }
 
     fn say_farewell(&mut self, channel_id: u32) -> EndControl {
-        if !self.outbound.is_empty() {
+        if !self.is_about_to_go() {
             return EndControl::Nothing;
         }
         match self.farewell.take() {

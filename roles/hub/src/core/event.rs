@@ -40,6 +40,17 @@ pub enum Event {
         /// For which extension.
         extension: u16,
     },
+    /// A channel to a group was opened, and one to each of its members.
+    GroupOpened {
+        /// Who opened it.
+        opener: PeerName,
+        /// The group.
+        group: PeerName,
+        /// For which extension.
+        extension: u16,
+        /// How many members it has at present, without the opener.
+        members: usize,
+    },
     /// A channel was not opened.
     OpenRefused {
         /// Who asked.

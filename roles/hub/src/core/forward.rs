@@ -49,6 +49,8 @@ impl HubCore {
         };
         // A hub that goes carries answers, and no requests that would be answered too late.
         let takes = self.leaving.is_none() || end.side == Side::Responder;
+        let is_group = end.fan.is_some() && !end.is_closing();
+        let group = end.member_of;
         let destination = end.destination();
         let own = EndRef { conn, channel_id };
         let (reason, text) = match (refusal, destination) {
@@ -57,7 +59,12 @@ impl HubCore {
                 let text = "the hub is shutting down".to_owned();
                 (RejectReason::PeerAway, text)
             }
+            (None, _) if is_group => {
+                self.fan_out(own, ordinal, &frame);
+                return Ok(());
+            }
             (None, Some(far)) => {
+                let far = self.misdirected_among(own, group).unwrap_or(far);
                 frame.set_channel_id(far.end.channel_id);
                 if self.deliver(far.end, frame) {
                     return Ok(());
@@ -70,12 +77,15 @@ impl HubCore {
         if let Some(end) = self.end_mut(own) {
             end.refuse(ordinal, payload_bytes, reason, text);
         }
+        if is_group {
+            self.count_on_members(own, payload_bytes);
+        }
         self.schedule(own);
         Ok(())
     }
 
     /// Queues a message for its reader. False when that end is not there.
-    fn deliver(&mut self, to: EndRef, frame: Frame) -> bool {
+    pub(super) fn deliver(&mut self, to: EndRef, frame: Frame) -> bool {
         let Some(end) = self.end_mut(to) else {
             return false;
         };

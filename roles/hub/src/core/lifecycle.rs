@@ -1,195 +1,20 @@
-//! A channel's way: opened, offered, accepted, left by one end and met again, closed (specification, section 3.1).
+//! A channel's way once it was opened: offered, accepted, left by one end and met again, closed (specification, section 3.1).
 
 use std::sync::Arc;
 
-use winze_messages::families::hub::{
-    ChannelOfferAccept, ChannelOfferRefuse, CloseChannel, OpenChannel, OpenChannelError, detail,
-};
-use winze_messages::names::{PeerName, is_label};
+use winze_messages::families::hub::{ChannelOfferAccept, ChannelOfferRefuse, CloseChannel};
 use winze_messages::table::Side;
 
 use super::channels::ChannelName;
 use super::connection::Step;
 use super::credit::{Inbound, Totals};
 use super::end::{End, EndRef, Far};
-use super::event::{Ending, Event};
-use super::reasons::{ChannelCloseReason, CloseReason, OpenRefusal};
+use super::event::Ending;
+use super::reasons::{ChannelCloseReason, CloseReason};
 use super::registry::PeerId;
-use super::{ConnId, HubCore, encoded};
-
-/// Why a channel is not opened, and more of it for a person.
-type Refusal = (OpenRefusal, String);
+use super::{ConnId, HubCore};
 
 impl HubCore {
-    /// `OpenChannel` from a client.
-    pub(super) fn open_channel(
-        &mut self,
-        conn: ConnId,
-        request: OpenChannel,
-    ) -> Result<(), Ending> {
-        let Some((opener, instance)) = self.identity(conn) else {
-            return Ok(());
-        };
-        let request_id = request.request_id;
-        let (reason, text) = match self.open(conn, opener, instance, request) {
-            Ok(()) => return Ok(()),
-            Err(refusal) => refusal,
-        };
-        self.counters.open_refused(reason);
-        let error = OpenChannelError {
-            request_id,
-            error_code: reason.as_str().to_owned(),
-            detail: detail(&text),
-        };
-        self.events.push(Event::OpenRefused {
-            opener: self.registry.name(opener).clone(),
-            reason,
-            detail: text,
-        });
-        self.answer(conn, encoded(error))
-    }
-
-    fn open(
-        &mut self,
-        conn: ConnId,
-        opener: PeerId,
-        instance: u64,
-        request: OpenChannel,
-    ) -> Result<(), Refusal> {
-        let name = self.permitted_name(conn, opener, &request)?;
-        self.make_room(conn, &name)?;
-        let credit = Totals {
-            messages: request.credit_messages,
-            bytes: request.credit_bytes,
-        };
-        let (acceptor, extension) = (name.acceptor, name.extension);
-        let inbound = self.new_inbound();
-        let (name, channel) = self.channels.entry(name);
-        let end = End::opened(Arc::clone(&name), request.request_id, inbound, credit);
-        let Some(channel_id) = self
-            .connections
-            .get_mut(&conn)
-            .and_then(|connection| connection.add_end(end))
-        else {
-            if channel.acceptor.is_none() {
-                self.channels.remove(&name);
-            }
-            let text = "this connection has used every channel id".to_owned();
-            return Err((OpenRefusal::TooManyChannels, text));
-        };
-        let opened = EndRef { conn, channel_id };
-        channel.opener = Some(opened);
-        if let Some(waiting) = channel.acceptor {
-            self.join(
-                Far {
-                    end: opened,
-                    instance,
-                },
-                waiting,
-            );
-        } else if let Some(present) = self.registry.present(acceptor) {
-            self.offer_waiting(present.conn);
-        }
-        self.schedule(opened);
-        self.events.push(Event::ChannelOpened {
-            opener: self.registry.name(opener).clone(),
-            acceptor: self.registry.name(acceptor).clone(),
-            extension,
-        });
-        Ok(())
-    }
-
-    /// Checks everything about a request that does not depend on how many channels there are.
-    fn permitted_name(
-        &self,
-        conn: ConnId,
-        opener: PeerId,
-        request: &OpenChannel,
-    ) -> Result<ChannelName, Refusal> {
-        let peer: PeerName = request
-            .peer
-            .parse()
-            .map_err(|error| (OpenRefusal::BadPeerName, format!("{error}")))?;
-        if !is_label(&request.label) {
-            let text = "a label is 0 to 64 printable ASCII characters".to_owned();
-            return Err((OpenRefusal::BadLabel, text));
-        }
-        let extension = request.extension;
-        let acceptor = self
-            .registry
-            .by_name(&peer)
-            .filter(|acceptor| self.registry.may_open(opener, extension, *acceptor))
-            .ok_or_else(|| {
-                let text = format!("extension {extension:#06x} to {peer} is not on the list");
-                (OpenRefusal::NotAllowed, text)
-            })?;
-        let connection = self.connections.get(&conn);
-        if !connection.is_some_and(|connection| connection.negotiated(extension)) {
-            let text = format!("extension {extension:#06x} was not negotiated");
-            return Err((OpenRefusal::ExtensionNotNegotiated, text));
-        }
-        let name = ChannelName {
-            acceptor,
-            opener,
-            extension,
-            label: request.label.clone(),
-        };
-        if self
-            .channels
-            .get(&name)
-            .is_some_and(|channel| channel.opener.is_some())
-        {
-            let text = format!("a channel to {peer} with this extension and label is open");
-            return Err((OpenRefusal::AlreadyOpen, text));
-        }
-        Ok(name)
-    }
-
-    /// Checks the bounds on channels. An acceptor's end that its opener has left gives way. Ends that wait for the
-    /// acceptor to take the rest have a bound of their own: else an opener that fills and closes one channel after the
-    /// other would take all of the acceptor's places.
-    fn make_room(&mut self, conn: ConnId, name: &ChannelName) -> Result<(), Refusal> {
-        let ends = self
-            .connections
-            .get(&conn)
-            .map_or(0, |connection| connection.ends_len());
-        if ends >= self.limits.channels_max as usize {
-            let text = format!("this connection has {ends} channels");
-            return Err((OpenRefusal::TooManyChannels, text));
-        }
-        if self.channels.get(name).is_some() {
-            return Ok(());
-        }
-        let closing = self
-            .registry
-            .present(name.acceptor)
-            .and_then(|present| self.connections.get(&present.conn))
-            .map_or(0, |connection| connection.ends_closing_of(name.opener));
-        if closing >= self.limits.channels_per_pair_max as usize {
-            let text = format!("this peer has yet to take the end of {closing} channels");
-            return Err((OpenRefusal::TooManyChannels, text));
-        }
-        let of_pair = self.channels.of_pair(name.opener, name.acceptor).count();
-        if of_pair < self.limits.channels_per_pair_max as usize {
-            return Ok(());
-        }
-        let left = self
-            .channels
-            .of_pair(name.opener, name.acceptor)
-            .find(|(_, channel)| channel.opener.is_none())
-            .map(|(left, _)| Arc::clone(left));
-        match left {
-            Some(left) => {
-                self.close_left(&left);
-                Ok(())
-            }
-            None => {
-                let text = format!("there are {of_pair} channels to this peer");
-                Err((OpenRefusal::TooManyChannels, text))
-            }
-        }
-    }
-
     /// Offers a client the channels that wait for it, as far as it has room.
     pub(super) fn offer_waiting(&mut self, conn: ConnId) {
         let Some((acceptor, _)) = self.identity(conn) else {
@@ -366,6 +191,15 @@ impl HubCore {
         };
         let purged = gone.outbound.purge();
         self.counters.purged = self.counters.purged.plus(purged);
+        if let Some(fan) = &gone.fan {
+            for channel_id in fan.members() {
+                let member = EndRef {
+                    channel_id: *channel_id,
+                    ..end
+                };
+                self.close_by(member, reason, text.clone());
+            }
+        }
         // A channel that is closing has its name free already, and another may have taken it.
         if !gone.is_closing()
             && let Some(channel) = self.channels.remove(&gone.name)
@@ -382,8 +216,22 @@ impl HubCore {
         self.offer_waiting(end.conn);
     }
 
+    /// The hub ends a channel for whichever ends it has.
+    pub(super) fn end_channel(
+        &mut self,
+        name: &ChannelName,
+        reason: ChannelCloseReason,
+        text: &str,
+    ) {
+        if let Some(channel) = self.channels.remove(name) {
+            for end in [channel.opener, channel.acceptor].into_iter().flatten() {
+                self.say_closed(end, reason, text.to_owned());
+            }
+        }
+    }
+
     /// A channel whose opener has left gives its place to another.
-    fn close_left(&mut self, name: &ChannelName) {
+    pub(super) fn close_left(&mut self, name: &ChannelName) {
         if let Some(left) = self
             .channels
             .remove(name)
@@ -427,7 +275,7 @@ impl HubCore {
     }
 
     /// Both ends of a channel are there: each is told of the other, once the acceptor has accepted.
-    fn join(&mut self, opener: Far, acceptor: EndRef) {
+    pub(super) fn join(&mut self, opener: Far, acceptor: EndRef) {
         let Some((_, instance)) = self.identity(acceptor.conn) else {
             return;
         };
@@ -476,7 +324,7 @@ impl HubCore {
         ends.is_some_and(|ends| ends < self.limits.channels_max as usize)
     }
 
-    fn new_inbound(&self) -> Inbound {
+    pub(super) fn new_inbound(&self) -> Inbound {
         let window = Totals {
             messages: self.limits.window_messages,
             bytes: self.limits.window_bytes,
@@ -485,7 +333,7 @@ impl HubCore {
     }
 
     /// Who a connection is, and as which instance.
-    fn identity(&self, conn: ConnId) -> Option<(PeerId, u64)> {
+    pub(super) fn identity(&self, conn: ConnId) -> Option<(PeerId, u64)> {
         match self.connections.get(&conn)?.step() {
             Step::Ready { peer, instance } => Some((peer, instance)),
             _ => None,
@@ -497,8 +345,14 @@ impl HubCore {
     }
 
     fn remove_end(&mut self, end: EndRef) -> Option<End> {
-        self.connections
+        let removed = self
+            .connections
             .get_mut(&end.conn)?
-            .remove_end(end.channel_id)
+            .remove_end(end.channel_id)?;
+        if removed.member_of.is_some() {
+            // The channel to its group may have had to wait for this one.
+            self.ready.insert(end.conn);
+        }
+        Some(removed)
     }
 }

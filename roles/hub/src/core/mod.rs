@@ -9,8 +9,8 @@
 //!    first, then channels take turns. What is not polled stays where it is counted, so a client that does not read
 //!    holds back its own senders and costs no more than the windows.
 //!
-//! The same inputs give the same outputs. Where to read on: `setup` is a connection's way to its identity, `lifecycle` a
-//! channel's way through its ends, `forward` that of a message, `end` what an end is told, `leaving` an orderly end.
+//! The same inputs give the same outputs. Where to read on: `setup` is a connection's way to its identity, `open` and
+//! `lifecycle` a channel's way through its ends, `forward` that of a message, `group` that of one to many, `end` what an end is told, `leaving` an orderly end.
 
 mod channels;
 mod connection;
@@ -19,9 +19,13 @@ mod counters;
 mod credit;
 mod end;
 mod event;
+mod fan;
 mod forward;
+mod group;
 mod leaving;
 mod lifecycle;
+mod list;
+mod open;
 pub mod reasons;
 mod registry;
 mod reload;
@@ -56,9 +60,9 @@ use end::EndRef;
 use event::Ending;
 pub use event::{EndCause, Event};
 use leaving::{Leaving, shutdown};
+pub use list::{ListError, ListErrors, ListedGroup, ListedPeer};
 use reasons::CloseReason;
 use registry::Registry;
-pub use registry::{ListedPeer, RegistryError};
 pub use reload::Reloaded;
 pub use transmit::Transmit;
 
@@ -98,10 +102,14 @@ pub struct Load {
 }
 
 impl HubCore {
-    /// A hub without connections. Fails where the list of peers contradicts itself. `limits` are as
-    /// [`HubLimits::problem`] allows them.
-    pub fn new(peers: &[ListedPeer], limits: HubLimits) -> Result<HubCore, RegistryError> {
-        let registry = Registry::new(peers)?;
+    /// A hub without connections. Fails where the list of peers and groups contradicts itself. `limits` are as
+    /// [`HubLimits::problems`] allows them.
+    pub fn new(
+        peers: &[ListedPeer],
+        groups: &[ListedGroup],
+        limits: HubLimits,
+    ) -> Result<HubCore, ListErrors> {
+        let registry = Registry::new(peers, groups)?;
         Ok(HubCore {
             limits,
             extensions: registry.extensions(),

@@ -74,6 +74,8 @@ wire_names! {
         PayloadTooLong = "payload-too-long",
         /// The far end is not there, or has not accepted, or will not be reached any more: the hub goes.
         PeerAway = "peer-away",
+        /// It was sent to a group, and this member's channel has no credit for it.
+        NoCredit = "no-credit",
     }
 }
 
@@ -130,5 +132,7 @@ wire_names! {
         ClosedByPeer = "closed-by-peer",
         /// The list does not allow the channel any more.
         NotAllowed = "not-allowed",
+        /// There is no room for all members of the group.
+        TooManyChannels = "too-many-channels",
     }
 }

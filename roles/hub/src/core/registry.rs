@@ -1,4 +1,4 @@
-//! The identities that the configuration lists, and which connection each has.
+//! The identities and groups that the configuration lists, and which connection each identity has.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,55 +6,11 @@ use winze_messages::names::PeerName;
 use winze_transport::PublicKey;
 
 use super::ConnId;
-use crate::limits::{TAKEOVER_WINDOW_MS, TAKEOVERS_MAX};
+use super::list::{GROUP_ROLE, ListError, ListErrors, ListedGroup, ListedPeer};
+use crate::limits::{GROUP_MEMBERS_MAX, GROUPS_MAX, TAKEOVER_WINDOW_MS, TAKEOVERS_MAX};
 
-/// One identity that the hub lets in.
-#[derive(Clone, Debug)]
-pub struct ListedPeer {
-    /// `role/name`, under which others open channels to it.
-    pub name: PeerName,
-    /// The key that it proves itself with.
-    pub public_key: PublicKey,
-    /// What it may open: extension (without the channel bit) and peer.
-    pub may_open: Vec<(u16, PeerName)>,
-}
-
-/// A list of peers that contradicts itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RegistryError {
-    /// A name stands in the list twice.
-    #[error("peer {0} is listed twice")]
-    NameTwice(PeerName),
-    /// A key stands in the list twice. One key is one identity.
-    #[error("peers {first} and {second} have the same public key")]
-    KeyTwice {
-        /// Whose entry came first.
-        first: PeerName,
-        /// Whose entry has the key again.
-        second: PeerName,
-    },
-    /// A permission names a peer that is not listed: nobody could ever be there.
-    #[error("{opener} may open channels to {peer}, which is not listed")]
-    UnknownPeer {
-        /// Whose permission it is.
-        opener: PeerName,
-        /// Who is missing.
-        peer: PeerName,
-    },
-    /// A permission names its own owner.
-    #[error("{0} may open channels to itself")]
-    Itself(PeerName),
-    /// A permission is for an extension that has no channels, or has the channel bit in its number.
-    #[error("{opener} may open channels for extension {extension:#06x}, which has none")]
-    NoChannels {
-        /// Whose permission it is.
-        opener: PeerName,
-        /// The extension.
-        extension: u16,
-    },
-}
-
-/// A listed name. It keeps its number while it stays on the list, whatever else of the list changes.
+/// A listed name, of a peer or of a group. It keeps its number while it stays on the list, whatever else of the list
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PeerId(pub(super) u64);
 
@@ -76,12 +32,20 @@ struct Entry {
     takeovers_ms: VecDeque<u64>,
 }
 
+#[derive(Debug)]
+struct Group {
+    name: PeerName,
+    /// In the order of the list.
+    members: Vec<PeerId>,
+}
+
 /// See the module. Whatever of the core holds an id, but for the name of a channel that is over, holds it only while it
 /// is listed.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     entries: BTreeMap<PeerId, Entry>,
-    /// All ids, in the order of the list.
+    groups: BTreeMap<PeerId, Group>,
+    /// The ids of all peers, in the order of the list.
     listed: Vec<PeerId>,
     by_key: BTreeMap<PublicKey, PeerId>,
     by_name: BTreeMap<PeerName, PeerId>,
@@ -97,50 +61,121 @@ pub(super) struct Claimed {
 }
 
 impl Registry {
-    pub(super) fn new(peers: &[ListedPeer]) -> Result<Registry, RegistryError> {
-        Registry::default().relisted(peers)
+    pub(super) fn new(
+        peers: &[ListedPeer],
+        groups: &[ListedGroup],
+    ) -> Result<Registry, ListErrors> {
+        Registry::default().relisted(peers, groups)
     }
 
     /// What comes after this registry when the list changes. Who stays on the list under its name and key keeps its
     /// connection; a name that gets another key keeps its id, and with it the channels of its peers, but not its
     /// connection.
-    pub(super) fn relisted(&self, peers: &[ListedPeer]) -> Result<Registry, RegistryError> {
+    pub(super) fn relisted(
+        &self,
+        peers: &[ListedPeer],
+        groups: &[ListedGroup],
+    ) -> Result<Registry, ListErrors> {
         let mut next = Registry {
             next_id: self.next_id,
             last_instance: self.last_instance,
             ..Registry::default()
         };
+        let mut errors = Vec::new();
         for peer in peers {
-            let before = self.by_name(&peer.name);
-            let id = before.unwrap_or(PeerId(next.next_id));
-            next.next_id = next.next_id.max(id.0 + 1);
-            if let Some(first) = next.by_key.insert(peer.public_key, id) {
-                return Err(RegistryError::KeyTwice {
-                    first: next.name(first).clone(),
-                    second: peer.name.clone(),
-                });
-            }
-            if next.by_name.insert(peer.name.clone(), id).is_some() {
-                return Err(RegistryError::NameTwice(peer.name.clone()));
-            }
-            let same = before
-                .map(|id| self.entry(id))
-                .filter(|entry| entry.public_key == peer.public_key);
-            let entry = Entry {
-                name: peer.name.clone(),
-                public_key: peer.public_key,
-                may_open: BTreeSet::new(),
-                present: same.and_then(|entry| entry.present),
-                takeovers_ms: same.map_or_else(VecDeque::new, |entry| entry.takeovers_ms.clone()),
-            };
-            next.entries.insert(id, entry);
-            next.listed.push(id);
+            next.list_peer(peer, self, &mut errors);
         }
-        for (id, peer) in next.listed.clone().into_iter().zip(peers) {
-            let may_open = next.permissions(peer)?;
-            next.entry_mut(id).may_open = may_open;
+        if groups.len() > GROUPS_MAX {
+            errors.push(ListError::TooManyGroups(groups.len()));
         }
-        Ok(next)
+        for group in groups {
+            next.list_group(group, self, &mut errors);
+        }
+        for peer in peers {
+            let may_open = next.permissions(peer, &mut errors);
+            let id = next.by_name(&peer.name);
+            if let Some(entry) = id.and_then(|id| next.entries.get_mut(&id)) {
+                entry.may_open = may_open;
+            }
+        }
+        if errors.is_empty() {
+            Ok(next)
+        } else {
+            Err(ListErrors(errors))
+        }
+    }
+
+    fn list_peer(&mut self, peer: &ListedPeer, before: &Registry, errors: &mut Vec<ListError>) {
+        if peer.name.role() == GROUP_ROLE {
+            errors.push(ListError::PeerAsGroup(peer.name.clone()));
+            return;
+        }
+        if self.by_name.contains_key(&peer.name) {
+            errors.push(ListError::NameTwice(peer.name.clone()));
+            return;
+        }
+        let id = self.id_for(&peer.name, before);
+        if let Some(first) = self.by_key.insert(peer.public_key, id) {
+            errors.push(ListError::KeyTwice {
+                first: self.name(first).clone(),
+                second: peer.name.clone(),
+            });
+        }
+        let same = before
+            .entries
+            .get(&id)
+            .filter(|entry| entry.public_key == peer.public_key);
+        let entry = Entry {
+            name: peer.name.clone(),
+            public_key: peer.public_key,
+            may_open: BTreeSet::new(),
+            present: same.and_then(|entry| entry.present),
+            takeovers_ms: same.map_or_else(VecDeque::new, |entry| entry.takeovers_ms.clone()),
+        };
+        self.by_name.insert(peer.name.clone(), id);
+        self.entries.insert(id, entry);
+        self.listed.push(id);
+    }
+
+    fn list_group(&mut self, group: &ListedGroup, before: &Registry, errors: &mut Vec<ListError>) {
+        let name = group.name();
+        if self.by_name.contains_key(name) {
+            errors.push(ListError::GroupTwice(name.clone()));
+            return;
+        }
+        match group.members().len() {
+            0 => errors.push(ListError::NoMembers(name.clone())),
+            members if members > GROUP_MEMBERS_MAX => errors.push(ListError::TooManyMembers {
+                group: name.clone(),
+                members,
+            }),
+            _ => {}
+        }
+        let mut members = Vec::new();
+        for member in group.members() {
+            let (group, member) = (name.clone(), member.clone());
+            match self.by_name(&member) {
+                _ if member.role() == GROUP_ROLE => {
+                    errors.push(ListError::GroupInGroup { group, member });
+                }
+                None => errors.push(ListError::UnknownMember { group, member }),
+                Some(id) if members.contains(&id) => {
+                    errors.push(ListError::MemberTwice { group, member });
+                }
+                Some(id) => members.push(id),
+            }
+        }
+        let id = self.id_for(name, before);
+        self.by_name.insert(name.clone(), id);
+        let name = name.clone();
+        self.groups.insert(id, Group { name, members });
+    }
+
+    /// The id that a name had, or a new one.
+    fn id_for(&mut self, name: &PeerName, before: &Registry) -> PeerId {
+        let id = before.by_name(name).unwrap_or(PeerId(self.next_id));
+        self.next_id = self.next_id.max(id.0 + 1);
+        id
     }
 
     /// The names whose key is listed here and not in `other`, in the order of the list, each with its connection.
@@ -158,27 +193,51 @@ impl Registry {
             .collect()
     }
 
-    fn permissions(&self, peer: &ListedPeer) -> Result<BTreeSet<(u16, PeerId)>, RegistryError> {
+    fn permissions(
+        &self,
+        peer: &ListedPeer,
+        errors: &mut Vec<ListError>,
+    ) -> BTreeSet<(u16, PeerId)> {
         let mut permissions = BTreeSet::new();
         for (extension, name) in &peer.may_open {
             if !super::has_channels(*extension) {
-                return Err(RegistryError::NoChannels {
+                errors.push(ListError::NoChannels {
                     opener: peer.name.clone(),
                     extension: *extension,
                 });
             }
             if *name == peer.name {
-                return Err(RegistryError::Itself(name.clone()));
-            }
-            let Some(id) = self.by_name.get(name) else {
-                return Err(RegistryError::UnknownPeer {
+                errors.push(ListError::Itself(name.clone()));
+            } else if let Some(id) = self.by_name.get(name) {
+                permissions.insert((*extension, *id));
+            } else {
+                errors.push(ListError::UnknownPeer {
                     opener: peer.name.clone(),
                     peer: name.clone(),
                 });
-            };
-            permissions.insert((*extension, *id));
+            }
         }
-        Ok(permissions)
+        permissions
+    }
+
+    /// The members of a group, in the order of the list; none of what is no group.
+    pub(super) fn members(&self, group: PeerId) -> &[PeerId] {
+        self.groups.get(&group).map_or(&[], |group| &group.members)
+    }
+
+    pub(super) fn is_group(&self, id: PeerId) -> bool {
+        self.groups.contains_key(&id)
+    }
+
+    /// For each group that was there before, those of its members that were not in it then.
+    pub(super) fn joined_since(&self, before: &Registry) -> Vec<(PeerId, Vec<PeerId>)> {
+        let still = self.groups.iter().filter(|(id, _)| before.is_group(**id));
+        let joined = still.map(|(id, group)| {
+            let was = before.members(*id);
+            let members = group.members.iter().filter(|id| !was.contains(id));
+            (*id, members.copied().collect())
+        });
+        joined.collect()
     }
 
     /// Every extension that someone may open channels for.
@@ -196,18 +255,22 @@ impl Registry {
     }
 
     pub(super) fn name(&self, id: PeerId) -> &PeerName {
-        &self.entry(id).name
+        match self.groups.get(&id) {
+            Some(group) => &group.name,
+            None => &self.entry(id).name,
+        }
     }
 
-    /// Whether the list allows it. False also for an opener that is not listed any more.
+    /// Whether the list allows a channel, to a peer or to a group. False also for an opener that is not listed any more.
     pub(super) fn may_open(&self, opener: PeerId, extension: u16, peer: PeerId) -> bool {
         self.entries
             .get(&opener)
             .is_some_and(|entry| entry.may_open.contains(&(extension, peer)))
     }
 
+    /// The connection that a peer has. A group never has one.
     pub(super) fn present(&self, id: PeerId) -> Option<Present> {
-        self.entry(id).present
+        self.entries.get(&id).and_then(|entry| entry.present)
     }
 
     /// The names of those that are connected, in the order of the list.
@@ -282,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_list_that_contradicts_itself_is_refused_with_the_names() {
-        let refused = |peers: &[ListedPeer]| Registry::new(peers).unwrap_err().to_string();
+        let refused = |peers: &[ListedPeer]| Registry::new(peers, &[]).unwrap_err().to_string();
         assert_eq!(
             refused(&[listed("pool/a", 1, &[]), listed("pool/a", 2, &[])]),
             "peer pool/a is listed twice"
@@ -313,7 +376,7 @@ mod tests {
 
     #[test]
     fn two_instances_that_fight_are_parted_until_the_first_takeover_is_old() {
-        let mut registry = Registry::new(&[listed("mint/main", 1, &[])]).unwrap();
+        let mut registry = Registry::new(&[listed("mint/main", 1, &[])], &[]).unwrap();
         let id = PeerId(0);
         assert_eq!(registry.claim(id, ConnId(0), 0).unwrap().replaced, None);
         for round in 1..=TAKEOVERS_MAX as u64 {
@@ -331,7 +394,7 @@ mod tests {
 
     #[test]
     fn whoever_was_replaced_takes_nothing_away_when_it_goes() {
-        let mut registry = Registry::new(&[listed("mint/main", 1, &[])]).unwrap();
+        let mut registry = Registry::new(&[listed("mint/main", 1, &[])], &[]).unwrap();
         let id = PeerId(0);
         registry.claim(id, ConnId(1), 0).unwrap();
         registry.claim(id, ConnId(2), 1).unwrap();

@@ -5,7 +5,7 @@ use winze_messages::names::PeerName;
 use super::connection::Step;
 use super::event::Ending;
 use super::reasons::{ChannelCloseReason, CloseReason};
-use super::{HubCore, ListedPeer, RegistryError};
+use super::{HubCore, ListErrors, ListedGroup, ListedPeer};
 use crate::limits::HubLimits;
 
 /// What changed with [`HubCore::reload`].
@@ -24,7 +24,8 @@ pub struct Reloaded {
 impl HubCore {
     /// Takes another list of peers, and limits for all that comes. An identity that is not on it, or whose key is
     /// another one, loses its connection at once (`struck-off`); what it sent on its channels and nobody has read is gone.
-    /// A channel that is not allowed any more ends for both ends (`not-allowed`). A client that asked for an extension
+    /// A channel that is not allowed any more ends for both ends (`not-allowed`), as does that of a member that has left a
+    /// group; one that has joined is met by those who have the group's channel open. A client that asked for an extension
     /// which nobody could open until now is asked to reconnect. Nobody else notices.
     ///
     /// # Errors
@@ -32,9 +33,10 @@ impl HubCore {
     pub fn reload(
         &mut self,
         peers: &[ListedPeer],
+        groups: &[ListedGroup],
         limits: HubLimits,
-    ) -> Result<Reloaded, RegistryError> {
-        let next = self.registry.relisted(peers)?;
+    ) -> Result<Reloaded, ListErrors> {
+        let next = self.registry.relisted(peers, groups)?;
         let struck_off = self.registry.missing_in(&next);
         let added = next.missing_in(&self.registry);
         let mut reloaded = Reloaded {
@@ -51,10 +53,10 @@ impl HubCore {
             }
             reloaded.struck_off.push(name);
         }
-        self.registry = next;
+        let before = std::mem::replace(&mut self.registry, next);
         self.extensions = self.registry.extensions();
         self.limits = limits;
-        reloaded.channels_ended = self.end_channels_not_allowed();
+        reloaded.channels_ended = self.end_channels_not_allowed() + self.join_groups(&before);
         self.ask_who_would_negotiate_more();
         Ok(reloaded)
     }
@@ -71,9 +73,12 @@ impl HubCore {
 
     fn end_channels_not_allowed(&mut self) -> usize {
         let registry = &self.registry;
-        let ended = self
-            .channels
-            .remove_unless(|name| registry.may_open(name.opener, name.extension, name.acceptor));
+        let ended = self.channels.remove_unless(|name| {
+            let asked_for = name.group.unwrap_or(name.acceptor);
+            let is_member = |group| registry.members(group).contains(&name.acceptor);
+            registry.may_open(name.opener, name.extension, asked_for)
+                && name.group.is_none_or(is_member)
+        });
         let channels_ended = ended.len();
         for (_, channel) in ended {
             for end in [channel.opener, channel.acceptor].into_iter().flatten() {

@@ -272,7 +272,7 @@ mod tests {
             write_timeout_ms: 500,
             ..HubLimits::default()
         };
-        let core = HubCore::new(&[listed], limits.clone()).unwrap();
+        let core = HubCore::new(&[listed], &[], limits.clone()).unwrap();
         let identity = ServerIdentity::new(static_key, certificate).unwrap();
         let shared = Arc::new(Shared::new(core, limits, identity));
         Client {

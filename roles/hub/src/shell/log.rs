@@ -126,6 +126,12 @@ impl Log {
                 acceptor,
                 extension,
             } => tracing::debug!(%opener, %acceptor, extension, "channel opened"),
+            Event::GroupOpened {
+                opener,
+                group,
+                extension,
+                members,
+            } => tracing::debug!(%opener, %group, extension, members, "channel to a group opened"),
             Event::OpenRefused {
                 opener,
                 reason,

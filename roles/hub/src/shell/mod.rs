@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use winze_runtime::admission::Admission;
 use winze_runtime::ops_http::{self, OpsState};
 
-use crate::config::{HubConfig, InvalidValue};
+use crate::config::{HubConfig, InvalidValues};
 use crate::core::ConnId;
 use crate::limits::{ACCEPT_RETRY_MS, TICK_MS};
 
@@ -37,9 +37,9 @@ use shared::Shared;
 /// Why a hub does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// A value of the configuration cannot be used.
+    /// Values of the configuration cannot be used.
     #[error("configuration: {0}")]
-    Config(#[from] InvalidValue),
+    Config(#[from] InvalidValues),
     /// The hub's key or certificate is not to be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),

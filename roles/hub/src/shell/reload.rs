@@ -13,8 +13,8 @@ use winze_transport::ServerIdentity;
 
 use super::identity::{self, IdentityError};
 use super::shared::Shared;
-use crate::config::{HubConfig, InvalidValue};
-use crate::core::{ListedPeer, Reloaded};
+use crate::config::{HubConfig, InvalidValues, Listed};
+use crate::core::Reloaded;
 
 /// Why a configuration that was read again was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,9 @@ pub enum ReloadError {
     /// The file cannot be read, or is none.
     #[error(transparent)]
     Load(#[from] ConfigError),
-    /// A value cannot be used.
+    /// Values cannot be used.
     #[error("configuration: {0}")]
-    Value(#[from] InvalidValue),
+    Value(#[from] InvalidValues),
     /// The hub's key or certificate is not to be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -124,7 +124,7 @@ impl Reloader {
         let reloaded = self
             .shared
             .reload(&listed, limits.clone())
-            .map_err(InvalidValue::from)?;
+            .map_err(InvalidValues::from)?;
         self.shared.set_identity(identity);
         self.admission.set_limits(limits.admission());
         let fixed_limits = fixed_limits.iter().map(|key| format!("limits.{key}"));
@@ -134,7 +134,7 @@ impl Reloader {
     }
 }
 
-fn read(file: &Path) -> Result<(HubConfig, Vec<ListedPeer>, ServerIdentity), ReloadError> {
+fn read(file: &Path) -> Result<(HubConfig, Listed, ServerIdentity), ReloadError> {
     let config: HubConfig = load_role(file, "hub")?;
     let listed = config.listed()?;
     let identity = identity::read(&config)?;

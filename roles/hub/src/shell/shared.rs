@@ -11,8 +11,9 @@ use winze_transport::{Frame, ServerIdentity, Transcript};
 
 use super::log::{Log, Source};
 use super::reload::ConfigurationStatus;
+use crate::config::Listed;
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Counters, HubCore, ListedPeer, Load, RegistryError, Reloaded, Transmit};
+use crate::core::{ConnId, Counters, HubCore, ListErrors, Load, Reloaded, Transmit};
 use crate::limits::{DRAIN_QUIET_MS, HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
@@ -89,11 +90,12 @@ impl Shared {
     /// Takes another list of peers and other limits.
     pub(super) fn reload(
         &self,
-        peers: &[ListedPeer],
+        listed: &Listed,
         limits: HubLimits,
-    ) -> Result<Reloaded, RegistryError> {
+    ) -> Result<Reloaded, ListErrors> {
         let taken = limits.clone();
-        let reloaded = self.with_core(|inner, _| inner.core.reload(peers, taken))?;
+        let reloaded =
+            self.with_core(|inner, _| inner.core.reload(&listed.peers, &listed.groups, taken))?;
         let mut current = self.limits.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(limits);
         Ok(reloaded)

@@ -57,6 +57,7 @@ pub fn config(folder: &TempDir, limits: HubLimits, validity_s: Range<i64>) -> Hu
         static_key_file: ConfigPath::new(key_file),
         certificate_file: ConfigPath::new(certificate_file),
         peers: peers(),
+        groups: Vec::new(),
         limits,
     }
 }

@@ -81,6 +81,7 @@ impl Deployment {
                     }],
                 ),
             ],
+            groups: Vec::new(),
             limits: HubLimits::default(),
         })
         .await

@@ -135,6 +135,7 @@ impl World {
                 peer("pool", self.pool_key, may_open),
                 peer("mint", self.mint_key, Vec::new()),
             ],
+            groups: Vec::new(),
             limits: HubLimits::default(),
         };
         let hub = Hub::bind(config).await.unwrap();

@@ -109,7 +109,7 @@ impl World {
             let name = [POOLS[1], EVIL][rng.gen_range(0..2)];
             self.struck_off.push(name);
             self.relists_at_ms = now_ms + rng.gen_range(300..3_000);
-            if hub.reload(&listed(&self.struck_off), limits()).is_ok() {
+            if hub.reload(&listed(&self.struck_off), &[], limits()).is_ok() {
                 self.tell(|| format!("{name} is struck off the list"));
             }
         }

@@ -82,7 +82,7 @@ impl World {
             self.hub_starts_at_ms = now_ms + 200;
         }
         if self.hub.is_none() && self.hub_starts_at_ms <= now_ms {
-            let hub = HubCore::new(&listed(&self.struck_off), limits());
+            let hub = HubCore::new(&listed(&self.struck_off), &[], limits());
             self.hub = Some(hub.expect("the cast's list has no contradiction"));
             self.hub_ticked_ms = now_ms;
             self.tell(|| "the hub starts".to_owned());
@@ -90,7 +90,7 @@ impl World {
         if !self.struck_off.is_empty() && self.relists_at_ms <= now_ms {
             self.struck_off.clear();
             if let Some(hub) = &mut self.hub {
-                let relisted = hub.reload(&listed(&[]), limits());
+                let relisted = hub.reload(&listed(&[]), &[], limits());
                 debug_assert!(relisted.is_ok());
             }
         }

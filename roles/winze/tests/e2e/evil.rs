@@ -42,7 +42,7 @@ impl EvilHub {
     /// Starts one that is honest so far, with the keys of the stage's hub.
     pub async fn start(stage: &Stage) -> (EvilHub, SocketAddr, AbortOnDrop) {
         let config = stage.hub_config();
-        let core = HubCore::new(&listed(&config), config.limits.clone()).unwrap();
+        let core = HubCore::new(&listed(&config), &[], config.limits.clone()).unwrap();
         let identity =
             keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)
                 .unwrap();

@@ -6,6 +6,10 @@ mod channels;
 mod flow;
 pub mod fuzzed;
 #[cfg(test)]
+mod group_members;
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod leaving;
 #[cfg(test)]
 mod reload;
@@ -59,6 +63,9 @@ fn key_of(who: &str) -> SecretKey {
         POOL => 1,
         OTHER_POOL => 2,
         MINT => 3,
+        "signer/1" => 11,
+        "signer/2" => 12,
+        "signer/3" => 13,
         _ => 99,
     };
     SecretKey::from_bytes(&[byte; 32]).unwrap()
@@ -90,9 +97,14 @@ impl Net {
     }
 
     fn with(limits: HubLimits) -> Net {
-        assert_eq!(limits.problem(), None);
+        Net::listing(&everybody(), &[], limits)
+    }
+
+    /// A hub with another list.
+    fn listing(peers: &[ListedPeer], groups: &[ListedGroup], limits: HubLimits) -> Net {
+        assert_eq!(limits.problems(), []);
         Net {
-            core: HubCore::new(&everybody(), limits).unwrap(),
+            core: HubCore::new(peers, groups, limits).unwrap(),
             now_ms: 0,
             last_conn: 0,
         }
@@ -227,7 +239,7 @@ impl Net {
     /// Another list, with the same limits.
     fn relist(&mut self, peers: &[ListedPeer]) -> Reloaded {
         let limits = self.core.limits.clone();
-        self.core.reload(peers, limits).unwrap()
+        self.core.reload(peers, &[], limits).unwrap()
     }
 
     fn events(&mut self) -> VecDeque<Event> {

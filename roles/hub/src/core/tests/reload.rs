@@ -138,7 +138,7 @@ fn a_list_that_contradicts_itself_changes_nothing() {
     let limits = net.core.limits.clone();
     // The pool's permission names a mint that is gone.
     let faulty = [listed(POOL, &[VENDOR])];
-    let error = net.core.reload(&faulty, limits).unwrap_err();
+    let error = net.core.reload(&faulty, &[], limits).unwrap_err();
     assert!(error.to_string().contains("not listed"), "{error}");
     net.send(ends.pool, [vendor(ends.pool_id, 1, 50)]);
     assert_eq!(numbers(net.receive(ends.mint)), [1]);
