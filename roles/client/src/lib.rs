@@ -41,8 +41,8 @@ pub mod store;
 
 pub use answers::ANSWERS_SCHEMA;
 pub use hub_client::{
-    ChannelHandle, ChannelListener, ClientStopped, HubClient, HubClientConfig, HubCounts, HubState,
-    HubStatus,
+    ChannelHandle, ChannelListener, ClientStopped, GroupEvent, GroupHandle, HubClient,
+    HubClientConfig, HubCounts, HubState, HubStatus,
 };
 pub use identity::Identity;
 pub use mint_quote::{
@@ -51,5 +51,5 @@ pub use mint_quote::{
     ResponderStatus,
 };
 pub use outbox::{Enqueued, NewRequest, OUTBOX_SCHEMA};
-pub use session::{ChannelEvent, ChannelName, Credit, OpenError, SendError};
+pub use session::{ChannelEvent, ChannelName, Credit, GroupMemberState, OpenError, SendError};
 pub use store::{Schema, Store, StoreCounts, StoreError};

@@ -104,6 +104,14 @@ pub const RECONNECT_WITHIN_MS: u64 = 5_000;
 /// writers. A thousand a second is about what a busy pool adds.
 pub const ANSWERED_DELETED_PER_STEP: usize = 1_000;
 
+/// Members of a group that the hub may name (specification, section 7). As many again that are gone may be held by
+/// their owners.
+pub const GROUP_MEMBERS_MAX: usize = 128;
+
+/// Runs of messages to one member of a group alone, between messages to all, of which a record is kept for what may yet be
+/// rejected: four times what a hub of default window holds of one channel. Of what is older a reject does not say which it was.
+pub const DIRECT_RUNS_KEPT_MAX: usize = 1_024;
+
 /// Channels of one family that a peer may have accepted at a time, whatever their labels: so one
 /// peer cannot take the places of the others.
 pub const CHANNELS_PER_PEER_MAX: usize = 4;

@@ -8,6 +8,7 @@ mod channel;
 mod config;
 mod connect;
 mod driver;
+mod group;
 mod shared;
 mod status;
 
@@ -19,6 +20,7 @@ use winze_messages::PeerName;
 
 pub use channel::{ChannelHandle, ChannelListener, ClientStopped};
 pub use config::HubClientConfig;
+pub use group::{GroupEvent, GroupHandle};
 pub use status::{HubCounts, HubState, HubStatus};
 
 use crate::identity::Identity;
@@ -54,7 +56,8 @@ impl HubClient {
     /// reconnect. `label` tells several to one peer apart, and is usually empty.
     ///
     /// # Errors
-    /// [`OpenError`]; that the hub does not allow the channel is an event of it.
+    /// [`OpenError`], for a group ([`Self::open_group`]) as well; that the hub does not allow the channel is an event of
+    /// it.
     pub fn open_channel(
         &self,
         extension: u16,
@@ -68,6 +71,36 @@ impl HubClient {
         self.shared.wake.notify_one();
         Ok(ChannelHandle::new(
             key,
+            Arc::clone(&self.shared),
+            Arc::clone(&self.alive),
+        ))
+    }
+
+    /// Wants a channel of the family `extension` to all members of `group` (a peer name whose role is `group`), from now
+    /// until the handle is dropped, over reconnects. The members come as [`GroupEvent::Joined`], each with a channel of
+    /// its own.
+    ///
+    /// # Errors
+    /// [`OpenError`]; that the hub does not allow the channel is an event of it.
+    pub fn open_group(
+        &self,
+        extension: u16,
+        group: &PeerName,
+        label: &str,
+    ) -> Result<GroupHandle, OpenError> {
+        let key = self
+            .shared
+            .with(|core, now_ms| core.open_group(extension, group, label, now_ms))?;
+        // A refusal may have set a time at which to ask again.
+        self.shared.wake.notify_one();
+        let name = ChannelName {
+            extension,
+            peer: group.to_string(),
+            label: label.to_owned(),
+        };
+        Ok(GroupHandle::new(
+            key,
+            name,
             Arc::clone(&self.shared),
             Arc::clone(&self.alive),
         ))

@@ -10,6 +10,13 @@ pub struct Credit {
     pub bytes: u64,
 }
 
+impl Credit {
+    /// What one message of so many bytes of payload counts.
+    pub(super) fn one(bytes: u64) -> Credit {
+        Credit { messages: 1, bytes }
+    }
+}
+
 /// What we may send, as the hub says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendWindow {
@@ -45,9 +52,22 @@ impl SendWindow {
         if left.messages == 0 || left.bytes < payload_bytes {
             return None;
         }
-        self.spent.messages += 1;
-        self.spent.bytes += payload_bytes;
+        self.count(Credit::one(payload_bytes));
         Some(self.spent.messages)
+    }
+
+    /// Counts what was sent to all members of a group, whether or not there is credit left for this one.
+    pub(super) fn count(&mut self, sent: Credit) {
+        self.spent.messages = self.spent.messages.saturating_add(sent.messages);
+        self.spent.bytes = self.spent.bytes.saturating_add(sent.bytes);
+    }
+
+    /// What was spent since the total was `earlier`; `None` where it never was that much.
+    pub(super) fn spent_since(&self, earlier: Credit) -> Option<Credit> {
+        Some(Credit {
+            messages: self.spent.messages.checked_sub(earlier.messages)?,
+            bytes: self.spent.bytes.checked_sub(earlier.bytes)?,
+        })
     }
 
     /// The ordinal of the last message.

@@ -165,6 +165,19 @@ pub enum OpenError {
         /// As which of several.
         label: String,
     },
+    /// A group is opened as one ([`SessionCore::open_group`](super::SessionCore::open_group)), so that its members
+    /// have an owner.
+    #[error("{peer} is a group, and is to be opened as one")]
+    IsAGroup {
+        /// Whose role is `group`.
+        peer: String,
+    },
+    /// Groups are named under the role `group`.
+    #[error("{peer} is no group")]
+    NotAGroup {
+        /// Who was named.
+        peer: String,
+    },
     /// A label is 0 to 64 printable ASCII characters.
     #[error("{label:?} cannot be a label: 0 to 64 printable ASCII characters")]
     BadLabel {

@@ -40,7 +40,16 @@ pub enum ChannelEvent {
         /// For a person.
         detail: String,
     },
-    /// More rejects waited to be taken than are kept ([`REJECTS_WAITING_MAX`]): any message that has
+    /// The hub did not deliver to this member a message that was sent to its group.
+    GroupReject {
+        /// Which one: its ordinal on the group's channel.
+        ordinal: u64,
+        /// Why (specification, section 3.5).
+        code: String,
+        /// For a person.
+        detail: String,
+    },
+    /// More rejects waited to be taken than are kept ([`REJECTS_WAITING_MAX`]), or one was about a message to a group's member that was sent too long ago: any message that has
     /// no answer may have been rejected.
     RejectsOverflowed,
 }
@@ -72,13 +81,18 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) fn push(&mut self, event: ChannelEvent) {
         match event {
-            ChannelEvent::Reject { .. } if self.rejects >= REJECTS_WAITING_MAX => {
+            ChannelEvent::Reject { .. } | ChannelEvent::GroupReject { .. }
+                if self.rejects >= REJECTS_WAITING_MAX =>
+            {
+                self.push(ChannelEvent::RejectsOverflowed);
+            }
+            ChannelEvent::RejectsOverflowed => {
                 if !self.rejects_overflowed {
                     self.rejects_overflowed = true;
-                    self.events.push_back(ChannelEvent::RejectsOverflowed);
+                    self.events.push_back(event);
                 }
             }
-            ChannelEvent::Reject { .. } => {
+            ChannelEvent::Reject { .. } | ChannelEvent::GroupReject { .. } => {
                 self.rejects += 1;
                 self.events.push_back(event);
             }
@@ -97,7 +111,7 @@ impl Inbox {
                     self.events.push_back(event);
                 }
             },
-            ChannelEvent::Message { .. } | ChannelEvent::RejectsOverflowed => {
+            ChannelEvent::Message { .. } => {
                 self.events.push_back(event);
             }
         }
@@ -107,7 +121,7 @@ impl Inbox {
         let event = self.events.pop_front()?;
         match &event {
             event if event.is_change() => self.changes -= 1,
-            ChannelEvent::Reject { .. } => self.rejects -= 1,
+            ChannelEvent::Reject { .. } | ChannelEvent::GroupReject { .. } => self.rejects -= 1,
             ChannelEvent::RejectsOverflowed => self.rejects_overflowed = false,
             _ => {}
         }

@@ -12,10 +12,13 @@
 mod channel;
 mod credit;
 mod error;
+mod group;
 mod inbox;
 mod keep_alive;
 mod listener;
+mod ordinals;
 mod receive;
+mod send;
 mod setup;
 mod transmit;
 
@@ -32,11 +35,13 @@ use winze_transport::{Frame, Transcript};
 pub use channel::{ChannelEnd, ChannelName};
 pub use credit::Credit;
 pub use error::{Misbehaviour, OpenError, SendError, SessionError, Step};
+pub use group::GroupMemberState;
 pub use inbox::ChannelEvent;
 pub use listener::OfferFilter;
 
 use crate::identity::Identity;
-use channel::{Channel, Link};
+use channel::{Channel, Link, Part};
+use group::{Group, is_group};
 use keep_alive::KeepAlive;
 use listener::Listener;
 use setup::{Agreed, Setup};
@@ -73,7 +78,8 @@ pub struct ListenerKey(u16);
 /// Who has something new to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Woken {
-    /// A channel's owner: an event, credit, or room for messages.
+    /// A channel's owner: an event, credit, or room for messages; a group's also when a member joins, comes, goes or gets
+    /// credit.
     Channel(ChannelKey),
     /// A listener: an accepted channel.
     Listener(ListenerKey),
@@ -86,7 +92,8 @@ pub struct SessionCounts {
     pub rejects: u64,
     /// Messages ignored: of an unknown extension, or of a channel that is gone.
     pub ignored: u64,
-    /// Offers refused because no listener wants them.
+    /// Offers refused because no listener wants them, and members of groups because too many channels of members that
+    /// are gone are still held.
     pub offers_refused: u64,
 }
 
@@ -103,6 +110,8 @@ pub struct SessionCore {
     by_request: BTreeMap<u32, ChannelKey>,
     next_request: u32,
     listeners: BTreeMap<ListenerKey, Listener>,
+    /// The members of the channels to groups.
+    groups: BTreeMap<ChannelKey, Group>,
     outbound: Outbound,
     woken: BTreeSet<Woken>,
     counts: SessionCounts,
@@ -135,6 +144,7 @@ impl SessionCore {
             by_request: BTreeMap::new(),
             next_request: 0,
             listeners: BTreeMap::new(),
+            groups: BTreeMap::new(),
             outbound: Outbound::default(),
             woken: BTreeSet::new(),
             counts: SessionCounts::default(),
@@ -276,7 +286,7 @@ impl SessionCore {
         let openers: Vec<ChannelKey> = self
             .channels
             .iter()
-            .filter(|(_, channel)| channel.end == ChannelEnd::Opener)
+            .filter(|(_, channel)| channel.is_asked_for())
             .map(|(key, _)| *key)
             .collect();
         for key in openers {
@@ -296,6 +306,22 @@ impl SessionCore {
         label: &str,
         now_ms: u64,
     ) -> Result<ChannelKey, OpenError> {
+        if is_group(peer) {
+            return Err(OpenError::IsAGroup {
+                peer: peer.to_string(),
+            });
+        }
+        self.open_part(extension, peer, label, Part::Pair, now_ms)
+    }
+
+    fn open_part(
+        &mut self,
+        extension: u16,
+        peer: &PeerName,
+        label: &str,
+        part: Part,
+        now_ms: u64,
+    ) -> Result<ChannelKey, OpenError> {
         if !is_label(label) {
             return Err(OpenError::BadLabel {
                 label: label.to_owned(),
@@ -309,9 +335,10 @@ impl SessionCore {
             peer: peer.to_string(),
             label: label.to_owned(),
         };
-        let taken = self.channels.values().any(|channel| {
-            channel.end == ChannelEnd::Opener && !channel.abandoned && channel.name == name
-        });
+        let taken = self
+            .channels
+            .values()
+            .any(|channel| channel.is_asked_for() && !channel.abandoned && channel.name == name);
         if taken {
             return Err(OpenError::AlreadyOpen {
                 extension,
@@ -319,7 +346,9 @@ impl SessionCore {
                 label: name.label,
             });
         }
-        let key = self.add_channel(Channel::new(name, ChannelEnd::Opener));
+        let mut channel = Channel::new(name, ChannelEnd::Opener);
+        channel.part = part;
+        let key = self.add_channel(channel);
         if self.is_ready() && self.request_open(key, now_ms).is_err() {
             // The queue of control messages is full; it is asked for again in a while.
             if let Some(channel) = self.channels.get_mut(&key) {
@@ -359,67 +388,16 @@ impl SessionCore {
             .is_some_and(|channel| channel.inbox.has_change())
     }
 
-    /// Hands a message to the channel: `bytes` is what comes behind the channel id. Gives its
-    /// ordinal, by which a `Reject` would name it.
-    pub fn send(&mut self, key: ChannelKey, msg_type: u8, bytes: &[u8]) -> Result<u64, SendError> {
-        let payload_bytes_max = self.payload_bytes_max();
-        let is_leaving = self.is_leaving();
-        let channel = self.channels.get_mut(&key).ok_or(SendError::NotOpen)?;
-        if channel.inbox.has_change() {
-            return Err(SendError::EventsUnread);
-        }
-        let Link::Open(link) = &mut channel.link else {
-            return Err(SendError::NotOpen);
-        };
-        if link.instance.is_none() {
-            return Err(SendError::Away);
-        }
-        let frame =
-            winze_messages::channel_frame(channel.name.extension, msg_type, link.channel_id, bytes);
-        if frame.payload.len() > payload_bytes_max {
-            return Err(SendError::TooLong {
-                payload_bytes: frame.payload.len(),
-                payload_bytes_max,
-            });
-        }
-        if is_leaving && channel.end == ChannelEnd::Opener {
-            channel.starved = true;
-            return Err(SendError::NoCredit);
-        }
-        if channel.unsent.len() >= self.config.unsent_messages_max {
-            channel.starved = true;
-            return Err(SendError::Unsent);
-        }
-        let Some(ordinal) = link.send.spend(frame.payload.len() as u64) else {
-            channel.starved = true;
-            return Err(SendError::NoCredit);
-        };
-        channel.unsent.push_back(frame);
-        self.outbound.has_unsent(key);
-        Ok(ordinal)
-    }
-
-    /// What the hub takes on this channel for now; nothing while the far end is away, and no requests once the hub has
-    /// asked us to reconnect.
-    pub fn send_credit(&self, key: ChannelKey) -> Credit {
-        let channel = self.channels.get(&key);
-        if self.is_leaving() && channel.is_some_and(|channel| channel.end == ChannelEnd::Opener) {
-            return Credit::default();
-        }
-        match channel.map(|channel| &channel.link) {
-            Some(Link::Open(link)) if link.instance.is_some() => link.send.left(),
-            _ => Credit::default(),
-        }
-    }
-
     /// The channel's name, and which end of it this is.
     pub fn channel(&self, key: ChannelKey) -> Option<(&ChannelName, ChannelEnd)> {
         let channel = self.channels.get(&key)?;
         Some((&channel.name, channel.end))
     }
 
-    /// Gives a channel up, here and on the hub.
+    /// Gives a channel up, here and on the hub; one to a group with those to its members.
     pub fn close(&mut self, key: ChannelKey) {
+        self.close_members(key);
+        self.detach(key);
         let Some(channel) = self.channels.get_mut(&key) else {
             return;
         };
@@ -459,7 +437,9 @@ impl SessionCore {
     }
 
     fn forget(&mut self, key: ChannelKey) {
-        self.channels.remove(&key);
+        if let Some(channel) = self.channels.remove(&key) {
+            self.forget_member(key, channel.part);
+        }
         self.outbound.forget(key);
         self.woken.remove(&Woken::Channel(key));
         for listener in self.listeners.values_mut() {

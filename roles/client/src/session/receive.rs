@@ -8,13 +8,16 @@ use winze_messages::families::hub::{
 use winze_messages::{EXT_COMMON, EXT_EXTENSIONS, EXT_HUB};
 use winze_transport::Frame;
 
-use super::channel::{Channel, ChannelEnd, ChannelName, Link};
+use super::channel::{Channel, ChannelEnd, ChannelName, Link, Part};
 use super::credit::Credit;
 use super::error::{Misbehaviour, SessionError, Step};
 use super::inbox::ChannelEvent;
 use super::setup::{Progress, closed};
 use super::{ChannelKey, ListenerKey, Phase, SessionCore, Woken};
 use crate::limits::{CHANNELS_PER_PEER_MAX, RECONNECT_WITHIN_MS};
+
+/// What a hub has done that tells of a group as of a peer.
+const GROUP_PRESENT: &str = "it told of a group's presence";
 
 impl SessionCore {
     /// Takes one frame from the hub. An error ends the connection.
@@ -76,10 +79,7 @@ impl SessionCore {
                 self.rejected(reject);
                 Ok(())
             }
-            HubMessage::Presence(presence) => {
-                self.presence(presence);
-                Ok(())
-            }
+            HubMessage::Presence(presence) => self.presence(presence),
             HubMessage::CloseChannel(close) => {
                 self.channel_closed(close, now_ms);
                 Ok(())
@@ -96,8 +96,7 @@ impl SessionCore {
             | HubMessage::OpenChannel(_)
             | HubMessage::ChannelOfferAccept(_)
             | HubMessage::ChannelOfferRefuse(_) => Err(out_of_order(frame)),
-            // This session opens no groups.
-            HubMessage::GroupMember(_) => Ok(()),
+            HubMessage::GroupMember(member) => self.group_member(member),
         }
     }
 
@@ -122,6 +121,9 @@ impl SessionCore {
                 "it sent a message of another extension on a channel",
             )
             .into());
+        }
+        if channel.part == Part::Group {
+            return Err(Misbehaviour::Answer("it sent a message in the name of a group").into());
         }
         let Some(link) = channel.open_link() else {
             return Ok(());
@@ -154,6 +156,9 @@ impl SessionCore {
             self.forget(key);
             self.close_on_hub(success.channel_id);
             return Ok(());
+        }
+        if channel.part == Part::Group && success.peer_present {
+            return Err(Misbehaviour::Answer(GROUP_PRESENT).into());
         }
         channel.opened(
             success.channel_id,
@@ -323,7 +328,7 @@ impl SessionCore {
                     });
                 }
                 channel.starved = false;
-                self.woken.insert(Woken::Channel(key));
+                self.wake_member(key);
             }
             None => self.counts.ignored += 1,
         }
@@ -335,40 +340,38 @@ impl SessionCore {
             self.counts.ignored += 1;
             return;
         };
-        let sent = channel
-            .open_link()
-            .map_or(0, |link| link.send.last_ordinal());
-        // 0 is `unknown-channel`, and what was never sent cannot have been rejected.
-        if reject.ordinal == 0 || reject.ordinal > sent {
+        if !channel.rejected(reject.ordinal, reject.error_code, reject.detail) {
             self.counts.ignored += 1;
             return;
         }
-        channel.inbox.push(ChannelEvent::Reject {
-            ordinal: reject.ordinal,
-            code: reject.error_code,
-            detail: reject.detail,
-        });
         self.woken.insert(Woken::Channel(key));
     }
 
-    fn presence(&mut self, presence: Presence) {
+    fn presence(&mut self, presence: Presence) -> Result<(), SessionError> {
         match find(&self.by_id, &mut self.channels, presence.channel_id) {
+            Some((_, channel)) if channel.part == Part::Group => {
+                return Err(Misbehaviour::Answer(GROUP_PRESENT).into());
+            }
             Some((key, channel)) => {
                 channel.present(presence.present.then_some(presence.instance));
-                self.woken.insert(Woken::Channel(key));
+                self.wake_member(key);
             }
             None => self.counts.ignored += 1,
         }
+        Ok(())
     }
 
     fn channel_closed(&mut self, close: CloseChannel, now_ms: u64) {
-        let Some(key) = self.by_id.remove(&close.channel_id) else {
+        let Some(&key) = self.by_id.get(&close.channel_id) else {
             self.counts.ignored += 1;
             return;
         };
+        self.members_closed(key, &close.reason_code, &close.detail);
+        self.detach(key);
+        self.by_id.remove(&close.channel_id);
         if let Some(channel) = self.channels.get_mut(&key) {
             channel.refused(close.reason_code, close.detail, now_ms);
-            self.woken.insert(Woken::Channel(key));
+            self.wake_member(key);
         }
     }
 }

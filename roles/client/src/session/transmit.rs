@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use winze_messages::families::hub::{self, Ping, Pong};
 use winze_transport::Frame;
 
-use super::channel::{Channel, Link};
+use super::channel::{Channel, Link, Part};
 use super::error::{Misbehaviour, SessionError};
 use super::{ChannelKey, SessionConfig, Woken};
 use crate::limits::CONTROL_WAITING_MAX;
@@ -100,6 +100,9 @@ impl Outbound {
             if channel.starved && channel.unsent.len() <= config.unsent_messages_max / 2 {
                 channel.starved = false;
                 woken.insert(Woken::Channel(key));
+                if channel.part == Part::Group {
+                    wake_starved_members(channels, key, woken);
+                }
             }
             if frame.is_some() {
                 return frame;
@@ -118,6 +121,20 @@ impl Outbound {
                 .next()
                 .copied()
                 .or(first),
+        }
+    }
+}
+
+/// The owners of members whose messages wait in the queue of their group.
+fn wake_starved_members(
+    channels: &mut BTreeMap<ChannelKey, Channel>,
+    group: ChannelKey,
+    woken: &mut BTreeSet<Woken>,
+) {
+    for (key, channel) in channels {
+        if channel.starved && channel.part == Part::Member(group) {
+            channel.starved = false;
+            woken.insert(Woken::Channel(*key));
         }
     }
 }

@@ -123,7 +123,9 @@ impl ResponderChannelCore {
                     tracing::info!(pool = %self.pool.name, ?code, ?detail, "the channel was closed");
                 }
                 // An answer that did not arrive is asked for again.
-                ChannelEvent::Reject { .. } | ChannelEvent::RejectsOverflowed => {}
+                ChannelEvent::Reject { .. }
+                | ChannelEvent::GroupReject { .. }
+                | ChannelEvent::RejectsOverflowed => {}
             }
         }
         if requests.is_empty() {

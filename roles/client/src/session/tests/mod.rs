@@ -1,6 +1,8 @@
 //! A core and a hub that a test plays by hand, on a clock of its own.
 
 mod channels;
+mod group_sequences;
+mod groups;
 mod way_in;
 
 use winze_messages::families::common::{CommonMessage, SetupConnectionSuccess};

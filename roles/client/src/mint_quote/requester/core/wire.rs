@@ -75,7 +75,7 @@ impl QuoteRequesterCore {
                 code,
                 detail,
             } => self.rejected(ordinal, &code, &detail, now),
-            ChannelEvent::RejectsOverflowed => {
+            ChannelEvent::GroupReject { .. } | ChannelEvent::RejectsOverflowed => {
                 self.core.rejects_overflowed(now.ms, &mut *self.rng);
             }
         }
