@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 use winze_client::{QuoteAnswers, QuoteEvent, StoreError};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteFailure, MintQuoteNotification, MintQuoteRequest,
-    MintQuoteResponse, QuoteErrorCode,
+    MintQuoteResponse,
 };
 use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
-use super::{QUOTED, REFUSED};
+use super::{QUOTED, REFUSED, WAITING};
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::mining::QuoteNotice;
@@ -87,9 +87,7 @@ impl QuoteAnswers for Answers {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (header_hash) DO UPDATE
              SET error_code = excluded.error_code, error_message = excluded.error_message,
-                 refused_unix_ms = excluded.refused_unix_ms
-             -- What the mint has said stands, also when the request is given up.
-             WHERE excluded.error_code <> ?8",
+                 refused_unix_ms = excluded.refused_unix_ms",
         )?
         .execute(params![
             request.header_hash,
@@ -98,10 +96,27 @@ impl QuoteAnswers for Answers {
             request.unit,
             error.error_code,
             error.error_message,
-            now_unix_ms(),
-            QuoteErrorCode::Withdrawn.to_u32()
+            now_unix_ms()
         ])?;
         set_state(tx, &request.header_hash, REFUSED)
+    }
+
+    fn on_withdrawal(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<bool, StoreError> {
+        let state = tx
+            .prepare_cached("SELECT state FROM pool_share WHERE header_hash = ?1")?
+            .query_row([&request.header_hash[..]], |row| row.get::<_, u8>(0))
+            .optional()?;
+        // What the mint has said of a share stands, also when its request is given up.
+        let is_news = state == Some(WAITING);
+        if is_news {
+            self.on_refusal(tx, request, error)?;
+        }
+        Ok(is_news)
     }
 
     fn on_keyset(&self, tx: &Connection, keyset: &KeysetAnnouncement) -> Result<(), StoreError> {
@@ -141,14 +156,12 @@ impl QuoteAnswers for Answers {
                     let share = winze_messages::text::header_hash_to_text(&request.header_hash);
                     let (code, message) = (error.error_code, &error.error_message);
                     tracing::warn!(share, code, message, "the mint refuses a quote for good");
-                    self.tell(
-                        request,
-                        QuoteNotice::Refused(MintQuoteFailure {
-                            header_hash: request.header_hash,
-                            error_code: error.error_code,
-                            error_message: error.error_message.clone(),
-                        }),
-                    );
+                    self.tell_refused(request, error);
+                }
+                QuoteEvent::Withdrawn { request, error } => {
+                    let share = winze_messages::text::header_hash_to_text(&request.header_hash);
+                    tracing::warn!(share, "the operator has given a share's quote up");
+                    self.tell_refused(request, error);
                 }
                 QuoteEvent::Keyset(keyset) if keyset.unit == self.unit => {
                     let id = Some(keyset.keyset_id.clone());
@@ -169,6 +182,15 @@ impl QuoteAnswers for Answers {
 }
 
 impl Answers {
+    fn tell_refused(&self, request: &MintQuoteRequest, error: &MintQuoteError) {
+        let failure = MintQuoteFailure {
+            header_hash: request.header_hash,
+            error_code: error.error_code,
+            error_message: error.error_message.clone(),
+        };
+        self.tell(request, QuoteNotice::Refused(failure));
+    }
+
     fn tell(&self, request: &MintQuoteRequest, notice: QuoteNotice) {
         let header_hash = request.header_hash;
         if !self

@@ -146,6 +146,9 @@ async fn answer(pool: Pool, request: MintQuoteRequest, refuse: bool) -> Pool {
                     let key = &request.header_hash;
                     outbox::park(tx, "mint/main", EXT_MINT_QUOTE, key, "refused", 2_000)?;
                 }
+                QuoteEvent::Withdrawn { request, error } => {
+                    for_tx.on_withdrawal(tx, request, error)?;
+                }
                 QuoteEvent::Keyset(keyset) => for_tx.on_keyset(tx, keyset)?,
             }
             Ok::<_, StoreError>(())
@@ -316,32 +319,36 @@ async fn a_refusal_that_the_operator_has_brought_back_can_become_a_quote() {
 async fn a_share_that_the_operator_gives_up_is_refused_and_what_the_mint_had_said_of_one_stands() {
     let folder = tempfile::tempdir().unwrap();
     let pool = start(folder.path(), 100);
-    pool.record(&share(ALICE, 1)).await;
-    pool.record(&share(ALICE, 2)).await;
-    let mut requests = pool.waiting().await;
-    let refused = requests.remove(0);
-    let pool = answer(pool, refused.clone(), true).await;
+    for number in 1..=3 {
+        pool.record(&share(ALICE, number)).await;
+    }
+    let requests = pool.waiting().await;
+    let pool = answer(pool, requests[0].clone(), true).await;
+    let pool = answer(pool, requests[1].clone(), false).await;
     let store = pool.store.clone();
-    let pool = store
+    let (pool, news) = store
         .write(move |tx| {
-            for request in [refused, requests.remove(0)] {
+            let withdraw = |request: &MintQuoteRequest| {
                 let error = MintQuoteError {
                     header_hash: request.header_hash,
                     error_code: QuoteErrorCode::Withdrawn.to_u32(),
                     error_message: "given up".to_owned(),
                     retry_after_ms: 0,
                 };
-                pool.answers.on_refusal(tx, &request, &error)?;
-            }
-            Ok(pool)
+                pool.answers.on_withdrawal(tx, request, &error)
+            };
+            let news: Result<Vec<bool>, StoreError> = requests.iter().map(withdraw).collect();
+            let news = news?;
+            Ok((pool, news))
         })
         .await
         .unwrap();
+    assert_eq!(news, [false, false, true]);
     let page = pool.page(ALICE, 0, 10).await;
     let mut codes: Vec<u32> = page.refused.iter().map(|share| share.error_code).collect();
     codes.sort_unstable();
     assert_eq!(codes, [8, 9]);
-    assert_eq!(page.pending, 0);
+    assert_eq!((page.quotes.len(), page.pending), (1, 0));
 }
 
 #[tokio::test]

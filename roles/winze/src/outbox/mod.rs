@@ -63,7 +63,7 @@ enum Action {
     /// Give parked requests up for good. A share whose request is given up has no quote
     ///
     /// The role takes note within seconds, or once it is started: a pool then lists the share as refused, with the code
-    /// `withdrawn` where its mint had said nothing.
+    /// `withdrawn` where its mint had said nothing, and tells the miner if it is connected.
     Discard {
         /// The role's store file
         #[arg(value_name = "FILE")]

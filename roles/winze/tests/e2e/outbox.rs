@@ -174,6 +174,31 @@ async fn a_request_that_is_given_up_while_the_pool_is_stopped_is_known_to_it_whe
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_that_is_connected_hears_that_its_share_was_given_up() {
+    let mut deployment = crate::deployment().await;
+    let path = store_file(&deployment);
+    let file = path.to_str().unwrap();
+    deployment.kill_hard(Role::Mint).unwrap();
+    let plan = CrewPlan {
+        shares: Some(3),
+        ..CrewPlan::default()
+    };
+    let crew = Crew::start(&deployment, plan).await.unwrap();
+    crew.mined(SOON).await.unwrap();
+    let peer = looked(file);
+    let key = peer["waiting_requests"][0]["key"].as_str().unwrap();
+    // As after too many rejects of a hub.
+    park(&path, key);
+    assert_eq!(done(&["discard", file, "--yes", key]).trim(), "1 given up");
+    crew.wait_for("word of it", SOON, |account| account.quotes_refused() == 1)
+        .await
+        .unwrap();
+    let (refused, _) = listed(&deployment, &crew).await;
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].header_hash, header_hash_from_text(key).unwrap());
+}
+
 #[test]
 fn what_is_no_outbox_is_named_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -44,16 +44,27 @@ pub trait QuoteAnswers: Send + Sync + 'static {
         response: &MintQuoteResponse,
     ) -> Result<(), StoreError>;
 
-    /// The mint refuses for good, and the request is parked; or the operator has given a parked
-    /// request up ([`QuoteErrorCode::Withdrawn`], our own word): then it is gone.
-    ///
-    /// [`QuoteErrorCode::Withdrawn`]: winze_messages::families::mint_quote::QuoteErrorCode::Withdrawn
+    /// The mint refuses for good, and the request is parked.
     fn on_refusal(
         &self,
         tx: &Connection,
         request: &MintQuoteRequest,
         error: &MintQuoteError,
     ) -> Result<(), StoreError>;
+
+    /// The operator has given a parked request up ([`QuoteErrorCode::Withdrawn`], our own word): it
+    /// is gone. Whether that is news, and goes to [`Self::committed`]: it is none where the mint had
+    /// answered before. By default it is what a refusal of the mint's is.
+    ///
+    /// [`QuoteErrorCode::Withdrawn`]: winze_messages::families::mint_quote::QuoteErrorCode::Withdrawn
+    fn on_withdrawal(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<bool, StoreError> {
+        self.on_refusal(tx, request, error).map(|()| true)
+    }
 
     /// The active keyset of a unit. Called again for one that is known, after each connect.
     fn on_keyset(&self, tx: &Connection, keyset: &KeysetAnnouncement) -> Result<(), StoreError>;
@@ -78,6 +89,13 @@ pub enum QuoteEvent {
         /// What was asked.
         request: MintQuoteRequest,
         /// What was answered.
+        error: MintQuoteError,
+    },
+    /// The operator has given a request up that had no answer.
+    Withdrawn {
+        /// What was asked.
+        request: MintQuoteRequest,
+        /// What the role has recorded of it.
         error: MintQuoteError,
     },
     /// The mint announced a keyset.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use winze_runtime::clock::now_unix_ms;
 
 use super::settlement::RecordedBatch;
-use super::{QuoteAnswers, QuoteRequesterCore, Shared, withdrawn};
+use super::{QuoteAnswers, QuoteEvent, QuoteRequesterCore, Shared, withdrawn};
 use crate::delivery::Now;
 use crate::hub_client::ChannelHandle;
 use crate::limits::{EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
@@ -31,7 +31,7 @@ pub(super) struct Task {
     answers: Arc<dyn QuoteAnswers>,
     loading: Pending<Vec<StoredRequest>>,
     recording: Pending<RecordedBatch>,
-    housekeeping: Pending<Backlog>,
+    housekeeping: Pending<(Backlog, Vec<QuoteEvent>)>,
     events: Vec<ChannelEvent>,
     epoch: Instant,
 }
@@ -82,7 +82,7 @@ impl Task {
                 () = self.shared.nudged.notified() => self.core.nudged(),
                 page = ready(&mut self.loading) => self.core.loaded(page),
                 batch = ready(&mut self.recording) => self.recorded(batch),
-                backlog = ready(&mut self.housekeeping) => self.core.housekept(backlog),
+                kept = ready(&mut self.housekeeping) => self.housekept(kept),
                 _ = tick.tick() => self.keep_house(),
                 () = sleep_until(timeout_at) => {
                     let now = self.now();
@@ -128,11 +128,23 @@ impl Task {
     fn recorded(&mut self, batch: Result<RecordedBatch, StoreError>) {
         let now = self.now();
         let events = self.core.recorded(batch, now);
+        self.tell(&events);
+    }
+
+    fn housekept(&mut self, kept: Result<(Backlog, Vec<QuoteEvent>), StoreError>) {
+        let backlog = kept.map(|(backlog, events)| {
+            self.tell(&events);
+            backlog
+        });
+        self.core.housekept(backlog);
+    }
+
+    fn tell(&self, events: &[QuoteEvent]) {
         if events.is_empty() {
             return;
         }
         // A panic of the role's must not end the task: its requests would wait for ever.
-        let told = catch_unwind(AssertUnwindSafe(|| self.answers.committed(&events)));
+        let told = catch_unwind(AssertUnwindSafe(|| self.answers.committed(events)));
         if told.is_err() {
             tracing::error!(mint = %self.core.mint(), "the role panicked over what was committed");
         }
@@ -147,8 +159,8 @@ impl Task {
         self.housekeeping = Some(Box::pin(async move {
             store
                 .write(move |c| {
-                    withdrawn::take_note(c, &*answers)?;
-                    wanted.keep(c)
+                    let events = withdrawn::take_note(c, &*answers)?;
+                    Ok((wanted.keep(c)?, events))
                 })
                 .await
         }));

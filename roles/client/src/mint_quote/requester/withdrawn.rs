@@ -5,30 +5,38 @@ use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::hub::detail;
 use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest, QuoteErrorCode};
 
-use super::QuoteAnswers;
+use super::{QuoteAnswers, QuoteEvent};
 use crate::limits::DISCARDED_PER_STEP;
 use crate::outbox::{self, Discarded};
 use crate::store::{StoreError, in_savepoint};
 
-/// Has the role take note of requests that the operator has given up. One of which it cannot is
-/// left for the next time.
+/// Has the role take note of requests that the operator has given up, and says which of them it is to
+/// be told of once that is committed. One of which it cannot take note is left for the next time.
 pub(super) fn take_note(
     connection: &Connection,
     answers: &dyn QuoteAnswers,
-) -> Result<(), StoreError> {
+) -> Result<Vec<QuoteEvent>, StoreError> {
+    let mut events = Vec::new();
     for discarded in outbox::discarded_page(connection, EXT_MINT_QUOTE, DISCARDED_PER_STEP)? {
         let noted = in_savepoint(connection, || {
             // One that cannot be read was never anything to the role.
-            if let Some((request, error)) = read(&discarded) {
-                answers.on_refusal(connection, &request, &error)?;
+            let mut event = None;
+            if let Some((request, error)) = read(&discarded)
+                && answers.on_withdrawal(connection, &request, &error)?
+            {
+                event = Some(QuoteEvent::Withdrawn { request, error });
             }
-            outbox::forget_discarded(connection, &discarded)
+            outbox::forget_discarded(connection, &discarded)?;
+            Ok(event)
         });
-        if let Err(error) = noted {
-            tracing::error!(%error, "the role cannot take note of a request that was given up");
+        match noted {
+            Ok(event) => events.extend(event),
+            Err(error) => {
+                tracing::error!(%error, "the role cannot take note of a request that was given up");
+            }
         }
     }
-    Ok(())
+    Ok(events)
 }
 
 fn read(discarded: &Discarded) -> Option<(MintQuoteRequest, MintQuoteError)> {
