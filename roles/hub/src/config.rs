@@ -6,7 +6,7 @@ use serde::Deserialize;
 use winze_messages::names::{NameError, PeerName};
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
-use crate::core::{HubCore, ListError, ListErrors, ListedGroup, ListedPeer};
+use crate::core::{HubCore, ListError, ListErrors, ListedGroup, ListedPeer, contradictions};
 use crate::limits::HubLimits;
 
 /// A hub's configuration file. Unknown keys are refused; relative paths start at the file's folder.
@@ -152,31 +152,31 @@ impl HubConfig {
     /// The state machine for this configuration.
     pub(crate) fn core(&self) -> Result<HubCore, InvalidValues> {
         let listed = self.listed()?;
-        Ok(HubCore::new(
-            &listed.peers,
-            &listed.groups,
-            self.limits.clone(),
-        )?)
+        let core = HubCore::new(&listed.peers, &listed.groups, self.limits.clone());
+        Ok(core?)
     }
 
-    /// The list, with the keys that the peers' files hold, once the limits are found to be usable.
+    /// The list, with the keys that the peers' files hold, once everything of the configuration is found to be usable.
     pub(crate) fn listed(&self) -> Result<Listed, InvalidValues> {
         let mut invalid = Vec::new();
-        invalid.extend(
-            self.limits
-                .problems()
-                .into_iter()
-                .map(|(key, message)| InvalidValue {
-                    key: format!("limits.{key}"),
-                    message,
-                }),
-        );
         let peers = self.peers.iter().enumerate();
         let peers = peers.filter_map(|(index, peer)| peer.listed(index, &mut invalid));
-        let peers = peers.collect();
+        let peers: Vec<ListedPeer> = peers.collect();
         let groups = self.groups.iter().enumerate();
         let groups = groups.filter_map(|(index, group)| group.listed(index, &mut invalid));
-        let groups = groups.collect();
+        let groups: Vec<ListedGroup> = groups.collect();
+        if invalid.is_empty()
+            && let Err(errors) = contradictions(&peers, &groups)
+        {
+            // Where an entry could not be read, others would only be missing it.
+            invalid = InvalidValues::from(errors).0;
+        }
+        let limits = self.limits.problems().into_iter();
+        let limits = limits.map(|(key, message)| InvalidValue {
+            key: format!("limits.{key}"),
+            message,
+        });
+        invalid.splice(0..0, limits);
         if invalid.is_empty() {
             Ok(Listed { peers, groups })
         } else {

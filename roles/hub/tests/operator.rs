@@ -256,7 +256,10 @@ fn a_configuration_with_a_mistake_is_refused_by_its_key() {
     };
     let mistakes = [
         (format!("{KEYS}{pool}"), "mint/main, which is not listed"),
-        (format!("{KEYS}{mint}{mint}"), "same public key"),
+        (
+            format!("{KEYS}{mint}{}", peer("mint", "other", 2, "")),
+            "same public key",
+        ),
         (
             format!("{KEYS}{mint}{}", peer("mint", "main", 3, "")),
             "listed twice",
@@ -295,4 +298,48 @@ async fn a_certificate_for_another_key_is_refused_with_the_files_name() {
     config.static_key_file = other.into();
     let refused = Hub::bind(config).await.unwrap_err().to_string();
     assert!(refused.contains("certificate.toml"), "{refused}");
+}
+
+#[test]
+fn all_that_is_wrong_with_groups_is_told_at_once() {
+    let leave = "may_open = [{ extension = 0x4803, peer = \"group/none\" }]";
+    let peers = peer("pool", "main", 1, leave) + &peer("mint", "main", 2, "");
+    let group = |name: &str, members: &str| {
+        format!("[[groups]]\nname = \"{name}\"\nmembers = [{members}]\n")
+    };
+    let groups = [
+        group("all", "\"mint/main\", \"pool/main\""),
+        group("all", "\"mint/main\""),
+        group("void", ""),
+        group("double", "\"mint/main\", \"mint/main\""),
+        group("unknown", "\"mint/other\""),
+        group("nested", "\"group/all\""),
+    ];
+    let limits = "[limits]\nwindow_messages = 0\nping_interval_ms = 0\n";
+    let text = format!("{KEYS}{peers}{}{limits}", groups.concat());
+    let invalid = parsed(&text).unwrap().check().unwrap_err();
+    let told: Vec<String> = invalid.0.iter().map(ToString::to_string).collect();
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    assert_eq!(
+        told,
+        [
+            "limits.window_messages: must be at least 1",
+            "limits.ping_interval_ms: must be at least 1",
+            "groups: group/all is listed twice",
+            "groups: group/void has no members",
+            "groups: group/double has the member mint/main twice",
+            "groups: group/unknown has the member mint/other, which is not listed",
+            "groups: group/nested has the member group/all: groups have peers as members, and no groups",
+            "peers: pool/main may open channels to group/none, which is not listed",
+        ]
+    );
+
+    let masked = peer("group", "all", 3, "");
+    let text = format!("{KEYS}{masked}{}", group("BIG", "\"mint\""));
+    let invalid = parsed(&text).unwrap().check().unwrap_err().to_string();
+    assert!(invalid.contains("groups[0].name: "), "{invalid}");
+    assert!(invalid.contains("groups[0].members[0]: "), "{invalid}");
+    let invalid = parsed(&format!("{KEYS}{masked}")).unwrap().check();
+    let invalid = invalid.unwrap_err().to_string();
+    assert!(invalid.contains("has the role of groups"), "{invalid}");
 }

@@ -3,6 +3,7 @@
 use winze_messages::names::{NameError, PeerName};
 use winze_transport::PublicKey;
 
+use super::registry::Registry;
 use crate::limits::{GROUP_MEMBERS_MAX, GROUPS_MAX};
 
 /// The role in a group's name. No peer has it.
@@ -151,4 +152,12 @@ impl std::fmt::Display for ListErrors {
         let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&all.join("; "))
     }
+}
+
+/// Looks for contradictions in a list.
+///
+/// # Errors
+/// All that there are.
+pub fn contradictions(peers: &[ListedPeer], groups: &[ListedGroup]) -> Result<(), ListErrors> {
+    Registry::new(peers, groups).map(drop)
 }

@@ -60,7 +60,7 @@ use end::EndRef;
 use event::Ending;
 pub use event::{EndCause, Event};
 use leaving::{Leaving, shutdown};
-pub use list::{ListError, ListErrors, ListedGroup, ListedPeer};
+pub use list::{ListError, ListErrors, ListedGroup, ListedPeer, contradictions};
 use reasons::CloseReason;
 use registry::Registry;
 pub use reload::Reloaded;
