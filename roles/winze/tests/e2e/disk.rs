@@ -17,6 +17,8 @@ use crate::peer::PATIENCE;
 
 const SOON: Duration = Duration::from_secs(25);
 const STORES: [&str; 3] = ["pool.sqlite", "mint.sqlite", "ecash.sqlite"];
+/// Where the first page lies in a write-ahead log, in bytes: after the log's header and the frame's.
+const FIRST_PAGE_AT: usize = 32 + 24;
 
 /// A file system of the test's own, in memory.
 struct SmallDisk {
@@ -244,4 +246,44 @@ async fn a_store_that_a_newer_program_wrote_is_refused_and_left_as_it_is() {
         deployment.restart(role).await.unwrap();
     }
     deployment.healthy().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_starts_on_a_damaged_log_raises_a_metric_until_it_starts_on_a_whole_one() {
+    let mut deployment = crate::deployment().await;
+    // A start checkpoints: what the log holds from here on is shares and answers, and no tables.
+    for role in [Role::Mint, Role::Pool] {
+        deployment.terminate(role).await.unwrap();
+        deployment.restart(role).await.unwrap();
+    }
+    deployment.healthy().await.unwrap();
+    let plan = CrewPlan {
+        shares: Some(5),
+        ..CrewPlan::default()
+    };
+    let mut crew = Crew::start(&deployment, plan).await.unwrap();
+    crew.mined(SOON).await.unwrap();
+    crew.settle(Duration::from_secs(40)).await.unwrap();
+    for (role, log, series) in [
+        (Role::Pool, "pool.sqlite-wal", "winze_pool_store_damage"),
+        (Role::Mint, "mint.sqlite-wal", "winze_mint_store_damage"),
+    ] {
+        let damage = async |deployment: &Deployment| {
+            let health = deployment.health(role).await.unwrap();
+            let said = health.body["detail"]["store_damage"].is_string();
+            let metrics = deployment.metrics(role).await.unwrap();
+            (metrics.sum(series, &[]), said)
+        };
+        assert_eq!(damage(&deployment).await, (Some(0.0), false), "{series}");
+        deployment.kill_hard(role).unwrap();
+        let path = deployment.folder().join(log);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[FIRST_PAGE_AT + 100] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        deployment.restart(role).await.unwrap();
+        assert_eq!(damage(&deployment).await, (Some(1.0), true), "{series}");
+        deployment.terminate(role).await.unwrap();
+        deployment.restart(role).await.unwrap();
+        assert_eq!(damage(&deployment).await, (Some(0.0), false), "{series}");
+    }
 }
