@@ -7,10 +7,12 @@ mod flow;
 pub mod fuzzed;
 #[cfg(test)]
 mod group_members;
-#[cfg(test)]
+mod group_opener;
+mod group_sequences;
 mod groups;
 #[cfg(test)]
 mod leaving;
+mod memory;
 #[cfg(test)]
 mod reload;
 mod sequences;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[cfg(test)]
 use proptest::prelude::*;
 
+use super::memory::check_memory;
 use super::*;
 
 const WHO: [&str; 3] = [POOL, OTHER_POOL, MINT];
@@ -208,7 +209,7 @@ impl World {
             Op::Pass { ms } => self.net.pass(u64::from(ms)),
             Op::Relist { list } => self.relist(usize::from(list) % LISTS.len()),
         }
-        self.check_memory();
+        check_memory(&self.net.core, WINDOW);
         self.check_ends();
     }
 
@@ -422,35 +423,6 @@ impl World {
         for event in self.net.core.take_events() {
             if let Event::Ended { cause, .. } = event {
                 assert_eq!(cause, EndCause::Gone, "nobody broke a rule");
-            }
-        }
-    }
-
-    /// What the hub holds for a sender is what its window says, and is accounted for to the last message.
-    fn check_memory(&self) {
-        for connection in self.net.core.connections.values() {
-            for (channel_id, end) in connection.ends() {
-                let held = end.inbound.held();
-                assert!(
-                    WINDOW.covers(held),
-                    "{held:?} of {channel_id} in {connection:?}"
-                );
-                assert!(WINDOW.covers(end.outbound.waiting()));
-                if end.is_closing() || !end.is_known() {
-                    continue;
-                }
-                let queued = end.far().and_then(|far| {
-                    let connection = self.net.core.connections.get(&far.end.conn)?;
-                    let (_, end) = connection
-                        .ends()
-                        .find(|(id, _)| *id == far.end.channel_id)?;
-                    Some(end.outbound.waiting().messages)
-                });
-                assert_eq!(
-                    held.messages,
-                    queued.unwrap_or(0) + end.refused_waiting(),
-                    "messages of {channel_id} in {connection:?}"
-                );
             }
         }
     }
