@@ -89,27 +89,46 @@ impl RegtestNode {
     /// # Errors
     /// [`TestbedError`] with the end of its log.
     pub async fn start(executable: &Path) -> Result<RegtestNode, TestbedError> {
+        RegtestNode::start_through(None, executable).await
+    }
+
+    /// As [`Self::start`], by way of another program, which with these arguments becomes the one that follows them.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn start_through(
+        launcher: Option<(PathBuf, Vec<String>)>,
+        executable: &Path,
+    ) -> Result<RegtestNode, TestbedError> {
+        let (program, mut arguments) = match launcher {
+            None => (executable.to_owned(), Vec::new()),
+            Some((program, mut arguments)) => {
+                arguments.push(executable.display().to_string());
+                (program, arguments)
+            }
+        };
         let folder = Folder::open(None)?;
         // bitcoind cannot say which port it took. One that was free a moment ago is as near as it gets; where somebody
         // was faster, the node says so and ends.
         let rpc = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .map_err(TestbedError::machine("no free port"))?;
+        arguments.extend([
+            "-regtest".to_owned(),
+            format!("-datadir={}", folder.path().display()),
+            format!("-rpcport={}", rpc.port()),
+            "-rpcbind=127.0.0.1".to_owned(),
+            "-rpcallowip=127.0.0.1".to_owned(),
+            "-listen=0".to_owned(),
+            "-dnsseed=0".to_owned(),
+            "-server=1".to_owned(),
+            "-printtoconsole=1".to_owned(),
+            "-nodebuglogfile".to_owned(),
+        ]);
         let launch = Launch {
             name: "bitcoind".to_owned(),
-            executable: executable.to_owned(),
-            arguments: vec![
-                "-regtest".to_owned(),
-                format!("-datadir={}", folder.path().display()),
-                format!("-rpcport={}", rpc.port()),
-                "-rpcbind=127.0.0.1".to_owned(),
-                "-rpcallowip=127.0.0.1".to_owned(),
-                "-listen=0".to_owned(),
-                "-dnsseed=0".to_owned(),
-                "-server=1".to_owned(),
-                "-printtoconsole=1".to_owned(),
-                "-nodebuglogfile".to_owned(),
-            ],
+            executable: program,
+            arguments,
             environment: Vec::new(),
             // It logs to standard output.
             output_file: folder.at("bitcoind.log"),

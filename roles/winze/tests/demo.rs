@@ -118,8 +118,9 @@ fn what_was_kept_running_can_be_connected_to_and_ends_with_ctrl_c() {
 }
 
 /// A run that would take hours, and where its hub listens.
-fn endless(folder: &Path) -> (Child, BufReader<std::process::ChildStderr>, String) {
+fn endless(folder: &Path, more: &[&str]) -> (Child, BufReader<std::process::ChildStderr>, String) {
     let mut child = demo(folder, &["--shares", "100000", "--json"])
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -144,7 +145,7 @@ fn an_interrupted_run_is_no_success_and_leaves_no_process() {
     // Ctrl-C, and a terminal that is closed.
     for name in ["INT", "HUP"] {
         let folder = tempfile::tempdir().unwrap();
-        let (mut child, mut reader, hub) = endless(folder.path());
+        let (mut child, mut reader, hub) = endless(folder.path(), &[]);
         signal(&child, name);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
@@ -161,7 +162,7 @@ fn an_interrupted_run_is_no_success_and_leaves_no_process() {
 #[test]
 fn a_run_that_is_killed_leaves_no_process() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, _reader, hub) = endless(folder.path());
+    let (mut child, _reader, hub) = endless(folder.path(), &[]);
     signal(&child, "KILL");
     child.wait().unwrap();
     let killed = Instant::now();
@@ -169,6 +170,38 @@ fn a_run_that_is_killed_leaves_no_process() {
         assert!(
             killed.elapsed() < Duration::from_secs(30),
             "the hub still listens"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_killed_leaves_no_bitcoin_node() {
+    if let Err(error) = RegtestNode::find_executable() {
+        eprintln!("SKIPPED, nothing was tested: {error}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, _reader, _hub) = endless(folder.path(), &["--bitcoind"]);
+    // Its command line names this test's folder.
+    let of_this_run = |process: &std::fs::DirEntry| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("-datadir=") && line.contains(folder.path().to_str().unwrap())
+    };
+    let nodes = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter(of_this_run).count()
+    };
+    assert_eq!(nodes(), 1);
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let killed = Instant::now();
+    while nodes() > 0 {
+        assert!(
+            killed.elapsed() < Duration::from_secs(30),
+            "bitcoind still runs"
         );
         std::thread::sleep(Duration::from_millis(50));
     }

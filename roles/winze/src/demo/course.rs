@@ -10,10 +10,10 @@ use winze_testbed::process::log_tail;
 use winze_testbed::wait;
 use winze_testbed::{Account, Crew, CrewPlan, Deployment, DeploymentPlan, RegtestNode, Role};
 
-use super::Args;
 use super::error::DemoError;
 use super::report::{Asked, Outcome, miners};
 use super::view::View;
+use super::{Args, bound};
 
 /// Of each miner. A thread can do ten times as many: this leaves the machine to the processes that are to be shown, and
 /// gives some six shares a second.
@@ -53,11 +53,13 @@ impl Course {
     /// [`DemoError`] with the end of the log of the process that failed.
     pub(crate) async fn start(args: &Args, view: &mut View) -> Result<Course, DemoError> {
         let executable = std::env::current_exe().map_err(DemoError::Executable)?;
-        let mut plan = DeploymentPlan::new(executable);
+        let mut plan = DeploymentPlan::new(executable.clone());
         let node = if args.bitcoind {
             let bitcoind = RegtestNode::find_executable()?;
             view.say(&format!("starting {} on regtest", bitcoind.display()));
-            let regtest = RegtestNode::start(&bitcoind).await?;
+            // A role sees by its standard input when nobody holds it any more; bitcoind does not look.
+            let launcher = (executable, bound::arguments(std::process::id()));
+            let regtest = RegtestNode::start_through(Some(launcher), &bitcoind).await?;
             let script = fresh_script();
             plan.settings.node = Some(regtest.access().clone());
             plan.settings.coinbase_script = Some(script.clone());

@@ -4,11 +4,13 @@
 //! What runs is `winze-testbed`'s; here are the command line ([`Args`]), the course of a run ([`course`]), the view
 //! while it lasts ([`view`]) and what is said at the end ([`report`]).
 
+mod bound;
 mod course;
 mod error;
 mod report;
 mod view;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use course::Course;
@@ -53,6 +55,11 @@ pub(crate) struct Args {
     /// Print one JSON object as the last line of standard output
     #[arg(long)]
     json: bool,
+    /// Become the program that follows, which ends with this process, its parent
+    #[arg(long, value_name = "PID", hide = true, requires = "program")]
+    bound_to: Option<u32>,
+    #[arg(last = true, hide = true, requires = "bound_to")]
+    program: Vec<OsString>,
 }
 
 /// Runs the demonstration.
@@ -67,6 +74,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn try_run(args: &Args) -> Result<ExitCode, String> {
+    if let Some(parent) = args.bound_to {
+        let never = bound::become_bound(parent, &args.program);
+        return never
+            .map(|never| match never {})
+            .map_err(|error| error.to_string());
+    }
     // The view is on standard error as well; what is wrong ends the run with an error of its own.
     logging::init("error").map_err(|error| error.to_string())?;
     tokio::runtime::Builder::new_multi_thread()
