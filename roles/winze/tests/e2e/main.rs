@@ -13,6 +13,7 @@
 //! | `disk` | disks that are full or read-only, files of a newer program |
 //! | `outbox` | what the operator sees and does with `winze outbox` |
 //! | `rolling` | hub and mint are restarted in good order |
+//! | `groups` | one speaks to many, some of whom are slow, away or gone |
 //! | `reload` | the hub reads its configuration again |
 //! | `by_hand` | the files in `config/`, as the README says |
 //! | `world`, `pool`, `peer`, `evil` | the stage: hub and mint in this process, a pool and a peer by hand, a hostile hub |
@@ -22,6 +23,7 @@ mod by_hand;
 mod chaos;
 mod disk;
 mod evil;
+mod groups;
 mod hostile_hub;
 mod killed;
 mod operator;
