@@ -41,6 +41,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("mining", "standard", mining(false)),
         ("mining", "extended", mining(true)),
         ("hub_sequences", "joined", hub_operations()),
+        ("hub_groups", "joined", group_operations()),
     ]
 }
 
@@ -251,6 +252,49 @@ fn hub_operations() -> Vec<u8> {
         [open, 0, 0, 0],
         far(2),
         far(0),
+    ]
+    .concat()
+}
+
+/// An opener and two of three signers: messages to all and to one, a list that changes, an opener that comes back.
+fn group_operations() -> Vec<u8> {
+    let (connect, leave, open, answer, all, one, reply, read, raise, relist) =
+        (0, 1, 2, 3, 5, 8, 9, 10, 13, 15);
+    let opener = 3;
+    let far = |who| [read, who, 0x87, 0x13];
+    [
+        [connect, opener, 0, 0],
+        [open, 0, 0, 0],
+        far(opener),
+        [connect, 0, 0, 0],
+        [connect, 1, 0, 0],
+        far(0),
+        far(1),
+        [answer, 0, 9, 0],
+        [answer, 1, 1, 0],
+        far(opener),
+        [all, 0, 40, 0],
+        [all, 0, 40, 4],
+        [one, 1, 80, 0],
+        [all, 0xff, 0, 0],
+        [reply, 0, 9, 0],
+        far(0),
+        far(1),
+        far(opener),
+        [raise, 1, 0, 9],
+        far(1),
+        [relist, 0, 3, 0],
+        [all, 0, 40, 0],
+        [relist, 0, 0, 0],
+        [all, 0, 41, 0],
+        far(opener),
+        far(0),
+        [leave, opener, 0, 0],
+        [connect, opener, 0, 0],
+        [open, 0, 0, 0],
+        far(opener),
+        [all, 0, 42, 0],
+        far(1),
     ]
     .concat()
 }

@@ -2,7 +2,9 @@
 
 use winze_fuzz_harness::wire_frames;
 
-use super::sequences::{Op, check_noise_hurts_nobody_else, check_promises_after};
+use super::group_sequences::{GroupOp, check_groups_after};
+use super::noise::{check_noise_hurts_nobody_else, check_noise_to_a_group_hurts_nobody_else};
+use super::sequences::{Op, check_promises_after};
 use super::*;
 
 /// More operations make a run slower and find nothing new.
@@ -18,9 +20,17 @@ pub fn hub_sequences(data: &[u8]) {
     check_promises_after(&ops);
 }
 
+/// An opener of a group and its members, that keep the rules: four bytes are one operation.
+pub fn hub_groups(data: &[u8]) {
+    let (ops, _) = data.as_chunks();
+    let ops: Vec<GroupOp> = ops.iter().take(OPS_MAX).map(group_op).collect();
+    check_groups_after(&ops);
+}
+
 /// One client that is let in and then sends any frames.
 pub fn hub_noise(data: &[u8]) {
     check_noise_hurts_nobody_else(wire_frames(data));
+    check_noise_to_a_group_hurts_nobody_else(wire_frames(data));
 }
 
 /// Connections of nobody: each frame goes to the one that the last byte of its payload says. A stranger that repeats
@@ -80,6 +90,41 @@ fn op(bytes: &[u8; 4]) -> Op {
     }
 }
 
+fn group_op(bytes: &[u8; 4]) -> GroupOp {
+    let [kind, place, low, high] = *bytes;
+    let (who, signer, member) = (usize::from(place % 4), usize::from(place % 3), place % 4);
+    let bytes = u16::from_le_bytes([low, high]);
+    let filler = bytes % 4_000;
+    match kind % 16 {
+        0 => GroupOp::Connect { who },
+        1 => GroupOp::Drop { who },
+        2 => GroupOp::Open,
+        3 | 4 => GroupOp::AnswerOffers {
+            signer,
+            refuse: place > 240,
+            credit: low % 20,
+        },
+        5..=7 => GroupOp::ToAll {
+            bad: place > 240,
+            filler,
+        },
+        8 => GroupOp::ToOne { member, filler },
+        9 => GroupOp::Answer { signer, filler },
+        10..=12 => GroupOp::Read {
+            who,
+            bytes: bytes % 5_000 + 1,
+        },
+        13 => GroupOp::Raise {
+            who,
+            member: low % 3,
+            messages: high % 10,
+        },
+        14 if low < 128 => GroupOp::GiveUp { member },
+        14 => GroupOp::Leave { signer },
+        _ => GroupOp::Relist { list: low },
+    }
+}
+
 #[cfg(test)]
 mod corpora {
     use winze_fuzz_harness::replay;
@@ -87,6 +132,11 @@ mod corpora {
     #[test]
     fn what_the_fuzzer_found_for_clients_that_keep_the_rules() {
         replay("hub_sequences", super::hub_sequences);
+    }
+
+    #[test]
+    fn what_the_fuzzer_found_for_a_group_that_keeps_the_rules() {
+        replay("hub_groups", super::hub_groups);
     }
 
     #[test]

@@ -218,11 +218,17 @@ fn a_group_without_room_for_all_is_not_opened_and_one_that_outgrows_its_room_end
 fn a_group_that_is_not_on_the_list_any_more_ends_with_all_its_channels() {
     let mut group = Grouped::new(HubLimits::default());
     let fine = group.join(SIGNERS[0], PLENTY);
+    let answer = vendor(fine.id, 1, 10);
+    group.net.send(fine.conn, [answer]);
     let mut peers = signers_and_pool();
     peers[0].may_open.retain(|(_, peer)| peer.role() != "group");
     let limits = group.net.core.limits.clone();
     group.net.core.reload(&peers, &[], limits).unwrap();
     let told = group.net.receive(group.pool);
+    assert!(
+        told.iter().any(|seen| matches!(seen, Seen::Channel(_))),
+        "what was taken before"
+    );
     let mut ended: Vec<u32> = closed(&told).into_iter().map(|(id, _)| id).collect();
     assert_eq!(ended.pop(), Some(group.group_id));
     ended.sort_unstable();

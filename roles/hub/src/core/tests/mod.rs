@@ -13,8 +13,10 @@ mod groups;
 #[cfg(test)]
 mod leaving;
 mod memory;
+mod noise;
 #[cfg(test)]
 mod reload;
+mod rule_keeper;
 mod sequences;
 #[cfg(test)]
 mod steps;

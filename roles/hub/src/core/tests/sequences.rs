@@ -1,15 +1,15 @@
 //! Any sequence of connecting, leaving, opening, closing, sending and reading, by clients that keep the rules, keeps
 //! what the specification promises them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[cfg(test)]
 use proptest::prelude::*;
 
 use super::memory::check_memory;
+use super::rule_keeper::{Channel, Client, WHO, credit, message};
 use super::*;
 
-const WHO: [&str; 3] = [POOL, OTHER_POOL, MINT];
 const LABELS: u8 = 3;
 const CHANNELS_MAX: usize = 3;
 const WINDOW: Totals = Totals {
@@ -108,36 +108,6 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..250)
 }
 
-/// What a client knows of one of its channels.
-#[derive(Debug, Default)]
-struct Channel {
-    /// The opener's place in [`WHO`], and the label.
-    name: (usize, u8),
-    accepted: bool,
-    granted: Totals,
-    sent: Totals,
-    given: Totals,
-    received: Totals,
-    /// The instance of the far end that it was told of last.
-    far_instance: u64,
-    /// Messages that it sent, by ordinal, with the instance that it meant them for.
-    unrefused: BTreeMap<u64, u64>,
-    /// The last ordinal of each sender (by connection and its channel id) that has arrived.
-    arrived: BTreeMap<(u64, u32), u64>,
-    all_arrived: BTreeSet<(u64, u32, u64)>,
-}
-
-#[derive(Debug)]
-struct Client {
-    conn: ConnId,
-    instance: u64,
-    /// Whether anybody could open channels when it came, so that it could ask for them.
-    negotiated: bool,
-    channels: BTreeMap<u32, Channel>,
-    unanswered: Vec<u32>,
-    requests: BTreeMap<u32, u8>,
-}
-
 struct World {
     net: Net,
     clients: [Option<Client>; 3],
@@ -146,28 +116,6 @@ struct World {
     list: usize,
     /// Everything that was ever polled.
     polled: Vec<Frame>,
-}
-
-fn credit(messages: u64) -> Totals {
-    Totals {
-        messages,
-        bytes: messages * 1_500,
-    }
-}
-
-/// The body says who sent it, on which of its channels, as which message, and on the channel of which name.
-fn message(from: ConnId, channel_id: u32, ordinal: u64, name: (usize, u8), filler: u16) -> Frame {
-    let mut body = Vec::new();
-    body.extend(from.0.to_le_bytes());
-    body.extend(channel_id.to_le_bytes());
-    body.extend(ordinal.to_le_bytes());
-    body.extend([name.0 as u8, name.1]);
-    body.resize(body.len() + usize::from(filler), 0);
-    channel_frame(VENDOR, 0x11, channel_id, &body)
-}
-
-fn number<const N: usize>(body: &[u8], at: usize) -> [u8; N] {
-    body[at..at + N].try_into().unwrap()
 }
 
 impl World {
@@ -529,111 +477,6 @@ impl World {
     }
 }
 
-impl Client {
-    fn take(&mut self, who: usize, seen: Seen) {
-        let message = match seen {
-            Seen::Channel(frame) => return self.take_message(&frame),
-            Seen::Hub(message) => message,
-            Seen::Common(_) | Seen::Negotiation(_) => return,
-        };
-        match message {
-            HubMessage::OpenChannelSuccess(message) => {
-                let label = self.requests.remove(&message.request_id).unwrap();
-                let channel = Channel {
-                    name: (who, label),
-                    accepted: true,
-                    granted: Totals {
-                        messages: message.credit_messages,
-                        bytes: message.credit_bytes,
-                    },
-                    given: credit(5),
-                    far_instance: message.peer_instance,
-                    ..Channel::default()
-                };
-                assert_eq!(message.peer_present, message.peer_instance != 0);
-                assert!(self.channels.insert(message.channel_id, channel).is_none());
-            }
-            HubMessage::ChannelOffer(message) => {
-                let opener = WHO.iter().position(|name| *name == message.peer).unwrap();
-                let channel = Channel {
-                    name: (opener, message.label.parse().unwrap()),
-                    granted: Totals {
-                        messages: message.credit_messages,
-                        bytes: message.credit_bytes,
-                    },
-                    far_instance: message.peer_instance,
-                    ..Channel::default()
-                };
-                assert!(self.channels.insert(message.channel_id, channel).is_none());
-                self.unanswered.push(message.channel_id);
-            }
-            HubMessage::Credit(message) => {
-                // A channel that this client has just closed is not there any more.
-                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
-                    let totals = Totals {
-                        messages: message.messages,
-                        bytes: message.bytes,
-                    };
-                    assert!(totals.covers(channel.granted), "totals never fall");
-                    channel.granted = totals;
-                }
-            }
-            HubMessage::Presence(message) => {
-                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
-                    assert_eq!(message.present, message.instance != 0);
-                    assert_ne!(channel.far_instance, message.instance, "told twice");
-                    channel.far_instance = message.instance;
-                }
-            }
-            HubMessage::Reject(message) => {
-                if let Some(channel) = self.channels.get_mut(&message.channel_id) {
-                    let known = channel.unrefused.remove(&message.ordinal);
-                    assert!(known.is_some(), "refused what was not sent: {message:?}");
-                }
-            }
-            HubMessage::CloseChannel(message) => {
-                self.channels.remove(&message.channel_id);
-                self.unanswered.retain(|id| *id != message.channel_id);
-            }
-            HubMessage::OpenChannelError(message) => {
-                self.requests.remove(&message.request_id).unwrap();
-                let codes = ["already-open", "too-many-channels", "not-allowed"];
-                let code = message.error_code.as_str();
-                let not_asked_for = code == "extension-not-negotiated" && !self.negotiated;
-                assert!(codes.contains(&code) || not_asked_for, "{message:?}");
-            }
-            HubMessage::AuthenticateSuccess(_) | HubMessage::Ping(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn take_message(&mut self, frame: &Frame) {
-        let channel_id = frame.channel_id().unwrap();
-        let Some(channel) = self.channels.get_mut(&channel_id) else {
-            panic!("a message for a channel that this client gave up or never had");
-        };
-        let body = &frame.payload[4..];
-        let sender = (
-            u64::from_le_bytes(number(body, 0)),
-            u32::from_le_bytes(number(body, 8)),
-        );
-        let ordinal = u64::from_le_bytes(number(body, 12));
-        assert_eq!(
-            channel.name,
-            (usize::from(body[20]), body[21]),
-            "a message of another channel"
-        );
-        let last = channel.arrived.insert(sender, ordinal);
-        assert!(last.is_none_or(|last| last < ordinal), "out of order");
-        channel.all_arrived.insert((sender.0, sender.1, ordinal));
-        channel.received = channel.received.plus(Totals::one(frame.payload.len()));
-        assert!(
-            channel.given.covers(channel.received),
-            "more than this client takes"
-        );
-    }
-}
-
 /// The operations, and what is left when all have read what is theirs. The same operations give the same outputs.
 pub(super) fn check_promises_after(ops: &[Op]) {
     let run = || {
@@ -649,48 +492,10 @@ pub(super) fn check_promises_after(ops: &[Op]) {
     assert!(run() == run(), "the same inputs gave other outputs");
 }
 
-/// Whatever an authenticated client sends, it can only hurt itself.
-pub(super) fn check_noise_hurts_nobody_else(noise: impl IntoIterator<Item = Frame>) {
-    let mut net = Net::new();
-    let noisy = net.connect(OTHER_POOL);
-    net.open(noisy, VENDOR, "");
-    let ends = net.joined_beside(noisy);
-    for frame in noise {
-        net.send(noisy, [frame]);
-    }
-    net.receive(noisy);
-    net.send(ends.pool, [vendor(ends.pool_id, 7, 10)]);
-    let arrived = net.receive(ends.mint).into_iter().any(|seen| {
-        matches!(seen, Seen::Channel(frame)
-            if frame.channel_id() == Some(ends.mint_id) && frame.payload[4] == 7)
-    });
-    assert!(arrived);
-    assert!(net.core.is_open(ends.pool) && net.core.is_open(ends.mint));
-}
-
 #[cfg(test)]
 proptest! {
     #[test]
     fn clients_that_keep_the_rules_get_what_they_were_promised(ops in ops()) {
         check_promises_after(&ops);
-    }
-
-    #[test]
-    fn noise_from_one_client_leaves_the_others_alone(
-        noise in prop::collection::vec(
-            (
-                prop_oneof![Just(EXT_HUB), Just(QUOTES | CHANNEL_BIT), Just(VENDOR | CHANNEL_BIT), any::<u16>()],
-                prop_oneof![0u8..0x10, any::<u8>()],
-                prop_oneof![
-                    prop::collection::vec(any::<u8>(), 0..40),
-                    (1u32..4, prop::collection::vec(any::<u8>(), 0..40))
-                        .prop_map(|(id, rest)| [id.to_le_bytes().to_vec(), rest].concat()),
-                ],
-            ),
-            1..60,
-        )
-    ) {
-        let frame = |(extension_type, msg_type, payload)| Frame { extension_type, msg_type, payload };
-        check_noise_hurts_nobody_else(noise.into_iter().map(frame));
     }
 }
