@@ -217,12 +217,6 @@ impl SessionCore {
         };
         self.outbound.control(accept.to_frame()?)?;
         if let Some(channel) = self.channels.get_mut(&key) {
-            if let Some(link) = channel.open_link() {
-                // The hub has forgotten the older id.
-                let older = link.channel_id;
-                channel.lost();
-                self.by_id.remove(&older);
-            }
             channel.opened(
                 offer.channel_id,
                 Credit {
@@ -238,13 +232,14 @@ impl SessionCore {
         Ok(())
     }
 
-    /// The channel for an offer of this name: the one that was accepted before, or a new one. The
-    /// error is the reason to refuse it.
+    /// The channel for an offer of this name: the one that was accepted before, or a new one where that is open still. Then
+    /// its opener has another to us, through a group, or has closed it, and the last of it is yet to come. The error is the
+    /// reason to refuse the offer.
     fn acceptor(&mut self, name: ChannelName) -> Result<ChannelKey, &'static str> {
         let held = self
             .channels
             .iter()
-            .find(|(_, channel)| is_accepted(channel) && channel.name == name);
+            .find(|(_, channel)| is_left(channel) && channel.name == name);
         if let Some((key, _)) = held {
             return Ok(*key);
         }
@@ -379,6 +374,11 @@ impl SessionCore {
 /// Whether this is a channel that was accepted and is still wanted.
 fn is_accepted(channel: &Channel) -> bool {
     channel.end == ChannelEnd::Acceptor && !channel.gave_way
+}
+
+/// Whether it is one that the hub has forgotten, and may offer again.
+fn is_left(channel: &Channel) -> bool {
+    is_accepted(channel) && !matches!(channel.link, Link::Open(_))
 }
 
 fn find<'a>(

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use winze_messages::families::common::Reconnect;
 use winze_messages::families::hub::{
-    ChannelOffer, Credit as CreditMsg, HubMessage, OpenChannelError, Ping, Pong, Presence, Reject,
+    ChannelOffer, CloseChannel, Credit as CreditMsg, HubMessage, OpenChannelError, Ping, Pong,
+    Presence, Reject,
 };
 use winze_messages::{EXT_EXTENSIONS, EXT_MINT_QUOTE, channel_frame};
 
@@ -264,6 +265,44 @@ fn a_listed_pools_channel_is_accepted_and_kept_over_reconnects() {
     scene.take_all();
     assert_eq!(scene.core.send(key, 0x81, b"answer"), Ok(1));
     assert_eq!(scene.take_one().channel_id(), Some(1));
+}
+
+#[test]
+fn two_offers_of_one_name_are_two_channels() {
+    let mut scene = Scene::connected();
+    let listener = scene
+        .core
+        .listen(EXT_MINT_QUOTE, 10, Box::new(|_| true))
+        .unwrap();
+    // The same opener reaches us by name and as a member of a group.
+    scene.say(offer(3, "pool/a", "", 21)).unwrap();
+    scene.say(offer(4, "pool/a", "", 21)).unwrap();
+    let keys = [(); 2].map(|()| scene.core.take_accepted(listener).unwrap());
+    for (key, bytes) in [(3, b"by name"), (4, b"a group")] {
+        scene.hear(from_mint(key, bytes)).unwrap();
+    }
+    for (key, expected) in keys.into_iter().zip([b"by name", b"a group"]) {
+        assert!(matches!(
+            &scene.events(key)[..],
+            [ChannelEvent::Present { instance: 21 }, ChannelEvent::Message { bytes, .. }]
+                if bytes == expected
+        ));
+    }
+    // One ends, and is offered again: its owner has it still, and the other's is left alone.
+    scene
+        .say(CloseChannel {
+            channel_id: 3,
+            reason_code: "closed-by-peer".to_owned(),
+            detail: String::new(),
+        })
+        .unwrap();
+    scene.say(offer(5, "pool/a", "", 21)).unwrap();
+    assert_eq!(scene.core.take_accepted(listener), None);
+    assert!(matches!(
+        &scene.events(keys[0])[..],
+        [ChannelEvent::Closed { .. }, ChannelEvent::Present { .. }]
+    ));
+    assert_eq!(scene.events(keys[1]), []);
 }
 
 #[test]
