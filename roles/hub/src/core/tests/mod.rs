@@ -6,6 +6,8 @@ mod channels;
 mod flow;
 pub mod fuzzed;
 #[cfg(test)]
+mod group_costs;
+#[cfg(test)]
 mod group_members;
 mod group_opener;
 mod group_sequences;
