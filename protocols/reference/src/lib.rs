@@ -19,6 +19,6 @@ pub use hashes::{authenticate_digest, tagged_hash, x_only};
 pub use messages::{
     Authenticate, AuthenticateSuccess, Authenticator, EXT_EXTENSIONS, EXT_HUB, EXT_MINT_QUOTE,
     Extensions, OpenChannel, OpenChannelSuccess, Presence, QuoteRequest, QuoteRequestBody,
-    QuoteResponse, QuoteResponseBody, text,
+    QuoteResponse, QuoteResponseBody, StoreQuery, StoreState, text,
 };
 pub use peer::Peer;

@@ -141,6 +141,30 @@ pub struct QuoteRequestBody<'decoder> {
     pub keyset_id: B0255<'decoder>,
 }
 
+/// 0x84 of the mint-quote family.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoreQuery<'decoder> {
+    /// Of this connection.
+    pub channel_id: u32,
+    /// Random.
+    pub nonce: U256<'decoder>,
+    /// By the end that asks.
+    pub authenticator: Authenticator<'decoder>,
+}
+
+/// 0x85 of the mint-quote family.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoreState<'decoder> {
+    /// Of this connection.
+    pub channel_id: u32,
+    /// Highest number of a request.
+    pub requests: u64,
+    /// Highest number of an answer.
+    pub answers: u64,
+    /// By the end that answers, over the query's digest.
+    pub authenticator: Authenticator<'decoder>,
+}
+
 /// 0x81 of the mint-quote family.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct QuoteResponse<'decoder> {

@@ -129,3 +129,13 @@ pub const DISCARDED_PER_STEP: usize = 1_000;
 pub const STORE_QUERY_DELAY_MS_MIN: u64 = 1_000;
 /// See [`STORE_QUERY_DELAY_MS_MIN`].
 pub const STORE_QUERY_DELAY_MS_MAX: u64 = 60_000;
+
+/// The highest number of a request or answer that a peer is believed: what SQLite can hold, with room to go on counting.
+/// Nobody gets there by counting.
+pub const STORE_NUMBER_MAX: u64 = 1 << 62;
+
+/// Answered requests that one housekeeping has asked again after a mint's store was set back, and
+/// how many requests may wait for more to be added: what is old must not keep new work out.
+pub const ASKED_AGAIN_PER_STEP: usize = 500;
+/// See [`ASKED_AGAIN_PER_STEP`].
+pub const ASKED_AGAIN_WAITING_MAX: u64 = 1_000;

@@ -9,10 +9,11 @@ mod discarded;
 mod file;
 mod operator;
 mod row;
+mod set_back;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX, STORE_NUMBER_MAX};
 use crate::store::{Schema, StoreError};
 use row::{Content, StoredRow};
 
@@ -20,6 +21,9 @@ pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
 pub use file::{OutboxFile, OutboxFileError, OutboxPeer, Shown, key_to_text};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
 pub(crate) use row::{DAMAGED, check, seal_all};
+pub use set_back::{
+    Compared, SetBack, ask_again, compare, note_answers, numbers, process_started, set_backs,
+};
 
 /// The outbox's tables.
 pub static OUTBOX_SCHEMA: Schema = Schema {
@@ -74,6 +78,39 @@ pub static OUTBOX_SCHEMA: Schema = Schema {
         ",
         // Filled by `seal_all`.
         "ALTER TABLE outbox ADD COLUMN checksum BLOB;",
+        "
+        ALTER TABLE outbox ADD COLUMN answer_sequence INTEGER;
+        ALTER TABLE outbox ADD COLUMN answer_identity BLOB;
+        CREATE INDEX outbox_answer ON outbox (peer, extension, answer_sequence)
+            WHERE state = 1 AND answer_sequence IS NOT NULL;
+        ALTER TABLE outbox_peer ADD COLUMN sendable INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE outbox_peer ADD COLUMN is_compared INTEGER NOT NULL DEFAULT 0;
+        UPDATE outbox_peer SET sendable = last_sequence;
+        CREATE TABLE outbox_heard (
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            answers INTEGER NOT NULL,
+            checksum BLOB NOT NULL,
+            PRIMARY KEY (peer, extension)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE outbox_ask_again (
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            above INTEGER NOT NULL,
+            through INTEGER NOT NULL,
+            PRIMARY KEY (peer, extension)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE outbox_set_back (
+            peer TEXT NOT NULL,
+            extension INTEGER NOT NULL,
+            whose INTEGER NOT NULL CHECK (whose IN (0, 1)),
+            had INTEGER NOT NULL,
+            told INTEGER NOT NULL,
+            noticed_unix_ms INTEGER NOT NULL,
+            acknowledged_unix_ms INTEGER,
+            PRIMARY KEY (peer, extension, whose)
+        ) STRICT, WITHOUT ROWID;
+        ",
     ],
 };
 
@@ -121,6 +158,9 @@ pub struct StoredRequest {
     pub created_unix_ms: u64,
     /// How often it was sent, as far as that was noted ([`note_attempt`]).
     pub attempts: u32,
+    /// The effect of an answer to it is recorded: it is asked again because its peer may have
+    /// forgotten that answer.
+    pub is_asked_again: bool,
     /// False where it is not what was once written: it must not be sent.
     pub is_whole: bool,
 }
@@ -136,6 +176,32 @@ pub struct Backlog {
     pub oldest_unix_ms: Option<u64>,
     /// The highest number given so far; 0 where none was.
     pub last_sequence: u64,
+    /// This store was set back, and the operator has not acknowledged it.
+    pub set_back: Option<SetBack>,
+    /// The peer's store was, likewise.
+    pub peer_set_back: Option<SetBack>,
+}
+
+/// An answer whose effect is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedAnswer {
+    /// Its number, from its authenticator.
+    pub sequence: u64,
+    /// What makes it this answer and no other: two with one identity have the same effect.
+    pub identity: [u8; 32],
+}
+
+/// What [`mark_answered`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// The request was not waiting: nothing has changed.
+    Stale,
+    /// Its first answer: the effect is to be recorded.
+    First,
+    /// The answer whose effect is recorded already.
+    Again,
+    /// Another answer than the one whose effect is recorded. The request waits as before.
+    Otherwise,
 }
 
 /// Writes a request down, once: the same key with the same content changes nothing.
@@ -193,10 +259,12 @@ pub fn enqueue(
     }
     let sequence: u64 = connection
         .prepare_cached(
+            // What was once compared since the start may be sent from the moment it is written.
             "INSERT INTO outbox_peer (peer, extension, last_sequence, waiting, parked)
              VALUES (?1, ?2, 1, 1, 0)
              ON CONFLICT (peer, extension) DO UPDATE
-             SET last_sequence = last_sequence + 1, waiting = waiting + 1
+             SET last_sequence = last_sequence + 1, waiting = waiting + 1,
+                 sendable = CASE WHEN is_compared THEN last_sequence + 1 ELSE sendable END
              RETURNING last_sequence",
         )?
         .query_row(params![request.peer, request.extension], |row| row.get(0))?;
@@ -208,6 +276,7 @@ pub fn enqueue(
         msg_type: request.msg_type,
         body: request.body,
         created_unix_ms: now_unix_ms,
+        answer: None,
     };
     connection
         .prepare_cached(
@@ -237,7 +306,8 @@ pub fn waiting_page(
     rows_max: usize,
 ) -> Result<Vec<StoredRequest>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts, checksum FROM outbox
+        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts, checksum,
+                answer_sequence, answer_identity FROM outbox
          WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence > ?3
          ORDER BY sequence LIMIT ?4",
     )?;
@@ -251,8 +321,11 @@ pub fn waiting_page(
                 body: row.get(3)?,
                 created_unix_ms: row.get(4)?,
                 attempts: row.get(5)?,
+                is_asked_again: false,
                 is_whole: false,
             };
+            let answer = row::StoredAnswer::read(row, 7)?;
+            stored.is_asked_again = answer.is_some();
             let content = Content {
                 peer,
                 extension,
@@ -261,6 +334,7 @@ pub fn waiting_page(
                 msg_type: stored.msg_type,
                 body: &stored.body,
                 created_unix_ms: stored.created_unix_ms,
+                answer: answer.as_ref(),
             };
             let checksum: Option<Vec<u8>> = row.get(6)?;
             stored.is_whole = checksum.as_deref() == Some(&content.checksum(WAITING));
@@ -270,24 +344,47 @@ pub fn waiting_page(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Notes that a request has its answer. False, with nothing changed, where it was not waiting.
-/// To be called in the transaction that records the answer's effect.
+/// Notes that a request has this answer. To be called in the transaction that records the answer's
+/// effect.
 pub fn mark_answered(
     connection: &Connection,
     peer: &str,
     extension: u16,
     key: &[u8],
+    answer: &RecordedAnswer,
     now_unix_ms: u64,
-) -> Result<bool, StoreError> {
-    end(
-        connection,
-        peer,
-        extension,
-        key,
-        ANSWERED,
-        None,
-        now_unix_ms,
-    )
+) -> Result<Answered, StoreError> {
+    let found = StoredRow::find(connection, peer, extension, key)?;
+    let Some(mut row) = found.filter(|row| row.state == WAITING) else {
+        return Ok(Answered::Stale);
+    };
+    let found = match &row.answer {
+        None => Answered::First,
+        Some(known) if known.identity == answer.identity => Answered::Again,
+        Some(_) => return Ok(Answered::Otherwise),
+    };
+    let answer = row::StoredAnswer {
+        sequence: answer.sequence.min(STORE_NUMBER_MAX),
+        identity: answer.identity.to_vec(),
+    };
+    let (sequence, identity) = (answer.sequence, answer.identity.clone());
+    let checksum = row.checksum_with(ANSWERED, Some(answer));
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET answer_sequence = ?2, answer_identity = ?3, state = ?4,
+                 ended_unix_ms = ?5, error = NULL, checksum = ?6
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id,
+            sequence,
+            identity,
+            ANSWERED,
+            now_unix_ms,
+            checksum
+        ])?;
+    left_waiting(connection, peer, extension, ANSWERED)?;
+    Ok(found)
 }
 
 /// Puts a waiting request aside, with the reason for the operator to read: its peer refused it for
@@ -298,26 +395,6 @@ pub fn park(
     extension: u16,
     key: &[u8],
     error: &str,
-    now_unix_ms: u64,
-) -> Result<bool, StoreError> {
-    end(
-        connection,
-        peer,
-        extension,
-        key,
-        PARKED,
-        Some(error),
-        now_unix_ms,
-    )
-}
-
-fn end(
-    connection: &Connection,
-    peer: &str,
-    extension: u16,
-    key: &[u8],
-    state: u8,
-    error: Option<&str>,
     now_unix_ms: u64,
 ) -> Result<bool, StoreError> {
     let found = StoredRow::find(connection, peer, extension, key)?;
@@ -331,18 +408,28 @@ fn end(
         )?
         .execute(params![
             row.id,
-            state,
+            PARKED,
             now_unix_ms,
             error,
-            row.checksum_in(state)
+            row.checksum_in(PARKED)
         ])?;
+    left_waiting(connection, peer, extension, PARKED)?;
+    Ok(true)
+}
+
+fn left_waiting(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    state: u8,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + ?3
              WHERE peer = ?1 AND extension = ?2",
         )?
         .execute(params![peer, extension, state == PARKED])?;
-    Ok(true)
+    Ok(())
 }
 
 /// What is known of a waiting request's attempts, for the operator: the requester writes it, about
@@ -383,7 +470,7 @@ pub fn note_attempt(
     Ok(())
 }
 
-/// How much waits, at the cost of two lookups.
+/// How much waits, at the cost of three lookups.
 pub fn backlog(connection: &Connection, peer: &str, extension: u16) -> Result<Backlog, StoreError> {
     let counted = connection
         .prepare_cached(
@@ -395,7 +482,7 @@ pub fn backlog(connection: &Connection, peer: &str, extension: u16) -> Result<Ba
                 waiting: row.get(0)?,
                 parked: row.get(1)?,
                 last_sequence: row.get(2)?,
-                oldest_unix_ms: None,
+                ..Backlog::default()
             })
         })
         .optional()?;
@@ -409,6 +496,7 @@ pub fn backlog(connection: &Connection, peer: &str, extension: u16) -> Result<Ba
         )?
         .query_row(params![peer, extension], |row| row.get(0))
         .optional()?;
+    [backlog.set_back, backlog.peer_set_back] = set_backs(connection, peer, extension)?;
     Ok(backlog)
 }
 

@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use winze_client::answers::{self, Answer, Asked, Decision, Found};
-use winze_client::outbox::{self, OutboxFile, RequestState};
+use winze_client::mint_quote::{FarStore, StoreNumbers};
+use winze_client::outbox::{self, OutboxFile, RecordedAnswer, RequestState};
 use winze_client::{ANSWERS_SCHEMA, NewRequest, OUTBOX_SCHEMA, Store, StoreError};
 
 const MINT: &str = "mint/main";
@@ -23,6 +24,16 @@ fn key(n: u16) -> [u8; 32] {
 
 fn body(n: u16) -> Vec<u8> {
     format!("what share {n} is worth, and to whom").into_bytes()
+}
+
+/// The answer to request `n` has this number plus one.
+fn answered(connection: &rusqlite::Connection, n: u16) -> Result<(), StoreError> {
+    let answer = RecordedAnswer {
+        sequence: u64::from(n) + 1,
+        identity: key(n),
+    };
+    outbox::mark_answered(connection, MINT, QUOTES, &key(n), &answer, 2_000)?;
+    outbox::note_answers(connection, MINT, QUOTES, answer.sequence)
 }
 
 /// Requests in every state, and their answers.
@@ -52,13 +63,7 @@ fn write_all(connection: &rusqlite::Connection) -> Result<(), StoreError> {
         };
         answers::record(connection, &asked, Some(decision), || unreachable!(), 1)?;
         match n % 3 {
-            1 => drop(outbox::mark_answered(
-                connection,
-                MINT,
-                QUOTES,
-                &key(n),
-                2_000,
-            )?),
+            1 => answered(connection, n)?,
             2 if n.is_multiple_of(2) => drop(outbox::park(
                 connection,
                 MINT,
@@ -271,10 +276,7 @@ async fn damage_in_the_write_ahead_log_loses_what_came_last_and_no_more_and_is_t
     let store = open(&path).unwrap();
     store.write(write_all).await.unwrap();
     for n in 0..20u16 {
-        store
-            .write(move |c| outbox::mark_answered(c, MINT, QUOTES, &key(n * 3), 3_000))
-            .await
-            .unwrap();
+        store.write(move |c| answered(c, n * 3)).await.unwrap();
     }
     // The store stays open: closed, it would have no log.
     let mut rng = StdRng::seed_from_u64(0x57_41_4c);
@@ -380,4 +382,87 @@ async fn what_an_older_program_wrote_is_sealed_as_it_is() {
             assert!(matches!(found.await.unwrap(), Found::Given(_)));
         }
     }
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_anywhere_is_noticed_by_just_as_much_as_the_pool_has_forgotten() {
+    const ASKED: u16 = 60;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("whole.sqlite");
+    let store = open(&path).unwrap();
+    let meet = |connection: &rusqlite::Connection, requests, answers| {
+        let told = FarStore {
+            far: StoreNumbers { requests, answers },
+            own_before: outbox::numbers(connection, MINT, QUOTES)?,
+        };
+        outbox::compare(connection, MINT, QUOTES, &told, 9)
+    };
+    store.write(move |c| meet(c, 0, 0)).await.unwrap();
+    for n in 0..ASKED {
+        store
+            .write(move |c| {
+                let request = NewRequest {
+                    peer: MINT,
+                    extension: QUOTES,
+                    key: &key(n),
+                    msg_type: 0x80,
+                    body: &body(n),
+                };
+                outbox::enqueue(c, &request, 1_000)?;
+                n.checked_sub(3).map_or(Ok(()), |n| answered(c, n))
+            })
+            .await
+            .unwrap();
+    }
+    let mut rng = StdRng::seed_from_u64(0x53_45_54);
+    let (mut noticed, mut whole) = (0, 0);
+    for round in 0..80 {
+        let work = TempDir::new().unwrap();
+        let cut = copy(&path, work.path());
+        let log = work.path().join("role.sqlite-wal");
+        let mut bytes = std::fs::read(&log).unwrap();
+        match round {
+            0 => {}
+            _ => bytes.truncate(rng.gen_range(0..bytes.len())),
+        }
+        std::fs::write(&log, &bytes).unwrap();
+        let store = open(&cut).unwrap();
+        // The mint has answered all of them. Before the pool meets it, miners hand in as many again.
+        let (forgotten, compared) = store
+            .write(move |c| {
+                let mut forgotten = 0;
+                for n in 0..ASKED {
+                    forgotten += u64::from(outbox::state_of(c, MINT, QUOTES, &key(n))?.is_none());
+                }
+                for n in ASKED..ASKED * 2 {
+                    let request = NewRequest {
+                        peer: MINT,
+                        extension: QUOTES,
+                        key: &key(n),
+                        msg_type: 0x80,
+                        body: &body(n),
+                    };
+                    outbox::enqueue(c, &request, 2_000)?;
+                }
+                let all = u64::from(ASKED);
+                Ok((forgotten, meet(c, all, all)?))
+            })
+            .await
+            .unwrap();
+        assert_eq!(compared.peer, None, "round {round}");
+        match compared.own {
+            None => {
+                whole += 1;
+                assert_eq!(forgotten, 0, "round {round}: shares are forgotten, unseen");
+            }
+            Some(own) => {
+                noticed += 1;
+                assert_eq!(own.known - own.had, forgotten, "round {round}");
+            }
+        }
+    }
+    assert!(
+        noticed > 10 && whole > 0,
+        "{noticed} noticed, {whole} whole"
+    );
 }

@@ -25,7 +25,7 @@ use winze_messages::families::mint_quote::{
 use winze_reference::{
     Authenticate, AuthenticateSuccess, Authenticator, Connection, EXT_EXTENSIONS, EXT_HUB,
     EXT_MINT_QUOTE, Extensions, OpenChannel, OpenChannelSuccess, QuoteRequest, QuoteResponse,
-    QuoteResponseBody, authenticate_digest, tagged_hash, text, x_only,
+    QuoteResponseBody, StoreQuery, StoreState, authenticate_digest, tagged_hash, text, x_only,
 };
 
 const CHANNEL: u32 = 5;
@@ -190,6 +190,39 @@ async fn store_with_a_share(folder: &TempDir) -> Store {
     store
 }
 
+/// The pool asks how far the mint's store has come, and hears that it has come nowhere.
+async fn tell(server: &mut Connection) {
+    let mut payload = server.receive(EXT_MINT_QUOTE | 0x8000, 0x84).await;
+    let query: StoreQuery = from_bytes(&mut payload).unwrap();
+    let nonce = query.nonce.as_ref();
+    let (key, key_id) = direction_key(0);
+    let sealed = &query.authenticator;
+    assert_eq!(query.channel_id, CHANNEL);
+    assert_eq!(
+        (sealed.key_id, sealed.sequence),
+        (u64::from_le_bytes(key_id), 0)
+    );
+    assert_eq!(sealed.mac.as_ref(), mac(&key, 0x84, 0, &[0; 32], nonce));
+
+    let digest = tagged_hash(
+        "winze/request/v1",
+        &[&EXT_MINT_QUOTE.to_le_bytes(), &[0x84], nonce],
+    );
+    let (key, key_id) = direction_key(1);
+    let mac = mac(&key, 0x85, 0, &digest, &[0; 16]);
+    let state = StoreState {
+        channel_id: CHANNEL,
+        requests: 0,
+        answers: 0,
+        authenticator: Authenticator {
+            key_id: u64::from_le_bytes(key_id),
+            sequence: 0,
+            mac: (&mac).into(),
+        },
+    };
+    server.send_on_channel(EXT_MINT_QUOTE, 0x85, state).await;
+}
+
 /// Reads the request, checks its authenticator, and answers it with a quote.
 async fn answer(server: &mut Connection) {
     let mut payload = server.receive(EXT_MINT_QUOTE | 0x8000, 0x80).await;
@@ -258,6 +291,7 @@ async fn our_client_gets_a_quote_from_a_server_built_on_the_reference_crates() {
         let mut server = Connection::accept(&listener, &AUTHORITY).await;
         let_in(&mut server, address.port()).await;
         open_channel(&mut server).await;
+        tell(&mut server).await;
         answer(&mut server).await;
         events.recv().await.unwrap()
     };

@@ -48,6 +48,10 @@ pub struct Metrics {
     pub store_failing: Gauge,
     /// 1 where the pool started on a damaged store.
     pub store_damage: Gauge,
+    /// 1 where the pool's store was set back and the operator has not acknowledged it.
+    pub store_set_back: Gauge,
+    /// 1 where the mint's store was, likewise.
+    pub mint_store_set_back: Gauge,
     /// 1 while the hub is connected.
     pub hub_connected: Gauge,
     /// 1 while the bitcoin node, or the chain of the pool's own, gives templates.
@@ -90,6 +94,8 @@ impl Metrics {
             quotes_oldest_ms: Gauge::default(),
             store_failing: Gauge::default(),
             store_damage: Gauge::default(),
+            store_set_back: Gauge::default(),
+            mint_store_set_back: Gauge::default(),
             hub_connected: Gauge::default(),
             node_connected: Gauge::default(),
             mint_present: Gauge::default(),
@@ -170,6 +176,16 @@ impl Metrics {
             "store_damage",
             "1 where the store was found damaged at the start; /health says how",
             m.store_damage.clone(),
+        );
+        all.register(
+            "store_set_back",
+            "1 where the store was set back, until `winze outbox acknowledge`; /health says by how much",
+            m.store_set_back.clone(),
+        );
+        all.register(
+            "mint_store_set_back",
+            "1 where the mint's store was set back, until `winze outbox acknowledge`",
+            m.mint_store_set_back.clone(),
         );
         all.register(
             "hub_connected",

@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::{Connection, params};
 use winze_client::delivery::Now;
 use winze_client::mint_quote::{
-    HousekeepingWanted, PageWanted, QuoteRequesterCore, RecordedBatch, RecordingWanted,
+    HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteRequesterCore, RecordedBatch,
+    RecordingWanted,
 };
 use winze_client::outbox::{
     Backlog, NewRequest, OUTBOX_SCHEMA, StoredRequest, backlog, enqueue, parked_page, release,
@@ -107,6 +108,7 @@ pub struct Process {
     loading: Pending<PageWanted, Vec<StoredRequest>>,
     recording: Pending<RecordingWanted, RecordedBatch>,
     housekeeping: Pending<HousekeepingWanted, Backlog>,
+    numbers: Pending<NumbersWanted, NumbersFound>,
     house_at_ms: u64,
 }
 
@@ -174,6 +176,7 @@ impl Pool {
             loading: None,
             recording: None,
             housekeeping: None,
+            numbers: None,
             house_at_ms: now_ms,
         });
     }
@@ -300,6 +303,12 @@ impl Pool {
                 work,
             });
         }
+        if let Some(work) = core.numbers_wanted(now) {
+            process.numbers = Some(Op::Commit {
+                at_ms: after(0),
+                work,
+            });
+        }
         if let Some(work) = core.recording_wanted() {
             process.recording = Some(Op::Commit {
                 at_ms: after(1),
@@ -334,6 +343,12 @@ impl Pool {
         });
         if let Some(backlog) = done {
             core.housekept(backlog);
+        }
+        let done = step(&mut process.numbers, now.ms, after(0), |work| {
+            disk.write(now.ms, |db| work.look(db, now.unix_ms))
+        });
+        if let Some(found) = done {
+            core.numbers_found(found, now);
         }
         core.send_what_is_due(&mut process.client.sending(process.quotes), now);
         Ok(())

@@ -6,8 +6,9 @@ mod responder;
 
 pub use exchange::{Exchanged, FarStore, StoreExchange, StoreNumbers};
 pub use requester::{
-    HousekeepingWanted, PageWanted, QuoteAnswers, QuoteEvent, QuoteRequester, QuoteRequesterConfig,
-    QuoteRequesterCore, RecordedBatch, RecordingWanted, RequesterCounts, RequesterStatus,
+    HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteAnswers, QuoteEvent,
+    QuoteRequester, QuoteRequesterConfig, QuoteRequesterCore, RecordedBatch, RecordingWanted,
+    RequesterCounts, RequesterStatus,
 };
 pub use responder::{
     AnswersWanted, LookUp, QuoteBatch, QuoteIssuer, QuoteOutcome, QuoteResponder,

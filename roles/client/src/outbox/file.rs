@@ -7,7 +7,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use thiserror::Error;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
+use winze_runtime::clock::now_unix_ms;
 
+use super::set_back::acknowledge;
 use super::{Backlog, OUTBOX_SCHEMA, backlog, discard, parked_page, release};
 use crate::limits::{OPERATOR_ROWS_PER_STEP, STORE_BUSY_TIMEOUT_MS};
 use crate::store::StoreError;
@@ -163,9 +165,10 @@ impl OutboxFile {
 
     /// Whom the role asks, by name.
     pub fn peers(&self) -> Result<Vec<OutboxPeer>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT peer, extension FROM outbox_peer ORDER BY peer, extension")?;
+        let mut statement = self.connection.prepare(
+            "SELECT peer, extension FROM outbox_peer WHERE last_sequence > 0
+                 ORDER BY peer, extension",
+        )?;
         let names = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<Vec<(String, u16)>, _>>()?;
@@ -251,6 +254,12 @@ impl OutboxFile {
     /// [`Self::discard`] of everything that is parked.
     pub fn discard_all(&mut self) -> Result<u64, StoreError> {
         self.all(discard)
+    }
+
+    /// The operator has seen that stores were set back ([`Backlog::set_back`],
+    /// [`Backlog::peer_set_back`]). How many notices there were.
+    pub fn acknowledge(&mut self) -> Result<u64, StoreError> {
+        acknowledge(&self.connection, now_unix_ms())
     }
 
     fn one(&mut self, text: &str, act: Act) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::StoredRow;
-use super::{ANSWERED, PARKED, WAITING};
+use super::{ANSWERED, PARKED, WAITING, set_back};
 use crate::store::StoreError;
 
 /// Where a request stands.
@@ -109,7 +109,8 @@ pub fn release(
 }
 
 /// The operator's word that a parked request is given up. False where it is not parked. Its key
-/// counts as new from then on.
+/// counts as new from then on. One that was asked again although the effect of its answer is
+/// recorded is answered as before.
 ///
 /// The role's own record of it changes when the requester for that peer takes note, in the
 /// transaction that forgets the request for good: within seconds, or once the role is started.
@@ -119,23 +120,31 @@ pub fn discard(
     extension: u16,
     key: &[u8],
 ) -> Result<bool, StoreError> {
-    let moved = connection
-        .prepare_cached(
-            "INSERT INTO outbox_discarded (peer, extension, key, msg_type, body, error)
-             SELECT peer, extension, key, msg_type, body, coalesce(error, '') FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND key = ?3 AND state = 2",
-        )?
-        .execute(params![peer, extension, key])?;
-    if moved == 0 {
+    let found = StoredRow::find(connection, peer, extension, key)?;
+    let Some(row) = found.filter(|row| row.state == PARKED) else {
         return Ok(false);
+    };
+    if !set_back::keep_answer(connection, &row)? {
+        move_out(connection, &row)?;
     }
-    connection
-        .prepare_cached("DELETE FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")?
-        .execute(params![peer, extension, key])?;
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET parked = parked - 1 WHERE peer = ?1 AND extension = ?2",
         )?
         .execute(params![peer, extension])?;
     Ok(true)
+}
+
+fn move_out(connection: &Connection, row: &StoredRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO outbox_discarded (peer, extension, key, msg_type, body, error)
+             SELECT peer, extension, key, msg_type, body, coalesce(error, '') FROM outbox
+             WHERE id = ?1",
+        )?
+        .execute([row.id])?;
+    connection
+        .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+        .execute([row.id])?;
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::set_back::{self, process_started};
 use super::{PARKED, WAITING};
 use crate::store::{StoreError, row_checksum};
 
@@ -16,22 +17,49 @@ pub(super) struct Content<'a> {
     pub(super) msg_type: u8,
     pub(super) body: &'a [u8],
     pub(super) created_unix_ms: u64,
+    /// Whose effect is recorded.
+    pub(super) answer: Option<&'a StoredAnswer>,
 }
 
 impl Content<'_> {
     pub(super) fn checksum(&self, state: u8) -> [u8; 16] {
-        row_checksum(
-            "outbox",
-            &[
-                self.peer.as_bytes(),
-                &self.extension.to_le_bytes(),
-                &self.sequence.to_le_bytes(),
-                self.key,
-                &[self.msg_type, state],
-                self.body,
-                &self.created_unix_ms.to_le_bytes(),
-            ],
-        )
+        let (extension, sequence) = (self.extension.to_le_bytes(), self.sequence.to_le_bytes());
+        let (kind, created) = ([self.msg_type, state], self.created_unix_ms.to_le_bytes());
+        let mut fields: Vec<&[u8]> = vec![
+            self.peer.as_bytes(),
+            &extension,
+            &sequence,
+            self.key,
+            &kind,
+            self.body,
+            &created,
+        ];
+        let answer_sequence = self.answer.map(|answer| answer.sequence.to_le_bytes());
+        if let (Some(answer), Some(sequence)) = (self.answer, &answer_sequence) {
+            fields.extend([&sequence[..], &answer.identity]);
+        }
+        row_checksum("outbox", &fields)
+    }
+}
+
+/// See [`RecordedAnswer`](super::RecordedAnswer), as it lies there.
+#[derive(Clone)]
+pub(super) struct StoredAnswer {
+    pub(super) sequence: u64,
+    pub(super) identity: Vec<u8>,
+}
+
+impl StoredAnswer {
+    /// Out of the columns answer_sequence and answer_identity, the first of which is `column`.
+    pub(super) fn read(
+        row: &Row<'_>,
+        column: usize,
+    ) -> Result<Option<StoredAnswer>, rusqlite::Error> {
+        let sequence: Option<u64> = row.get(column)?;
+        let identity: Option<Vec<u8>> = row.get(column + 1)?;
+        Ok(sequence
+            .zip(identity)
+            .map(|(sequence, identity)| StoredAnswer { sequence, identity }))
     }
 }
 
@@ -47,10 +75,14 @@ pub(super) struct StoredRow {
     created_unix_ms: u64,
     pub(super) state: u8,
     checksum: Option<Vec<u8>>,
+    pub(super) answer: Option<StoredAnswer>,
 }
 
-const COLUMNS: &str =
-    "id, peer, extension, sequence, key, msg_type, body, created_unix_ms, state, checksum";
+const COLUMNS: &str = "id, peer, extension, sequence, key, msg_type, body, created_unix_ms, state, \
+                       checksum, answer_sequence, answer_identity";
+/// Before there were answers in the rows.
+const COLUMNS_WHEN_SEALED: &str = "id, peer, extension, sequence, key, msg_type, body, \
+                                   created_unix_ms, state, checksum, NULL, NULL";
 
 impl StoredRow {
     pub(super) fn find(
@@ -79,6 +111,7 @@ impl StoredRow {
             created_unix_ms: row.get(7)?,
             state: row.get(8)?,
             checksum: row.get(9)?,
+            answer: StoredAnswer::read(row, 10)?,
         })
     }
 
@@ -91,10 +124,11 @@ impl StoredRow {
             msg_type: self.msg_type,
             body: &self.body,
             created_unix_ms: self.created_unix_ms,
+            answer: self.answer.as_ref(),
         }
     }
 
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.checksum.as_deref() == Some(&self.content().checksum(self.state))
     }
 
@@ -106,11 +140,47 @@ impl StoredRow {
             false => self.checksum.clone(),
         }
     }
+
+    /// Likewise, with its answer.
+    pub(super) fn checksum_with(
+        &mut self,
+        state: u8,
+        answer: Option<StoredAnswer>,
+    ) -> Option<Vec<u8>> {
+        if !self.is_whole() {
+            return self.checksum.clone();
+        }
+        self.answer = answer;
+        Some(self.content().checksum(state).to_vec())
+    }
+
+    /// Up to `rows_max` whose answers have these numbers, the lowest first.
+    pub(super) fn answered(
+        connection: &Connection,
+        peer: &str,
+        extension: u16,
+        above: u64,
+        through: u64,
+        rows_max: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox
+             WHERE peer = ?1 AND extension = ?2 AND state = 1 AND answer_sequence IS NOT NULL
+                 AND answer_sequence > ?3 AND answer_sequence <= ?4
+             ORDER BY answer_sequence LIMIT ?5"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(
+            params![peer, extension, above, through, rows_max],
+            StoredRow::read,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 /// Gives the rows of an older version their checksums.
 pub(crate) fn seal_all(connection: &Connection) -> Result<(), StoreError> {
-    let mut rows = connection.prepare(&format!("SELECT {COLUMNS} FROM outbox"))?;
+    let mut rows = connection.prepare(&format!("SELECT {COLUMNS_WHEN_SEALED} FROM outbox"))?;
     let mut seal = connection.prepare("UPDATE outbox SET checksum = ?2 WHERE id = ?1")?;
     for row in rows.query_map([], StoredRow::read)? {
         let row = row?;
@@ -181,7 +251,8 @@ pub(crate) fn check(connection: &Connection, now_unix_ms: u64) -> Result<(), Sto
             params![peer, extension, waiting, parked, last_sequence],
         )?;
     }
-    Ok(())
+    set_back::check(connection)?;
+    process_started(connection)
 }
 
 /// What the operator reads beside a damaged request.

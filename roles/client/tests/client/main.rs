@@ -5,3 +5,4 @@ mod party;
 mod requester;
 mod responder;
 mod scripted_hub;
+mod set_back;

@@ -10,8 +10,9 @@ use winze_client::{
 use winze_messages::families::hub::{HubMessage, Reject};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
+    StoreQuery, StoreState,
 };
-use winze_messages::{EXT_MINT_QUOTE, PairKeys};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, request_digest};
 
 use crate::party::{
     MINT_KEY, STRANGER_KEY, body, digest, keyset, mint_keys, name, pool, public, refusal, request,
@@ -76,22 +77,28 @@ impl QuoteAnswers for Ledger {
     }
 }
 
-struct Pool {
-    hub: ScriptedHub,
+pub struct Pool {
+    pub hub: ScriptedHub,
     client: HubClient,
-    store: Store,
-    requester: QuoteRequester,
+    pub store: Store,
+    pub requester: QuoteRequester,
     ledger: Arc<Ledger>,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Pool {
-    async fn start() -> Pool {
+    pub async fn start() -> Pool {
         Pool::start_with(|_| {}).await
     }
 
     async fn start_with(configure: impl FnOnce(&mut QuoteRequesterConfig)) -> Pool {
-        let folder = TempDir::new().unwrap();
+        Pool::start_in(TempDir::new().unwrap(), configure).await
+    }
+
+    pub async fn start_in(
+        folder: TempDir,
+        configure: impl FnOnce(&mut QuoteRequesterConfig),
+    ) -> Pool {
         let path = folder.path().join("pool.sqlite");
         let store = Store::open(&path, &[OUTBOX_SCHEMA, LEDGER]).unwrap();
         let hub = ScriptedHub::bind().await;
@@ -108,11 +115,18 @@ impl Pool {
             store,
             requester,
             ledger,
-            _folder: folder,
+            folder,
         }
     }
 
-    async fn ask(&self, shares: impl IntoIterator<Item = u8>) {
+    /// An orderly end; what it leaves is its folder.
+    pub async fn stop(self) -> TempDir {
+        self.requester.shutdown().await;
+        self.client.shutdown().await;
+        self.folder
+    }
+
+    pub async fn ask(&self, shares: impl IntoIterator<Item = u8>) {
         for share in shares {
             let request = request(share);
             self.store
@@ -135,13 +149,13 @@ impl Pool {
         self.requester.nudge();
     }
 
-    async fn connect(&self) -> HubSide {
+    pub async fn connect(&self) -> HubSide {
         let mut side = self.hub.accept().await;
         side.open_channel().await;
         side
     }
 
-    async fn ledger(&self) -> Vec<String> {
+    pub async fn ledger(&self) -> Vec<String> {
         self.store
             .read(|c| {
                 let mut statement = c.prepare("SELECT entry FROM ledger ORDER BY rowid")?;
@@ -152,14 +166,14 @@ impl Pool {
             .unwrap()
     }
 
-    async fn state(&self, share: u8) -> Option<RequestState> {
+    pub async fn state(&self, share: u8) -> Option<RequestState> {
         self.store
             .read(move |c| outbox::state_of(c, MINT, EXT_MINT_QUOTE, &[share; 32]))
             .await
             .unwrap()
     }
 
-    async fn settled(&self, share: u8, state: RequestState) {
+    pub async fn settled(&self, share: u8, state: RequestState) {
         within("the answer to be recorded", async {
             while self.state(share).await != Some(state) {
                 tokio::task::yield_now().await;
@@ -168,7 +182,7 @@ impl Pool {
         .await;
     }
 
-    async fn one_is_parked(&self) {
+    pub async fn one_is_parked(&self) {
         until(
             "parked",
             || self.requester.status(),
@@ -178,15 +192,32 @@ impl Pool {
     }
 }
 
-/// The next request that reaches the mint: which share it is about, and its number.
-async fn receive(side: &mut HubSide) -> (u8, u64) {
-    let (msg_type, sealed) = side.channel_message().await;
-    let opened = mint_keys(MINT_KEY).open(msg_type, &sealed, None).unwrap();
-    let request = MintQuoteRequest::decode_body(opened.body).unwrap();
-    (request.header_hash[0], opened.sequence)
+/// The next request that reaches the mint: which share it is about, and its number. The mint's store
+/// is as whole as can be.
+pub async fn receive(side: &mut HubSide) -> (u8, u64) {
+    loop {
+        let (msg_type, sealed) = side.channel_message().await;
+        let opened = mint_keys(MINT_KEY).open(msg_type, &sealed, None).unwrap();
+        if msg_type == StoreQuery::MSG_TYPE {
+            tell(side, &sealed, 0, 1).await;
+            continue;
+        }
+        let request = MintQuoteRequest::decode_body(opened.body).unwrap();
+        return (request.header_hash[0], opened.sequence);
+    }
 }
 
-async fn answer(side: &mut HubSide, keys: &PairKeys, share: u8) {
+/// The mint answers the pool's query with these numbers.
+pub async fn tell(side: &mut HubSide, query: &[u8], requests: u64, answers: u64) {
+    let keys = mint_keys(MINT_KEY);
+    let opened = keys.open(StoreQuery::MSG_TYPE, query, None).unwrap();
+    let digest = request_digest(EXT_MINT_QUOTE, StoreQuery::MSG_TYPE, opened.body);
+    let body = body(|out| StoreState { requests, answers }.encode_body(out));
+    side.send_sealed(&keys, StoreState::MSG_TYPE, &body, 0, Some(digest))
+        .await;
+}
+
+pub async fn answer(side: &mut HubSide, keys: &PairKeys, share: u8) {
     let request = request(share);
     let body = body(|out| response(&request).encode_body(out));
     let digest = Some(digest(&request));
@@ -382,7 +413,8 @@ async fn what_the_hub_keeps_rejecting_is_parked_and_the_rest_goes_on() {
     let pool = Pool::start_with(|config| config.rejects_max = 3).await;
     pool.ask([1]).await;
     let mut side = pool.connect().await;
-    for ordinal in 1..=3 {
+    // The first message asks how far the mint's store has come.
+    for ordinal in 2..=4 {
         receive(&mut side).await;
         side.say(Reject {
             channel_id: 1,
@@ -519,7 +551,7 @@ async fn a_pool_that_is_killed_finds_its_requests_again() {
         store,
         requester,
         ledger,
-        _folder,
+        folder,
     } = {
         let pool = Pool::start().await;
         pool.ask(1..=2).await;
@@ -530,7 +562,7 @@ async fn a_pool_that_is_killed_finds_its_requests_again() {
     receive(&mut side).await;
     // What a SIGKILL leaves: the files.
     let left = TempDir::new().unwrap();
-    for entry in std::fs::read_dir(_folder.path()).unwrap() {
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
     }

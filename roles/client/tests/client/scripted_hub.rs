@@ -14,6 +14,7 @@ use winze_messages::families::extensions::{ExtensionsMessage, RequestExtensionsS
 use winze_messages::families::hub::{
     Authenticate, AuthenticateSuccess, HubMessage, OpenChannelSuccess, Presence,
 };
+use winze_messages::families::mint_quote::StoreQuery;
 use winze_messages::{PairKeys, authentication, channel_frame};
 use winze_runtime::clock::now_unix_s_u32;
 use winze_transport::{
@@ -207,10 +208,14 @@ impl HubSide {
             .expect("the client is still there")
     }
 
-    /// The next message of the hub family that is neither credit nor a sign of life.
+    /// The next message of the hub family that is neither credit nor a sign of life. A StoreQuery of the mint-quote
+    /// family, which is sent on every channel, is passed over.
     pub async fn hub_message(&mut self) -> HubMessage {
         loop {
             let frame = self.frame().await;
+            if frame.is_channel_msg() && frame.msg_type == StoreQuery::MSG_TYPE {
+                continue;
+            }
             match HubMessage::decode(&frame) {
                 Ok(HubMessage::Credit(_) | HubMessage::Ping(_) | HubMessage::Pong(_)) => {}
                 Ok(message) => return message,

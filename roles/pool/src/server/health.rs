@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use serde_json::json;
+use winze_client::outbox::SetBack;
 use winze_client::{HubClient, HubStatus, RequesterStatus};
 use winze_runtime::metrics::{Registry, text};
 use winze_runtime::ops_http::{Health, OpsState};
@@ -56,6 +57,9 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
             "hub_connected": hub_connected,
             "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,
+            "mint_store_known": requests.peer_known,
+            "store_set_back": requests.set_back.map(set_back),
+            "mint_store_set_back": requests.peer_set_back.map(set_back),
             "mint_keyset_id": keyset,
             "template_height": height,
             "template_age_s": age.map(|age| age.as_secs()),
@@ -67,6 +71,15 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
             "quotes_oldest_ms": requests.oldest_age_ms,
         }),
     }
+}
+
+/// Highest numbers: what the store that was set back has, what the other one knows.
+fn set_back(set_back: SetBack) -> serde_json::Value {
+    json!({
+        "noticed_unix_ms": set_back.noticed_unix_ms,
+        "had": set_back.had,
+        "known": set_back.known,
+    })
 }
 
 fn refresh(state: &PoolState, hub_connected: bool) {
@@ -83,6 +96,12 @@ fn refresh(state: &PoolState, hub_connected: bool) {
     metrics
         .store_damage
         .set(i64::from(state.ledger.damage().is_some()));
+    metrics
+        .store_set_back
+        .set(i64::from(requests.set_back.is_some()));
+    metrics
+        .mint_store_set_back
+        .set(i64::from(requests.peer_set_back.is_some()));
     metrics.hub_connected.set(i64::from(hub_connected));
     metrics.mint_present.set(i64::from(requests.peer_present));
     let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use winze_client::outbox::{self, Backlog};
+use winze_client::outbox::{self, Backlog, RecordedAnswer};
 use winze_client::{OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, Store, StoreError};
 use winze_messages::families::mint_quote::*;
 use winze_transport::{PublicKey, SecretKey};
@@ -139,7 +139,11 @@ async fn answer(pool: Pool, request: MintQuoteRequest, refuse: bool) -> Pool {
                 QuoteEvent::Issued { request, response } => {
                     for_tx.on_response(tx, request, response)?;
                     let key = &request.header_hash;
-                    outbox::mark_answered(tx, "mint/main", EXT_MINT_QUOTE, key, 2_000)?;
+                    let answer = RecordedAnswer {
+                        sequence: 1,
+                        identity: *key,
+                    };
+                    outbox::mark_answered(tx, "mint/main", EXT_MINT_QUOTE, key, &answer, 2_000)?;
                 }
                 QuoteEvent::Refused { request, error } => {
                     for_tx.on_refusal(tx, request, error)?;

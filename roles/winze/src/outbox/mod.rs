@@ -28,7 +28,8 @@ const ROWS_SHOWN: usize = 20;
     winze outbox winze-data/pool/pool.sqlite\n  \
     winze outbox --json --rows 1000 winze-data/pool/pool.sqlite\n  \
     winze outbox retry winze-data/pool/pool.sqlite --all\n  \
-    winze outbox discard winze-data/pool/pool.sqlite --yes 00000000a1..."
+    winze outbox discard winze-data/pool/pool.sqlite --yes 00000000a1...\n  \
+    winze outbox acknowledge winze-data/pool/pool.sqlite"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -60,9 +61,19 @@ enum Action {
         #[arg(long, conflicts_with = "key")]
         all: bool,
     },
+    /// Say that you have seen that a store was set back; nothing else changes
+    ///
+    /// A store is set back when an older copy of it is restored, or its write-ahead log loses its end. Role and peer
+    /// compare numbers when they meet, and go on; the notice stays in `/health` and the metrics until this is said.
+    Acknowledge {
+        /// The role's store file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Give parked requests up for good. A share whose request is given up has no quote
     ///
-    /// The role takes note within seconds, or once it is started: a pool then lists the share as refused, with the code
+    /// One that was asked again after its peer's store was set back keeps the answer that it had. Else the role takes
+    /// note within seconds, or once it is started: a pool then lists the share as refused, with the code
     /// `withdrawn` where its mint had said nothing, and tells the miner if it is connected.
     Discard {
         /// The role's store file
@@ -121,6 +132,11 @@ pub(crate) fn run(args: &Args) -> Result<(), OutboxError> {
                 OutboxFile::retry_all,
             )?;
             say(format_args!("{retried} to be sent again"))
+        }
+        (Some(Action::Acknowledge { file }), _) => {
+            let mut outbox = OutboxFile::open(file)?;
+            let seen = outbox.acknowledge().map_err(in_file(file))?;
+            say(format_args!("{seen} acknowledged"))
         }
         (Some(Action::Discard { yes: false, .. }), _) => Err(OutboxError::NoYes),
         (Some(Action::Discard { file, key, .. }), _) => {

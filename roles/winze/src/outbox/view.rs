@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use winze_client::StoreError;
-use winze_client::outbox::{OutboxFile, OutboxPeer, Shown, key_to_text};
+use winze_client::outbox::{OutboxFile, OutboxPeer, SetBack, Shown, key_to_text};
 
 /// All peers of an outbox.
 #[derive(Serialize)]
@@ -22,8 +22,22 @@ struct PeerView {
     /// Given up; the role has yet to take note.
     discarded: u64,
     oldest_waiting_ms: Option<u64>,
+    /// This store was set back; not acknowledged.
+    set_back: Option<SetBackView>,
+    /// The peer's store was; not acknowledged.
+    peer_set_back: Option<SetBackView>,
     waiting_requests: Vec<RequestView>,
     parked_requests: Vec<RequestView>,
+}
+
+/// Numbers are of requests where this store was set back, of answers where the peer's was.
+#[derive(Serialize)]
+struct SetBackView {
+    noticed_ms_ago: u64,
+    /// The highest that the store which was set back has.
+    had: u64,
+    /// The highest that the other one knows of.
+    known: u64,
 }
 
 #[derive(Serialize)]
@@ -50,6 +64,11 @@ pub(super) fn read(outbox: &OutboxFile, rows: usize, now_unix_ms: u64) -> Result
         parked_ms_ago: shown.parked_unix_ms.map(ago),
         reason: shown.error,
     };
+    let set_back = |set_back: SetBack| SetBackView {
+        noticed_ms_ago: ago(set_back.noticed_unix_ms),
+        had: set_back.had,
+        known: set_back.known,
+    };
     let peers = outbox
         .peers()?
         .into_iter()
@@ -61,6 +80,8 @@ pub(super) fn read(outbox: &OutboxFile, rows: usize, now_unix_ms: u64) -> Result
                 parked: peer.backlog.parked,
                 discarded: peer.discarded,
                 oldest_waiting_ms: peer.backlog.oldest_unix_ms.map(ago),
+                set_back: peer.backlog.set_back.map(set_back),
+                peer_set_back: peer.backlog.peer_set_back.map(set_back),
                 waiting_requests: waiting.map(|shown| request(&peer, shown)).collect(),
                 parked_requests: parked.map(|shown| request(&peer, shown)).collect(),
                 extension: format!("{:#06x}", peer.extension),
@@ -101,6 +122,32 @@ impl fmt::Display for View {
                     f,
                     "; {} given up, of which the role has yet to take note",
                     peer.discarded
+                )?;
+            }
+            if let Some(SetBackView {
+                noticed_ms_ago,
+                had,
+                known,
+            }) = &peer.set_back
+            {
+                write!(
+                    f,
+                    "\n  this store was set back, noticed {} ago: its last request was number {had}, and the peer has \
+                     answered number {known}; what was asked between is forgotten here",
+                    Span(*noticed_ms_ago)
+                )?;
+            }
+            if let Some(SetBackView {
+                noticed_ms_ago,
+                had,
+                known,
+            }) = &peer.peer_set_back
+            {
+                write!(
+                    f,
+                    "\n  the peer's store was set back, noticed {} ago: its last answer was number {had}, and number \
+                     {known} is recorded here; what it has forgotten is asked again as far as it is still here",
+                    Span(*noticed_ms_ago)
                 )?;
             }
             requests(f, "waiting", &peer.waiting_requests, peer.waiting)?;

@@ -12,6 +12,7 @@
 //! | `operator` | health, metrics, and what is in no log |
 //! | `disk` | disks that are full or read-only, files of a newer program |
 //! | `outbox` | what the operator sees and does with `winze outbox` |
+//! | `pool_set_back` | a pool's store is restored from a backup |
 //! | `rolling` | hub and mint are restarted in good order |
 //! | `groups` | one speaks to many, some of whom are slow, away or gone |
 //! | `reload` | the hub reads its configuration again |
@@ -30,6 +31,7 @@ mod operator;
 mod outbox;
 mod peer;
 mod pool;
+mod pool_set_back;
 mod reload;
 mod rolling;
 mod shares;

@@ -13,10 +13,10 @@ use crate::sabotage::{Rule, is_broken};
 
 /// A message from the channel, judged.
 pub(super) enum Judged {
-    /// The quote exists.
-    Issued(Arc<HeldRequest>, MintQuoteResponse),
-    /// The mint refuses for good.
-    Refused(Arc<HeldRequest>, MintQuoteError),
+    /// The quote exists, by the answer with this number.
+    Issued(Arc<HeldRequest>, MintQuoteResponse, u64),
+    /// The mint refuses for good, in the answer with this number.
+    Refused(Arc<HeldRequest>, MintQuoteError, u64),
     /// The mint refuses for now.
     PutOff(Arc<HeldRequest>, MintQuoteError),
     /// The mint's own word, and it cannot be: the request is to be parked for the operator.
@@ -54,20 +54,20 @@ fn judge_or_drop(
     match msg_type {
         MintQuoteResponse::MSG_TYPE => {
             // Whose request it is about must be read before it can be verified.
-            let response = MintQuoteResponse::decode_body(unverified(bytes)?)
+            let response = MintQuoteResponse::decode_body(unverified(bytes)?.body)
                 .map_err(|_| Dropped::Unauthentic)?;
-            let request = verified(keys, held, msg_type, bytes, &response.header_hash)?;
+            let (request, sequence) = verified(keys, held, msg_type, bytes, &response.header_hash)?;
             Ok(match contradiction(&request.request, &response) {
-                None => Judged::Issued(request, response),
+                None => Judged::Issued(request, response, sequence),
                 Some(error) => Judged::Contradiction(request, error),
             })
         }
         MintQuoteError::MSG_TYPE => {
-            let error = MintQuoteError::decode_body(unverified(bytes)?)
+            let error = MintQuoteError::decode_body(unverified(bytes)?.body)
                 .map_err(|_| Dropped::Unauthentic)?;
-            let request = verified(keys, held, msg_type, bytes, &error.header_hash)?;
+            let (request, sequence) = verified(keys, held, msg_type, bytes, &error.header_hash)?;
             Ok(match QuoteErrorCode::is_final_number(error.error_code) {
-                true => Judged::Refused(request, error),
+                true => Judged::Refused(request, error, sequence),
                 false => Judged::PutOff(request, error),
             })
         }
@@ -86,10 +86,8 @@ fn judge_or_drop(
     }
 }
 
-fn unverified(bytes: &[u8]) -> Result<&[u8], Dropped> {
-    Unverified::split(bytes)
-        .map(|unverified| unverified.body)
-        .map_err(|_| Dropped::Unauthentic)
+fn unverified(bytes: &[u8]) -> Result<Unverified<'_>, Dropped> {
+    Unverified::split(bytes).map_err(|_| Dropped::Unauthentic)
 }
 
 fn verified(
@@ -98,13 +96,13 @@ fn verified(
     msg_type: u8,
     bytes: &[u8],
     header_hash: &[u8; 32],
-) -> Result<Arc<HeldRequest>, Dropped> {
+) -> Result<(Arc<HeldRequest>, u64), Dropped> {
     let request = held.by_header_hash(header_hash).ok_or(Dropped::Stale)?;
     let opened = keys.open(msg_type, bytes, Some(request.digest));
     if opened.is_err() && !is_broken(Rule::Authenticator) {
         return Err(Dropped::Unauthentic);
     }
-    Ok(Arc::clone(request))
+    Ok((Arc::clone(request), unverified(bytes)?.sequence))
 }
 
 fn contradiction(request: &MintQuoteRequest, response: &MintQuoteResponse) -> Option<String> {

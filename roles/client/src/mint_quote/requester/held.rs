@@ -24,6 +24,8 @@ pub(super) struct HeldRequest {
     pub(super) body: Vec<u8>,
     pub(super) digest: [u8; 32],
     pub(super) created_unix_ms: u64,
+    /// See [`StoredRequest::is_asked_again`].
+    pub(super) is_asked_again: bool,
     attempts: AtomicU32,
     last_sent_unix_ms: AtomicU64,
     /// It was sent, and nothing on disk says so.
@@ -50,6 +52,7 @@ impl HeldRequest {
             request,
             body: stored.body,
             created_unix_ms: stored.created_unix_ms,
+            is_asked_again: stored.is_asked_again,
             attempts: AtomicU32::new(stored.attempts),
             last_sent_unix_ms: AtomicU64::new(0),
             unnoted: AtomicBool::new(false),
@@ -135,10 +138,10 @@ impl HeldRequests {
             .filter_map(|request| request.take_note_of_sending())
     }
 
-    /// The oldest ones, for as long as they were made before `unix_ms`.
+    /// Those that were made before `unix_ms` and never had an answer.
     pub(super) fn made_before(&self, unix_ms: u64) -> impl Iterator<Item = &Arc<HeldRequest>> {
         self.by_sequence
             .values()
-            .filter(move |request| request.created_unix_ms < unix_ms)
+            .filter(move |request| request.created_unix_ms < unix_ms && !request.is_asked_again)
     }
 }

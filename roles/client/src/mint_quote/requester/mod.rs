@@ -21,7 +21,10 @@ use winze_messages::families::mint_quote::{
 };
 
 pub use config::QuoteRequesterConfig;
-pub use core::{HousekeepingWanted, PageWanted, QuoteRequesterCore, RecordingWanted};
+pub use core::{
+    HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteRequesterCore,
+    RecordingWanted,
+};
 pub use settlement::RecordedBatch;
 pub use status::{RequesterCounts, RequesterStatus};
 use task::Task;

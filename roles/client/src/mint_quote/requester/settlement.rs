@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use winze_messages::families::mint_quote::{KeysetAnnouncement, MintQuoteError, MintQuoteResponse};
-use winze_messages::{EXT_MINT_QUOTE, families::mint_quote::QuoteErrorCode};
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, MintQuoteError, MintQuoteResponse, QuoteErrorCode, QuoteState,
+};
+use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
 use super::held::HeldRequest;
 use super::{QuoteAnswers, QuoteEvent};
-use crate::outbox::{self, AttemptNote, Backlog};
+use crate::outbox::{self, Answered, AttemptNote, Backlog, RecordedAnswer};
 use crate::store::{StoreError, in_savepoint};
 
 /// A change of the outbox that goes with an effect in the role's own tables.
 pub(super) enum Settlement {
-    Issued(Arc<HeldRequest>, MintQuoteResponse),
-    Refused(Arc<HeldRequest>, MintQuoteError),
+    /// With the answer's number.
+    Issued(Arc<HeldRequest>, MintQuoteResponse, u64),
+    /// Likewise.
+    Refused(Arc<HeldRequest>, MintQuoteError, u64),
     /// Put aside for the operator, without a word of the mint's.
     Parked {
         sequence: u64,
@@ -33,6 +37,10 @@ pub(super) enum Settlement {
 pub(super) enum Recorded {
     /// It is on disk.
     Done,
+    /// It is what was on disk already.
+    Again,
+    /// It is not what was on disk already: that stays, and the request is parked.
+    Contradicted,
     /// There was nothing to settle (any more).
     Stale,
     /// It was rolled back.
@@ -70,14 +78,20 @@ pub(super) fn record_all(
             let outcome = in_savepoint(connection, || {
                 settlement.record(connection, mint, answers, now_unix_ms)
             });
-            let recorded = match outcome {
-                Ok(true) => Recorded::Done,
-                Ok(false) => Recorded::Stale,
-                Err(error) => Recorded::Failed(error),
-            };
-            (settlement, recorded)
+            (settlement, outcome.unwrap_or_else(Recorded::Failed))
         })
-        .collect();
+        .collect::<Vec<_>>();
+    let is_on_disk =
+        |recorded: &Recorded| !matches!(recorded, Recorded::Stale | Recorded::Failed(_));
+    let numbers = settlements
+        .iter()
+        .filter(|(_, recorded)| is_on_disk(recorded));
+    if let Some(answers) = numbers
+        .filter_map(|(settlement, _)| settlement.answer())
+        .max()
+    {
+        outbox::note_answers(connection, &mint.name, EXT_MINT_QUOTE, answers)?;
+    }
     Ok(RecordedBatch {
         settlements,
         backlog: outbox::backlog(connection, &mint.name, EXT_MINT_QUOTE)?,
@@ -88,7 +102,7 @@ impl Settlement {
     /// Which request it is about.
     pub(super) fn sequence(&self) -> Option<u64> {
         match self {
-            Settlement::Issued(request, _) | Settlement::Refused(request, _) => {
+            Settlement::Issued(request, ..) | Settlement::Refused(request, ..) => {
                 Some(request.sequence)
             }
             Settlement::Parked { sequence, .. } => Some(*sequence),
@@ -96,37 +110,69 @@ impl Settlement {
         }
     }
 
-    /// False where there is nothing to settle.
+    /// The number of the mint's answer.
+    fn answer(&self) -> Option<u64> {
+        match self {
+            Settlement::Issued(.., answer) | Settlement::Refused(.., answer) => Some(*answer),
+            Settlement::Parked { .. } | Settlement::Keyset { .. } => None,
+        }
+    }
+
     fn record(
         &self,
         connection: &Connection,
         mint: &Mint,
         answers: &dyn QuoteAnswers,
         now_unix_ms: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let Mint {
             name: mint,
             announcer,
         } = mint;
+        let family = EXT_MINT_QUOTE;
+        let park = |key: &[u8], reason: &str| {
+            Ok::<_, StoreError>(
+                match outbox::park(connection, mint, family, key, reason, now_unix_ms)? {
+                    true => Recorded::Done,
+                    false => Recorded::Stale,
+                },
+            )
+        };
         match self {
-            Settlement::Issued(held, response) => {
+            Settlement::Issued(held, response, sequence) => {
                 let key = &held.request.header_hash;
-                if !outbox::mark_answered(connection, mint, EXT_MINT_QUOTE, key, now_unix_ms)? {
-                    return Ok(false);
+                let answer = RecordedAnswer {
+                    sequence: *sequence,
+                    identity: identity(response),
+                };
+                match outbox::mark_answered(connection, mint, family, key, &answer, now_unix_ms)? {
+                    Answered::Stale => return Ok(Recorded::Stale),
+                    Answered::Again => return Ok(Recorded::Again),
+                    Answered::Otherwise => {
+                        park(key, &otherwise(&format!("the quote {}", response.quote_id)))?;
+                        return Ok(Recorded::Contradicted);
+                    }
+                    Answered::First => {}
                 }
                 let effect = answers.on_response(connection, &held.request, response);
                 if !crate::sabotage::is_broken(crate::sabotage::Rule::EffectWithRemoval) {
                     effect?;
                 }
+                Ok(Recorded::Done)
             }
-            Settlement::Refused(held, error) => {
+            Settlement::Refused(held, error, _) => {
                 let key = &held.request.header_hash;
                 let reason = refusal_text(error);
                 note(connection, mint, held.take_note_of_sending().as_ref())?;
-                if !outbox::park(connection, mint, EXT_MINT_QUOTE, key, &reason, now_unix_ms)? {
-                    return Ok(false);
+                if held.is_asked_again {
+                    park(key, &otherwise(&reason))?;
+                    return Ok(Recorded::Contradicted);
                 }
-                answers.on_refusal(connection, &held.request, error)?;
+                let recorded = park(key, &reason)?;
+                if matches!(recorded, Recorded::Done) {
+                    answers.on_refusal(connection, &held.request, error)?;
+                }
+                Ok(recorded)
             }
             Settlement::Parked {
                 key,
@@ -135,28 +181,27 @@ impl Settlement {
                 ..
             } => {
                 note(connection, mint, sending.as_ref())?;
-                return outbox::park(connection, mint, EXT_MINT_QUOTE, key, error, now_unix_ms);
+                park(key, error)
             }
             Settlement::Keyset { serial, keyset } => {
                 let unit = &keyset.unit;
-                let family = EXT_MINT_QUOTE;
                 if !outbox::admit_announcement(connection, announcer, family, unit, *serial)? {
-                    return Ok(false);
+                    return Ok(Recorded::Stale);
                 }
                 answers.on_keyset(connection, keyset)?;
+                Ok(Recorded::Done)
             }
         }
-        Ok(true)
     }
 
     /// What to tell the role once it is on disk.
     pub(super) fn into_event(self) -> Option<QuoteEvent> {
         match self {
-            Settlement::Issued(held, response) => Some(QuoteEvent::Issued {
+            Settlement::Issued(held, response, _) => Some(QuoteEvent::Issued {
                 request: held.request.clone(),
                 response,
             }),
-            Settlement::Refused(held, error) => Some(QuoteEvent::Refused {
+            Settlement::Refused(held, error, _) => Some(QuoteEvent::Refused {
                 request: held.request.clone(),
                 error,
             }),
@@ -164,6 +209,25 @@ impl Settlement {
             Settlement::Keyset { keyset, .. } => Some(QuoteEvent::Keyset(keyset)),
         }
     }
+}
+
+/// Two answers with one identity are one quote. When it expires and whether it was redeemed since
+/// may change.
+fn identity(response: &MintQuoteResponse) -> [u8; 32] {
+    let kept = MintQuoteResponse {
+        expires_at_unix_s: 0,
+        state: QuoteState::Unpaid,
+        ..response.clone()
+    };
+    let mut body = Vec::new();
+    // What was decoded can be encoded.
+    let _ = kept.encode_body(&mut body);
+    request_digest(EXT_MINT_QUOTE, MintQuoteResponse::MSG_TYPE, &body)
+}
+
+/// For the operator.
+fn otherwise(now: &str) -> String {
+    format!("the mint gave it a quote before, which stays, and answers now otherwise: {now}")
 }
 
 fn note(connection: &Connection, mint: &str, note: Option<&AttemptNote>) -> Result<(), StoreError> {

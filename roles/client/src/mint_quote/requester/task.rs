@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use winze_runtime::clock::now_unix_ms;
 
 use super::settlement::RecordedBatch;
-use super::{QuoteAnswers, QuoteEvent, QuoteRequesterCore, Shared, withdrawn};
+use super::{NumbersFound, QuoteAnswers, QuoteEvent, QuoteRequesterCore, Shared, withdrawn};
 use crate::delivery::Now;
 use crate::hub_client::ChannelHandle;
 use crate::limits::{EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
@@ -32,6 +32,7 @@ pub(super) struct Task {
     loading: Pending<Vec<StoredRequest>>,
     recording: Pending<RecordedBatch>,
     housekeeping: Pending<(Backlog, Vec<QuoteEvent>)>,
+    numbers: Pending<NumbersFound>,
     events: Vec<ChannelEvent>,
     epoch: Instant,
 }
@@ -53,6 +54,7 @@ impl Task {
             loading: None,
             recording: None,
             housekeeping: None,
+            numbers: None,
             events: Vec::new(),
             epoch: Instant::now(),
         }
@@ -63,6 +65,7 @@ impl Task {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_loading();
+            self.start_looking();
             let now = self.now();
             self.core.send_what_is_due(&mut self.channel, now);
             self.start_recording();
@@ -83,6 +86,10 @@ impl Task {
                 page = ready(&mut self.loading) => self.core.loaded(page),
                 batch = ready(&mut self.recording) => self.recorded(batch),
                 kept = ready(&mut self.housekeeping) => self.housekept(kept),
+                found = ready(&mut self.numbers) => {
+                    let now = self.now();
+                    self.core.numbers_found(found, now);
+                }
                 _ = tick.tick() => self.keep_house(),
                 () = sleep_until(timeout_at) => {
                     let now = self.now();
@@ -111,6 +118,17 @@ impl Task {
         self.loading = Some(Box::pin(
             async move { store.read(move |c| page.read(c)).await },
         ));
+    }
+
+    fn start_looking(&mut self) {
+        let now = self.now();
+        let Some(wanted) = self.core.numbers_wanted(now) else {
+            return;
+        };
+        let store = self.store.clone();
+        self.numbers = Some(Box::pin(async move {
+            store.write(move |c| wanted.look(c, now_unix_ms())).await
+        }));
     }
 
     fn start_recording(&mut self) {

@@ -8,7 +8,7 @@ use winze_messages::families::mint_quote::KeysetAnnouncement;
 
 use super::QuoteRequesterCore;
 use crate::delivery::Now;
-use crate::limits::ANSWERED_DELETED_PER_STEP;
+use crate::limits::{ANSWERED_DELETED_PER_STEP, ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX};
 use crate::mint_quote::requester::held::HeldRequest;
 use crate::mint_quote::requester::settlement::{
     Mint, Recorded, RecordedBatch, Settlement, record_all,
@@ -74,8 +74,13 @@ impl HousekeepingWanted {
         for note in &self.notes {
             outbox::note_attempt(connection, &self.mint, EXT_MINT_QUOTE, note)?;
         }
-        let before_unix_ms = self.answered_before_unix_ms;
-        outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
+        let (mint, family) = (&self.mint, EXT_MINT_QUOTE);
+        let (rows_max, waiting_max) = (ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX);
+        // What is still to be asked again must not go before.
+        if !outbox::ask_again(connection, mint, family, rows_max, waiting_max)? {
+            let before_unix_ms = self.answered_before_unix_ms;
+            outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
+        }
         outbox::backlog(connection, &self.mint, EXT_MINT_QUOTE)
     }
 }
@@ -193,6 +198,14 @@ impl QuoteRequesterCore {
                         Settlement::Parked { .. } | Settlement::Keyset { .. } => {}
                     }
                     events.extend(settlement.into_event());
+                }
+                Recorded::Again => self.counts.answered_again += 1,
+                Recorded::Contradicted => {
+                    self.counts.nonsense += 1;
+                    tracing::error!(
+                        mint = %self.mint.name, sequence,
+                        "the mint contradicts an answer that it gave before; the request is parked"
+                    );
                 }
                 Recorded::Stale => self.counts.stale += 1,
                 Recorded::Failed(error) => {

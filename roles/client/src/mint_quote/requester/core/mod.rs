@@ -1,12 +1,14 @@
 //! A requester's logic without IO: what to read from the outbox, what to send, what to record.
 //!
 //! Whoever drives it takes [`QuoteRequesterCore::page_wanted`],
-//! [`recording_wanted`](QuoteRequesterCore::recording_wanted) and, once in a while,
+//! [`recording_wanted`](QuoteRequesterCore::recording_wanted),
+//! [`numbers_wanted`](QuoteRequesterCore::numbers_wanted) and, once in a while,
 //! [`housekeeping_wanted`](QuoteRequesterCore::housekeeping_wanted) to the store, one of each kind
 //! at a time, and brings back what became of it; hands in the channel's events; and lets it
 //! [`send`](QuoteRequesterCore::send_what_is_due) after each of these.
 
 mod disk;
+mod numbers;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use winze_messages::families::mint_quote::KeysetAnnouncement;
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, Side};
 
 pub use disk::{HousekeepingWanted, PageWanted, RecordingWanted};
+pub use numbers::{NumbersFound, NumbersWanted};
 
 use super::held::{HeldRequest, HeldRequests};
 use super::settlement::{Mint, Settlement};
@@ -23,11 +26,13 @@ use super::{QuoteRequesterConfig, RequesterCounts, RequesterStatus};
 use crate::delivery::{Now, RequesterCore, Schedule};
 use crate::identity::Identity;
 use crate::limits::{HELD_WINDOWS, RESEND_PER_TIMEOUT_MAX};
+use crate::mint_quote::exchange::{FarStore, StoreExchange};
 use crate::outbox::{AttemptNote, Backlog};
 use crate::store::StoreError;
 
-/// A requester without IO. Its store's work is [`Self::page_wanted`], [`Self::recording_wanted`] and
-/// [`Self::housekeeping_wanted`], one of each kind at a time; after each input it sends what is due.
+/// A requester without IO. Its store's work is [`Self::page_wanted`], [`Self::recording_wanted`],
+/// [`Self::numbers_wanted`] and [`Self::housekeeping_wanted`], one of each kind at a time; after each
+/// input it sends what is due.
 pub struct QuoteRequesterCore {
     config: QuoteRequesterConfig,
     mint: Mint,
@@ -55,13 +60,19 @@ pub struct QuoteRequesterCore {
     /// Notes for the operator by sequence, written with the housekeeping.
     notes: BTreeMap<u64, AttemptNote>,
     is_housekeeping: bool,
+    exchange: StoreExchange,
+    /// What the mint has told that was compared with the own store.
+    compared: Option<FarStore>,
+    /// The own store could not be looked at: not to be tried before this.
+    compare_again_at_ms: Option<u64>,
+    is_looking: bool,
     backlog: Backlog,
     counts: RequesterCounts,
     rng: Box<dyn RngCore + Send>,
 }
 
 impl QuoteRequesterCore {
-    /// Holds nothing yet. `rng` is for jitter alone.
+    /// Holds nothing yet. `rng` is for jitter, and for nonces that nobody may foretell.
     pub fn new(
         identity: &Identity,
         config: QuoteRequesterConfig,
@@ -106,6 +117,10 @@ impl QuoteRequesterCore {
             failed_keysets: Vec::new(),
             notes: BTreeMap::new(),
             is_housekeeping: false,
+            exchange: StoreExchange::new(),
+            compared: None,
+            compare_again_at_ms: None,
+            is_looking: false,
             backlog: Backlog::default(),
             counts: RequesterCounts::default(),
             rng,
@@ -125,11 +140,16 @@ impl QuoteRequesterCore {
     /// Nothing comes or goes any longer; what was said is still to be recorded.
     pub fn stopped(&mut self) {
         self.core.lost();
+        self.exchange.away();
     }
 
     /// When [`Self::handle_timeout`] is to be called next.
     pub fn next_timeout_ms(&self) -> Option<u64> {
-        self.core.next_timeout_ms()
+        let comparison = self.compare_again_at_ms.filter(|_| !self.is_looking);
+        (self.core.next_timeout_ms().into_iter())
+            .chain(self.exchange.next_timeout_ms())
+            .chain(comparison)
+            .min()
     }
 
     /// Time has passed: delays end, and what has no answer is sent again.
@@ -146,6 +166,7 @@ impl QuoteRequesterCore {
     pub fn status(&self, now: Now) -> RequesterStatus {
         RequesterStatus {
             peer_present: self.core.is_peer_present(),
+            peer_known: self.is_mint_known(),
             waiting: self.backlog.waiting,
             in_flight: self.core.unanswered() as u64,
             parked: self.backlog.parked,
@@ -153,6 +174,8 @@ impl QuoteRequesterCore {
                 .backlog
                 .oldest_unix_ms
                 .map(|made_unix_ms| now.unix_ms.saturating_sub(made_unix_ms)),
+            set_back: self.backlog.set_back,
+            peer_set_back: self.backlog.peer_set_back,
             counts: self.counts,
         }
     }

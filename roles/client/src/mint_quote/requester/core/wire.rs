@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest};
+use winze_messages::families::mint_quote::{
+    MintQuoteError, MintQuoteRequest, StoreQuery, StoreState,
+};
 
 use super::QuoteRequesterCore;
 use crate::delivery::{Now, RejectKind, SendChannel};
@@ -15,6 +17,13 @@ use crate::session::{ChannelEvent, SendError};
 impl QuoteRequesterCore {
     /// Sends what is due within credit and window.
     pub fn send_what_is_due(&mut self, channel: &mut impl SendChannel, now: Now) {
+        let exchanged = self
+            .exchange
+            .send(&[&self.keys], channel, now.ms, &mut *self.rng);
+        // The channel says when to go on.
+        if exchanged.is_err() || !self.is_mint_known() {
+            return;
+        }
         loop {
             let credit = channel.send_credit();
             let Some(sequence) = self.core.next_to_send(credit) else {
@@ -62,11 +71,17 @@ impl QuoteRequesterCore {
     /// Takes an event of the channel.
     pub fn take_event(&mut self, event: ChannelEvent, now: Now) {
         match event {
-            ChannelEvent::Present { instance } => self.core.presence(Some(instance)),
-            ChannelEvent::Away => self.core.presence(None),
-            ChannelEvent::Lost => self.core.lost(),
+            ChannelEvent::Present { instance } => {
+                self.core.presence(Some(instance));
+                self.exchange.present(instance, &mut *self.rng);
+            }
+            ChannelEvent::Away => {
+                self.core.presence(None);
+                self.exchange.away();
+            }
+            ChannelEvent::Lost => self.stopped(),
             ChannelEvent::Closed { code, detail } => {
-                self.core.lost();
+                self.stopped();
                 tracing::warn!(mint = %self.mint.name, ?code, ?detail, "no channel to the mint");
             }
             ChannelEvent::Message { msg_type, bytes } => self.take_message(msg_type, &bytes, now),
@@ -82,16 +97,18 @@ impl QuoteRequesterCore {
     }
 
     fn take_message(&mut self, msg_type: u8, bytes: &[u8], now: Now) {
+        if matches!(msg_type, StoreQuery::MSG_TYPE | StoreState::MSG_TYPE) {
+            return self.take_exchanged(msg_type, bytes);
+        }
         match judge(&self.keys, &self.held, msg_type, bytes) {
-            Judged::Issued(request, response) => match self.core.answered(request.sequence, now.ms)
-            {
-                true => self.settlements.push(Settlement::Issued(request, response)),
-                false => self.counts.stale += 1,
-            },
-            Judged::Refused(request, error) => match self.core.answered(request.sequence, now.ms) {
-                true => self.settlements.push(Settlement::Refused(request, error)),
-                false => self.counts.stale += 1,
-            },
+            Judged::Issued(request, response, number) => {
+                let settlement = Settlement::Issued(Arc::clone(&request), response, number);
+                self.settle(request.sequence, settlement, now);
+            }
+            Judged::Refused(request, error, number) => {
+                let settlement = Settlement::Refused(Arc::clone(&request), error, number);
+                self.settle(request.sequence, settlement, now);
+            }
             Judged::PutOff(request, error) => self.put_off(&request, &error, now),
             Judged::Contradiction(request, error) => {
                 self.counts.nonsense += 1;
@@ -112,6 +129,13 @@ impl QuoteRequesterCore {
                 }
                 tracing::debug!(mint = %self.mint.name, msg_type, ?dropped, "a message without effect");
             }
+        }
+    }
+
+    fn settle(&mut self, sequence: u64, settlement: Settlement, now: Now) {
+        match self.core.answered(sequence, now.ms) {
+            true => self.settlements.push(settlement),
+            false => self.counts.stale += 1,
         }
     }
 
