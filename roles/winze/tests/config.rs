@@ -68,14 +68,16 @@ fn the_shipped_files_work_as_they_are_after_keys_init() {
 
 #[test]
 fn what_is_commented_out_shows_the_key_that_it_says() {
-    // A default that is uncommented must still load: the name, the place and the type are right.
+    // A default or an example that is uncommented must still load: the name, the place and the type are right.
     let site = Site::new();
     for role in ROLES {
         let text = std::fs::read_to_string(site.config(role)).unwrap();
         let uncommented: Vec<&str> = text
             .lines()
             .map(|line| match line.strip_prefix('#') {
-                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest,
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                    rest
+                }
                 _ => line,
             })
             .collect();

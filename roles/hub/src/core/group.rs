@@ -74,6 +74,7 @@ impl HubCore {
     /// channels.
     pub(super) fn fan_out(&mut self, group: EndRef, group_ordinal: u64, frame: &Frame) {
         let payload_bytes = frame.payload.len();
+        let is_foreign = is_foreign(frame.extension());
         let members = self.take_members(group);
         let mut refused = 0;
         for channel_id in &members {
@@ -84,7 +85,7 @@ impl HubCore {
             let Some(end) = self.end_mut(own) else {
                 continue;
             };
-            if is_foreign(frame.extension()) {
+            if is_foreign {
                 end.note_foreign_traffic();
             }
             let copy = end.inbound.receive_copy(payload_bytes);

@@ -241,3 +241,38 @@ fn a_group_that_is_not_on_the_list_any_more_ends_with_all_its_channels() {
         matches!(&refused[..], [Seen::Hub(HubMessage::Reject(reject))] if reject.error_code == "unknown-channel")
     );
 }
+
+#[test]
+fn a_member_has_no_more_channels_with_one_opener_for_being_in_a_group() {
+    let limits = HubLimits {
+        channels_per_pair_max: 1,
+        ..HubLimits::default()
+    };
+    let mut group = Grouped::new(limits);
+    let fine = group.join(SIGNERS[0], PLENTY);
+    let refused = |net: &mut Net, pool, request: OpenChannel| {
+        net.say(pool, request);
+        let seen = net.receive(pool);
+        matches!(&seen[..], [Seen::Hub(HubMessage::OpenChannelError(error))] if error.error_code == "too-many-channels")
+    };
+    let by_name = OpenChannel {
+        peer: SIGNERS[0].to_owned(),
+        ..open_channel(VENDOR, "")
+    };
+    let second = OpenChannel {
+        label: "second".to_owned(),
+        ..open_group(VENDOR)
+    };
+    assert!(refused(&mut group.net, group.pool, by_name.clone()));
+    assert!(refused(&mut group.net, group.pool, second.clone()));
+
+    // What the opener has left gives way: once for a channel by name, and with it all of the group is out of room.
+    group.net.core.closed(group.pool);
+    let pool = group.net.connect(POOL);
+    group.net.say(pool, by_name);
+    let told = group.net.receive(fine.conn);
+    assert_eq!(closed(&told), [(fine.id, "closed-by-peer".to_owned())]);
+    group.net.receive(pool);
+    assert!(refused(&mut group.net, pool, second));
+    assert_eq!(group.net.core.load().channels, 1, "none of the group's");
+}
