@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use winze_client::limits::REJECTS_WAITING_MAX;
+use winze_client::limits::{GROUP_MEMBERS_MAX, REJECTS_WAITING_MAX};
 use winze_client::session::{ChannelKey, ListenerKey, SessionConfig, SessionCore};
 use winze_client::{ChannelEvent, Credit, Identity};
 use winze_fuzz_harness::next_frame;
@@ -19,8 +19,8 @@ const ACCEPTED_MAX: usize = 6;
 /// The client's number for its first request for extensions, on every connection.
 const REQUEST_ID: u16 = 1;
 
-/// A hub that says anything, to a client that opens, accepts, sends, reads and closes as the bytes say. It never keeps
-/// more than its windows, never sends more than its credit, and stands for the next connection.
+/// A hub that says anything, to a client that opens channels and groups, accepts, sends, reads and closes as the bytes
+/// say. It never keeps more than its windows, never sends more than its credit, and stands for the next connection.
 pub fn session(data: &[u8]) {
     let Some((&how, mut rest)) = data.split_first() else {
         return;
@@ -37,7 +37,8 @@ pub fn session(data: &[u8]) {
             },
             4 => client.read(place),
             5 => client.send(place),
-            6 if place < 24 => client.open(place),
+            6 if place < 20 => client.open(place),
+            6 if place < 24 => client.open_group(place),
             6 => client.close(place),
             _ if place < 24 => client.pass(place as u64 * 100),
             _ => client.connect(place.is_multiple_of(2)),
@@ -54,8 +55,27 @@ struct Client {
     listener: ListenerKey,
     now_ms: u64,
     channels: Vec<ChannelKey>,
-    /// What the hub gave credit for and what it got, by channel id.
-    credit: BTreeMap<u32, (u64, u64)>,
+    groups: Vec<ChannelKey>,
+    /// By channel id.
+    credit: BTreeMap<u32, Account>,
+}
+
+/// The messages of a channel, as a hub counts them.
+#[derive(Default)]
+struct Account {
+    granted: u64,
+    sent: u64,
+    /// Of a member's channel: that of the group, on which whatever is sent counts here as well.
+    group: Option<u32>,
+}
+
+impl Account {
+    fn granting(granted: u64) -> Account {
+        Account {
+            granted,
+            ..Account::default()
+        }
+    }
 }
 
 impl Client {
@@ -80,6 +100,7 @@ impl Client {
             listener,
             now_ms: 0,
             channels: Vec::new(),
+            groups: Vec::new(),
             credit: BTreeMap::new(),
         }
     }
@@ -108,22 +129,39 @@ impl Client {
         }
         match message {
             Ok(HubMessage::OpenChannelSuccess(message)) => {
-                let credit = (message.credit_messages, 0);
-                self.credit.insert(message.channel_id, credit);
+                let account = Account::granting(message.credit_messages);
+                self.credit.insert(message.channel_id, account);
             }
             Ok(HubMessage::ChannelOffer(message)) => {
-                let credit = (message.credit_messages, 0);
-                self.credit.insert(message.channel_id, credit);
+                let account = Account::granting(message.credit_messages);
+                self.credit.insert(message.channel_id, account);
             }
             Ok(HubMessage::Credit(message)) => {
-                if let Some((granted, _)) = self.credit.get_mut(&message.channel_id) {
-                    *granted = message.messages.max(*granted);
+                if let Some(account) = self.credit.get_mut(&message.channel_id) {
+                    account.granted = message.messages.max(account.granted);
                 }
+            }
+            // Of a group that is not open any more the client takes no notice.
+            Ok(HubMessage::GroupMember(message)) => {
+                let group = self.credit.get(&message.group_channel_id);
+                let sent = group.map_or(0, |group| group.sent);
+                let account = Account {
+                    granted: message.credit_messages,
+                    sent: sent.saturating_sub(message.group_messages),
+                    group: Some(message.group_channel_id),
+                };
+                self.credit.insert(message.channel_id, account);
             }
             _ => {}
         }
         while let Some(key) = self.core.take_accepted(self.listener) {
             self.channels.push(key);
+        }
+        for group in &self.groups {
+            while let Some(key) = self.core.take_member(*group) {
+                self.channels.push(key);
+            }
+            assert!(self.core.members(*group).len() <= GROUP_MEMBERS_MAX);
         }
         self.channels
             .retain(|key| self.core.channel(*key).is_some());
@@ -141,6 +179,18 @@ impl Client {
         self.channels.extend(opened);
     }
 
+    fn open_group(&mut self, place: usize) {
+        let label = place.to_string();
+        let group = "group/signers".parse().expect("a good name");
+        let opened = self
+            .core
+            .open_group(EXT_MINT_QUOTE, &group, &label, self.now_ms);
+        if let Ok(key) = opened {
+            self.channels.push(key);
+            self.groups.push(key);
+        }
+    }
+
     fn send(&mut self, place: usize) {
         if let Some(key) = self.channel(place) {
             let room = self.core.send_credit(key);
@@ -153,6 +203,7 @@ impl Client {
         if let Some(key) = self.channel(place) {
             self.core.close(key);
             self.channels.retain(|held| *held != key);
+            self.groups.retain(|held| *held != key);
         }
     }
 
@@ -185,12 +236,20 @@ impl Client {
             let Some(channel_id) = frame.channel_id() else {
                 continue;
             };
-            let (granted, sent) = self
+            for account in self.credit.values_mut() {
+                if account.group == Some(channel_id) {
+                    account.sent += 1;
+                }
+            }
+            let account = self
                 .credit
                 .get_mut(&channel_id)
                 .expect("a message for a channel that the hub never named");
-            *sent += 1;
-            assert!(sent <= granted, "more than the hub takes on {channel_id}");
+            account.sent += 1;
+            assert!(
+                account.sent <= account.granted,
+                "more than the hub takes on {channel_id}"
+            );
         }
         assert!(!self.core.wants_to_transmit());
     }

@@ -13,7 +13,8 @@ use stratum_core::mining_sv2::{
 };
 use winze_messages::families::extensions::RequestExtensions;
 use winze_messages::families::hub::{
-    ChannelOffer, CloseChannel, Credit, HubMessage, OpenChannelSuccess, Ping, Presence, Reject,
+    ChannelOffer, CloseChannel, Credit, GroupMember, HubMessage, OpenChannelSuccess, Ping,
+    Presence, Reject,
 };
 use winze_messages::{EXT_MINT_QUOTE, channel_frame};
 use winze_pool::mining::wire;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("texts", "miner", MINER.into()),
         ("session", "opener", opener()),
         ("session", "acceptor", acceptor()),
+        ("session", "group", group()),
         ("mining", "standard", mining(false)),
         ("mining", "extended", mining(true)),
         ("hub_sequences", "joined", hub_operations()),
@@ -81,6 +83,58 @@ fn opener() -> Vec<u8> {
             instance: 0,
         },
     );
+    hub_says(&mut said, close(1));
+    said.extend([4, 7 + 8 * 20, 7 + 8 * 24]);
+    said
+}
+
+/// A client opens a group, sends to all and to one, hears what was not delivered, and of a member that joins, leaves and
+/// is back.
+fn group() -> Vec<u8> {
+    let mut said = vec![0, 6 + 8 * 20];
+    hub_says(
+        &mut said,
+        OpenChannelSuccess {
+            request_id: 1,
+            channel_id: 1,
+            peer_present: false,
+            peer_instance: 0,
+            credit_messages: 9,
+            credit_bytes: 1_000,
+        },
+    );
+    let member = |channel_id, number: u8, group_messages| GroupMember {
+        group_channel_id: 1,
+        channel_id,
+        peer: format!("signer/{number}"),
+        group_messages,
+        group_bytes: 44 * group_messages,
+        peer_present: true,
+        peer_instance: 3,
+        credit_messages: 2,
+        credit_bytes: 1_000,
+    };
+    hub_says(&mut said, member(2, 1, 0));
+    hub_says(&mut said, member(3, 2, 0));
+    said.extend([4, 4 + 8, 4 + 16, 5, 5 + 8, 5, 5 + 16, 5]);
+    for ordinal in 1..=3 {
+        hub_says(
+            &mut said,
+            Reject {
+                channel_id: 2,
+                ordinal,
+                error_code: "no-credit".to_owned(),
+                detail: String::new(),
+            },
+        );
+    }
+    hub_says(&mut said, credit(2, 9));
+    hub_says(&mut said, member(4, 3, 1));
+    said.extend([4 + 24, 5 + 24, 5, 4 + 8]);
+    hub_says(&mut said, close(4));
+    hub_says(&mut said, member(5, 3, 3));
+    hub_says(&mut said, member(6, 1, 3));
+    said.extend([4 + 8, 5 + 8, 5, 6 + 8 * 25]);
     hub_says(&mut said, close(1));
     said.extend([4, 7 + 8 * 20, 7 + 8 * 24]);
     said
