@@ -5,11 +5,13 @@
 //! other final answer (a refusal, a conflict, an effect told to a second peer) binds the peer it
 //! was given to: a peer that is refused must not be able to have others refused.
 //!
-//! Answers are numbered per peer; an answer that is sent again keeps its number. All functions
-//! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
+//! Answers are numbered per peer; an answer that is sent again keeps its number. The numbers tell
+//! whether the record was set back ([`compare`]). All functions run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
 //! their caller.
 
+mod file;
 mod row;
+mod set_back;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -18,7 +20,12 @@ use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
 use row::{StoredAnswer, Table, announcement_checksum};
 
+pub use file::{AnswersFile, AnswersFileError};
 pub(crate) use row::{check, seal_all};
+pub use set_back::{
+    AnsweredPeer, Compared, SetBack, accept, compare, note_requests, numbers, peers, set_back,
+    set_backs,
+};
 
 /// The responder's tables.
 pub static ANSWERS_SCHEMA: Schema = Schema {
@@ -66,6 +73,18 @@ pub static ANSWERS_SCHEMA: Schema = Schema {
         ALTER TABLE answer_effect ADD COLUMN checksum BLOB;
         ALTER TABLE answer_given ADD COLUMN checksum BLOB;
         ALTER TABLE answer_announcement ADD COLUMN checksum BLOB;
+        ",
+        "
+        ALTER TABLE answer_peer ADD COLUMN last_request INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE answer_set_back (
+            extension INTEGER NOT NULL,
+            peer TEXT NOT NULL,
+            own_answers INTEGER NOT NULL,
+            told_answers INTEGER NOT NULL,
+            noticed_unix_ms INTEGER NOT NULL,
+            accepted_unix_ms INTEGER,
+            PRIMARY KEY (extension, peer)
+        ) STRICT, WITHOUT ROWID;
         ",
     ],
 };
@@ -250,11 +269,15 @@ fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Option<NumberedAn
         .transpose()
 }
 
+/// One above the last, and above what was given before the record was set back.
 fn next_sequence(connection: &Connection, asked: &Asked<'_>) -> Result<u64, StoreError> {
     Ok(connection
         .prepare_cached(
-            "INSERT INTO answer_peer (extension, peer, last_sequence) VALUES (?1, ?2, 1)
-             ON CONFLICT (extension, peer) DO UPDATE SET last_sequence = last_sequence + 1
+            "INSERT INTO answer_peer (extension, peer, last_sequence)
+             VALUES (?1, ?2, 1 + coalesce((SELECT told_answers FROM answer_set_back
+                                           WHERE extension = ?1 AND peer = ?2), 0))
+             ON CONFLICT (extension, peer) DO UPDATE
+             SET last_sequence = max(last_sequence + 1, excluded.last_sequence)
              RETURNING last_sequence",
         )?
         .query_row(params![asked.extension, asked.peer], |row| row.get(0))?)

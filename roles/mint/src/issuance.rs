@@ -32,7 +32,7 @@ use winze_messages::text::header_hash_to_text;
 use winze_transport::PublicKey;
 
 use self::check::{PoolRules, Refusal, Rules};
-use self::outcome::{answer, busy, issued, over_allowance, refused, unavailable};
+use self::outcome::{answer, busy, issued, over_allowance, refused, set_back, unavailable};
 use self::record::{Made, NewQuote};
 use crate::allowance::{self, Account, Verdict, Wish};
 use crate::ecash::Ecash;
@@ -131,7 +131,7 @@ impl Issuer {
                 self.settle(pool, part, &mut knowledge).await;
             }
         }
-        let earlier = self.recall(requests, &checked).await;
+        let earlier = self.find_refused(requests, &checked).await;
         let outcomes: Vec<QuoteOutcome> = requests
             .iter()
             .zip(&checked)
@@ -156,7 +156,7 @@ impl Issuer {
 
     /// The quotes of requests that are refused by the rules. They may be from before the rules were changed, by a mint
     /// that was killed before it answered; what exists is not refused.
-    async fn recall(
+    async fn find_refused(
         &self,
         requests: &[MintQuoteRequest],
         checked: &[Result<NewQuote, Refusal>],
@@ -164,6 +164,26 @@ impl Issuer {
         let refused = requests.iter().zip(checked).filter(|it| it.1.is_err());
         let hashes: Vec<HeaderHash> = refused.map(|(request, _)| request.header_hash).collect();
         Ok(self.find_all(hashes).await?.into_iter().collect())
+    }
+
+    /// What cdk's store has for each of `requests`; nothing is made.
+    async fn recall_batch(&self, requests: &[MintQuoteRequest]) -> Vec<QuoteOutcome> {
+        let hashes = requests.iter().map(|request| request.header_hash).collect();
+        let found = match self.find_all(hashes).await {
+            Ok(found) => found.into_iter().collect::<HashMap<_, _>>(),
+            Err(error) => {
+                tracing::error!(%error, "the ecash store cannot be read");
+                HashMap::new()
+            }
+        };
+        let outcome = |request: &MintQuoteRequest| match found.get(&request.header_hash) {
+            Some(quote) if record::is_what_was_asked(quote, request) => issued(quote, request),
+            Some(_) => refused(&Refusal::Conflict),
+            None => set_back(),
+        };
+        let outcomes: Vec<QuoteOutcome> = requests.iter().map(outcome).collect();
+        self.0.metrics.outcomes(&outcomes, 0);
+        outcomes
     }
 
     /// Those of the header hashes that have quotes, with them.
@@ -366,6 +386,10 @@ impl QuoteIssuer for Issuer {
             tracing::error!(%error, %pool, "issuing a batch failed");
             vec![unavailable(); count]
         })
+    }
+
+    async fn recall(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {
+        self.recall_batch(&requests).await
     }
 }
 

@@ -41,6 +41,9 @@ struct Inner {
     unauthentic: Counter,
     malformed: Counter,
     store_failures: Counter,
+    store_set_back: Gauge,
+    pools_set_back: Counter,
+    stores_unauthentic: Counter,
     store_commits: Counter,
     store_failing: Gauge,
     store_damage: Gauge,
@@ -155,6 +158,19 @@ impl Metrics {
                 "answers_store_failures",
                 "Answers that could not be looked up or recorded",
             ),
+            store_set_back: it.add(
+                "store_set_back",
+                "Pools that know of answers which the store does not hold, and get no new quotes until the operator \
+                 says so; /health names them",
+            ),
+            pools_set_back: it.add(
+                "pools_set_back",
+                "How often a pool was found to have forgotten requests that were answered here",
+            ),
+            stores_unauthentic: it.add(
+                "stores_unauthentic",
+                "Words about a pool's store that the pool did not say, or that nobody asked for",
+            ),
             store_commits: it.add("store_commits", "Transactions of the role's own store"),
             store_failing: it.add(
                 "store_failing",
@@ -232,6 +248,12 @@ impl Metrics {
         counter(&inner.unauthentic, responder.counts.unauthentic);
         counter(&inner.malformed, responder.counts.malformed);
         counter(&inner.store_failures, responder.counts.store_failures);
+        gauge(&inner.store_set_back, responder.pools_ahead);
+        counter(&inner.pools_set_back, responder.counts.pools_set_back);
+        counter(
+            &inner.stores_unauthentic,
+            responder.counts.stores_unauthentic,
+        );
         counter(&inner.store_commits, store.counts().commits);
         gauge(&inner.store_failing, u64::from(store.trouble().is_some()));
         gauge(&inner.store_damage, u64::from(store.damage().is_some()));

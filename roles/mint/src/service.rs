@@ -292,6 +292,18 @@ fn health(ecash: &Ecash, responder: &QuoteResponder, store: &Store, hub: &HubSta
             (unit.to_string(), active.into())
         })
         .collect();
+    let set_back: Vec<serde_json::Value> = responder
+        .set_backs()
+        .into_iter()
+        .map(|set_back| {
+            serde_json::json!({
+                "pool": set_back.peer,
+                "own_answers": set_back.own_answers,
+                "told_answers": set_back.told_answers,
+                "noticed_unix_ms": set_back.noticed_unix_ms,
+            })
+        })
+        .collect();
     let responder = responder.status();
     let trouble = store.trouble();
     Health {
@@ -301,6 +313,7 @@ fn health(ecash: &Ecash, responder: &QuoteResponder, store: &Store, hub: &HubSta
         detail: serde_json::json!({
             "store_trouble": trouble,
             "store_damage": store.damage(),
+            "store_set_back": set_back,
             "hub_connected": hub.is_connected(),
             "hub_last_error": hub.last_error,
             "pools_present": responder.pools_present,

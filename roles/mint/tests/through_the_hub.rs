@@ -170,10 +170,11 @@ async fn a_request_that_was_not_sealed_for_this_mint_issues_nothing() {
     };
     pool.ask(&request(1, 5, &MinerKey::generate(), &keyset))
         .await;
-    until("the mint drops the request", async || {
+    // The pool asks a mint how far it has come before anything else, and this one drops the question.
+    until("the mint drops what it says", async || {
         let metrics = get(mint.http_addr, "/metrics").await;
-        metrics.contains("winze_mint_requests_unauthentic_total")
-            && !metrics.contains("winze_mint_requests_unauthentic_total 0")
+        metrics.contains("winze_mint_stores_unauthentic_total")
+            && !metrics.contains("winze_mint_stores_unauthentic_total 0")
     })
     .await;
     let metrics = get(mint.http_addr, "/metrics").await;
@@ -181,5 +182,88 @@ async fn a_request_that_was_not_sealed_for_this_mint_issues_nothing() {
         metrics.contains("winze_mint_quotes_issued_total 0"),
         "{metrics}"
     );
+    mint.stop().await;
+}
+
+/// A mint that has issued for shares 1 and 2 and is stopped; its stores were saved between the two. Gives the quote of
+/// share 2.
+async fn issued_and_saved(
+    deployment: &Deployment,
+    pool: &mut Option<Pool>,
+    miner: &MinerKey,
+) -> (KeysetAnnouncement, String) {
+    let mint = deployment.start_mint().await;
+    let pool = pool.insert(Pool::start(deployment, &deployment.mint_key()).await);
+    let keyset = pool.keyset().await;
+    pool.ask(&request(1, 1, miner, &keyset)).await;
+    pool.issued().await;
+    mint.stop().await;
+    deployment.save_stores();
+    let mint = deployment.start_mint().await;
+    pool.ask(&request(2, 2, miner, &keyset)).await;
+    let (quote_id, _) = pool.issued().await;
+    mint.stop().await;
+    (keyset, quote_id)
+}
+
+/// Waits until the mint's operator can see that the pool knows of two answers and the store of one.
+async fn is_told(mint: &deployment::RunningMint) {
+    until("the operator is told", async || {
+        let health = get(mint.http_addr, "/health").await;
+        health.contains("pool/main") && health.contains(r#""told_answers":2"#)
+    })
+    .await;
+    let metrics = get(mint.http_addr, "/metrics").await;
+    assert!(metrics.contains("winze_mint_store_set_back 1"), "{metrics}");
+}
+
+async fn counts(mint: &deployment::RunningMint, line: &str) -> bool {
+    get(mint.http_addr, "/metrics").await.contains(line)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_whose_own_store_was_set_back_makes_nothing_until_accepted_and_knows_cdks_quotes() {
+    let deployment = Deployment::start().await;
+    let (miner, mut pool) = (MinerKey::generate(), None);
+    let (keyset, quote_id) = issued_and_saved(&deployment, &mut pool, &miner).await;
+    let mut pool = pool.expect("it was started");
+    deployment.bring_back_stores(false);
+    let mint = deployment.start_mint().await;
+    is_told(&mint).await;
+    // The pool asks for share 2 again by itself, and cdk's store has its quote.
+    until("share 2 is asked for again", async || {
+        deployment.answers() == 3
+    })
+    .await;
+    pool.ask(&request(3, 3, &miner, &keyset)).await;
+    let put_off = r#"winze_mint_quotes_later_total{code="unavailable"}"#;
+    until("share 3 is put off", async || counts(&mint, put_off).await).await;
+    assert!(counts(&mint, "winze_mint_quotes_issued_total 0").await);
+
+    deployment.accept_set_back();
+    assert_eq!(pool.issued().await.1, 3);
+    assert!(counts(&mint, "winze_mint_quotes_issued_total 1").await);
+    assert_eq!(deployment.answers(), 4);
+    assert_eq!(redeem(mint.api_addr, &quote_id, &miner).await, 2);
+    mint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_whose_stores_were_both_set_back_makes_a_lost_quote_anew_only_once_accepted() {
+    let deployment = Deployment::start().await;
+    let (miner, mut pool) = (MinerKey::generate(), None);
+    issued_and_saved(&deployment, &mut pool, &miner).await;
+    deployment.bring_back_stores(true);
+    let mint = deployment.start_mint().await;
+    is_told(&mint).await;
+    let put_off = r#"winze_mint_quotes_later_total{code="unavailable"}"#;
+    until("share 2 is put off", async || counts(&mint, put_off).await).await;
+    assert!(counts(&mint, "winze_mint_quotes_issued_total 0").await);
+
+    deployment.accept_set_back();
+    until("share 2 has a quote again", async || {
+        counts(&mint, "winze_mint_quotes_issued_total 1").await && deployment.answers() == 3
+    })
+    .await;
     mint.stop().await;
 }

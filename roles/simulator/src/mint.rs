@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use winze_client::answers::{self, ANSWERS_SCHEMA, Announcement};
 use winze_client::delivery::Now;
@@ -208,7 +208,9 @@ impl Mint {
                     .name(key)
                     .map(|(name, _)| name.peer)
                     .unwrap_or_default();
-                let core = ResponderChannelCore::new(&client.identity, &process.config, &peer);
+                let nonces = Box::new(ChaCha8Rng::seed_from_u64(rng.r#gen()));
+                let core =
+                    ResponderChannelCore::new(&client.identity, &process.config, &peer, nonces);
                 match core {
                     Some(core) => {
                         client.woken.insert(Woken::Channel(key));
@@ -261,14 +263,15 @@ impl Mint {
                     let mut stage = Stage::Idle;
                     if woken && events_max > 0 {
                         let events = client.take_events(key, events_max);
-                        let batch = core.take_events(events, &mut process.counts);
+                        core.take_events(events, &mut process.counts);
                         if core.is_closed() && !client.session.has_events(key) {
                             process.serving.remove(&key);
                             client.session.close(key);
                             client.views.remove(&key);
                             continue;
                         }
-                        if let Some(batch) = batch {
+                        compare_stores(core, &self.disk, now, &mut process.counts);
+                        if let Some(batch) = core.take_batch() {
                             stage = Stage::LookUp {
                                 at_ms: after(),
                                 batch,
@@ -283,6 +286,10 @@ impl Mint {
                     let found = self.disk.read(|db| batch.look_up().find(db));
                     batch.looked_up(found.map_err(|error| error.to_string())?);
                     for asked in batch.to_decide() {
+                        if !asked.may_issue {
+                            batch.recalled(asked, Vec::new());
+                            continue;
+                        }
                         if rng.gen_ratio(1, 12) {
                             batch.busy(asked);
                             continue;
@@ -371,9 +378,28 @@ impl Mint {
                 }
                 waiting => waiting,
             };
-            core.send(&mut client.sending(key), &process.announcements);
+            compare_stores(core, &self.disk, now, &mut process.counts);
+            core.send(&mut client.sending(key), &process.announcements, now.ms);
         }
         Ok(())
+    }
+}
+
+/// What the disk has to do before pool and mint know how far the other's store has come.
+fn compare_stores(
+    core: &mut ResponderChannelCore,
+    disk: &Disk,
+    now: Now,
+    counts: &mut ResponderCounts,
+) {
+    if core.numbers_wanted(now.ms) {
+        let pool = core.pool().to_string();
+        let numbers = disk.read(|db| answers::numbers(db, EXT_MINT_QUOTE, &pool));
+        core.numbers_read(numbers.ok(), now.ms);
+    }
+    if let Some(comparison) = core.comparison_wanted(now.ms) {
+        let compared = disk.write(now.ms, |db| comparison.run(db, now.unix_ms));
+        core.compared(compared.ok(), now.ms, counts);
     }
 }
 

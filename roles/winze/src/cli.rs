@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Decode(crate::decode::Args),
     /// Show what waits or is parked in a role's store; retry it or give it up
     Outbox(crate::outbox::Args),
+    /// Show whether a role's record of answers was set back; let it go on
+    Answers(crate::answers::Args),
     /// Check a configuration file
     Config(crate::config::Args),
 }

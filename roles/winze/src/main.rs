@@ -3,6 +3,7 @@
 //!
 //! Exit status: 0 when done, 1 when it failed (one line on standard error says why), 2 for a wrong command line.
 
+mod answers;
 mod cli;
 mod config;
 mod decode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => exit(keys::run(&args)),
         Command::Decode(args) => exit(decode::run(&args)),
         Command::Outbox(args) => exit(outbox::run(&args)),
+        Command::Answers(args) => exit(answers::run(&args)),
         Command::Config(args) => exit(config::run(&args)),
     }
 }

@@ -1,6 +1,8 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::limits::STORE_NUMBER_MAX;
+use crate::mint_quote::{FarStore, StoreNumbers};
 use crate::store::Store;
 
 const QUOTES: u16 = 0x4802;
@@ -141,4 +143,127 @@ async fn serials_rise_over_all_units_and_only_with_a_change() {
     let all = store.read(|c| announcements(c, QUOTES)).await.unwrap();
     let all: Vec<_> = all.iter().map(|a| (a.serial, &a.body[..])).collect();
     assert_eq!(all, [(2, &b"k2"[..]), (3, &b"k3"[..])]);
+}
+
+fn far(requests: u64, answers: u64, own_requests: u64) -> FarStore {
+    FarStore {
+        far: StoreNumbers { requests, answers },
+        own_before: StoreNumbers {
+            requests: own_requests,
+            answers: 0,
+        },
+    }
+}
+
+async fn told(store: &Store, peer: &'static str, far: FarStore) -> Compared {
+    let compared = store
+        .write(move |c| compare(c, QUOTES, peer, &far, 9))
+        .await;
+    compared.unwrap()
+}
+
+/// Whatever a pool claims, it stops itself alone, and its pair can go on counting afterwards.
+#[tokio::test]
+async fn a_pool_that_lies_about_its_answers_stops_nobody_else_and_breaks_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    ask(&store, "pool/liar", 1, issue("a")).await;
+    let lie = told(&store, "pool/liar", far(u64::MAX, u64::MAX, 1)).await;
+    assert!(
+        matches!(lie, Compared::SetBack { is_new: true, .. }),
+        "{lie:?}"
+    );
+    let again = told(&store, "pool/liar", far(1, 1, 1)).await;
+    assert!(
+        matches!(again, Compared::SetBack { is_new: false, .. }),
+        "{again:?}"
+    );
+    assert_eq!(
+        told(&store, "pool/honest", far(0, 0, 0)).await,
+        Compared::Agree
+    );
+    let (number, others) = store
+        .write(|c| {
+            assert!(set_back(c, QUOTES, "pool/honest")?.is_none());
+            assert!(accept(c, QUOTES, "pool/liar", 10)?);
+            assert!(!accept(c, QUOTES, "pool/liar", 10)?);
+            let next = |peer| {
+                let content = [3; 32];
+                let asked = Asked {
+                    key: b"next",
+                    ..asked(peer, &content)
+                };
+                record(c, &asked, Some(refuse("no")), conflict, 7)
+            };
+            Ok((
+                next("pool/liar")?.unwrap().sequence,
+                next("pool/honest")?.unwrap().sequence,
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!((number, others), (STORE_NUMBER_MAX + 1, 1));
+    let told = told(&store, "pool/liar", far(u64::MAX, u64::MAX, 1)).await;
+    assert_eq!(told, Compared::Agree);
+}
+
+/// A write-ahead log that was cut is a restored backup: whoever has the answers that it held knows.
+#[tokio::test]
+async fn a_cut_log_is_noticed_by_the_pool_that_has_the_answers_and_told_as_it_is() {
+    const ANSWERS: u64 = 40;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for n in 0..ANSWERS {
+        let written = store.write(move |c| {
+            let content = [5; 32];
+            let key = n.to_le_bytes();
+            let asked = Asked {
+                key: &key,
+                ..asked("pool/main", &content)
+            };
+            record(c, &asked, Some(issue("quote")), conflict, 7)?;
+            note_requests(c, QUOTES, "pool/main", n + 1)
+        });
+        written.await.unwrap();
+    }
+    let database = std::fs::read(folder.path().join("mint.sqlite")).unwrap();
+    let log = std::fs::read(folder.path().join("mint.sqlite-wal")).unwrap();
+    let mut lost_something = 0;
+    for part in 0..=50 {
+        let cut = log.len() * part / 50;
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("mint.sqlite"), &database).unwrap();
+        std::fs::write(folder.path().join("mint.sqlite-wal"), &log[..cut]).unwrap();
+        let store = open(&folder);
+        let kept = store.read(|c| {
+            let mut kept = 0;
+            for n in 0..ANSWERS {
+                let content = [5; 32];
+                let key = n.to_le_bytes();
+                let asked = Asked {
+                    key: &key,
+                    ..asked("pool/main", &content)
+                };
+                kept += u64::from(find(c, &asked)? != Found::Nothing);
+            }
+            Ok((kept, numbers(c, QUOTES, "pool/main")?))
+        });
+        let (kept, own) = kept.await.unwrap();
+        assert_eq!((own.answers, own.requests), (kept, kept), "cut at {cut}");
+        match told(&store, "pool/main", far(ANSWERS, ANSWERS, own.requests)).await {
+            Compared::SetBack {
+                set_back,
+                is_new: true,
+            } => {
+                assert_eq!(
+                    (set_back.own_answers, set_back.told_answers),
+                    (kept, ANSWERS)
+                );
+                assert!(kept < ANSWERS, "cut at {cut}");
+                lost_something += 1;
+            }
+            other => assert_eq!((other, kept), (Compared::Agree, ANSWERS), "cut at {cut}"),
+        }
+    }
+    assert!(lost_something > 20, "{lost_something}");
 }

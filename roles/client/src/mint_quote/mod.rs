@@ -11,7 +11,7 @@ pub use requester::{
     RequesterCounts, RequesterStatus,
 };
 pub use responder::{
-    AnswersWanted, LookUp, QuoteBatch, QuoteIssuer, QuoteOutcome, QuoteResponder,
-    QuoteResponderConfig, RecordedAnswers, Reply, ResponderChannelCore, ResponderCounts,
-    ResponderStatus, ToDecide,
+    AnswersWanted, Comparison, LookUp, LookedUp, QuoteBatch, QuoteIssuer, QuoteOutcome,
+    QuoteResponder, QuoteResponderConfig, RecordedAnswers, Reply, ResponderChannelCore,
+    ResponderCounts, ResponderStatus, ToDecide,
 };

@@ -1,23 +1,27 @@
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use winze_client::answers::AnswersFile;
+use winze_client::mint_quote::StoreNumbers;
 use winze_client::{
     ANSWERS_SCHEMA, HubClient, QuoteIssuer, QuoteOutcome, QuoteResponder, QuoteResponderConfig,
     Store,
 };
 use winze_messages::authenticator::Unverified;
-use winze_messages::families::hub::{ChannelOffer, CloseChannel, HubMessage};
+use winze_messages::families::hub::{ChannelOffer, CloseChannel, Credit, HubMessage};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteMessage, MintQuoteRequest, QuoteErrorCode,
+    StoreQuery, StoreState,
 };
-use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, channel_frame};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, channel_frame, request_digest};
 use winze_transport::PublicKey;
 
 use crate::party::{
-    POOL_KEY, STRANGER_KEY, digest, keyset, mint, name, pool_keys, public, request, request_body,
-    response,
+    POOL_KEY, STRANGER_KEY, body, digest, keyset, mint, name, pool_keys, public, request,
+    request_body, response,
 };
 use crate::scripted_hub::{HubSide, ScriptedHub, until, within};
 
@@ -98,13 +102,19 @@ impl Mint {
         }
     }
 
-    /// A pool on channel 1.
+    /// A pool on channel 1 that has told how far it has come.
     async fn connect(&self) -> HubSide {
+        self.connect_telling(StoreNumbers::default()).await
+    }
+
+    /// The same, with a pool that has come so far.
+    async fn connect_telling(&self, numbers: StoreNumbers) -> HubSide {
         let mut side = self.hub.accept().await;
         assert!(matches!(
             offer(&mut side, "pool/main").await,
             HubMessage::ChannelOfferAccept(_)
         ));
+        tell(&mut side, numbers).await;
         side
     }
 
@@ -129,6 +139,45 @@ async fn offer(side: &mut HubSide, peer: &str) -> HubMessage {
     })
     .await;
     side.hub_message().await
+}
+
+/// What the mint says to an offer; it may ask on other channels meanwhile how far the pool has come.
+async fn answer_to_offer(side: &mut HubSide) -> HubMessage {
+    loop {
+        let frame = side.frame().await;
+        if !frame.is_channel_msg() && frame.msg_type != Credit::MSG_TYPE {
+            return HubMessage::decode(&frame).unwrap();
+        }
+    }
+}
+
+/// The pool on channel 1 is asked how far its store has come, and says it.
+async fn tell(side: &mut HubSide, numbers: StoreNumbers) {
+    let (msg_type, sealed) = side.channel_message().await;
+    assert_eq!(msg_type, StoreQuery::MSG_TYPE);
+    let (keys, opened) = [POOL_KEY, STRANGER_KEY]
+        .map(pool_keys)
+        .into_iter()
+        .find_map(|keys| Some((keys.open(msg_type, &sealed, None).ok()?.body.to_vec(), keys)))
+        .map(|(body, keys)| (keys, body))
+        .unwrap();
+    let digest = request_digest(EXT_MINT_QUOTE, msg_type, &opened);
+    side.send_sealed(
+        &keys,
+        StoreState::MSG_TYPE,
+        &state(numbers),
+        0,
+        Some(digest),
+    )
+    .await;
+}
+
+fn state(numbers: StoreNumbers) -> Vec<u8> {
+    let state = StoreState {
+        requests: numbers.requests,
+        answers: numbers.answers,
+    };
+    body(|out| state.encode_body(out))
 }
 
 async fn ask(side: &mut HubSide, keys: &PairKeys, request: &MintQuoteRequest) {
@@ -253,8 +302,10 @@ async fn a_hub_that_dies_while_as_much_is_issued_as_may_wait_silences_nobody() {
     until("the batch", || issuer.asked(), |asked| asked == &[1]).await;
     drop(side);
     // The answer is ready after the channel has changed: it is for an instance that is gone.
-    let mut side = mint.connect().await;
+    let mut side = mint.hub.accept().await;
+    offer(&mut side, "pool/main").await;
     issuer.gate.add_permits(100);
+    tell(&mut side, StoreNumbers::default()).await;
     for share in [1, 2] {
         ask(&mut side, &keys, &request(share)).await;
         let (answer, _) = hear(&mut side, &request(share)).await;
@@ -288,7 +339,7 @@ async fn a_pool_that_names_its_channel_anew_each_time_is_always_taken() {
                     credit_bytes: 10_000,
                 })
                 .await;
-                match side.hub_message().await {
+                match answer_to_offer(&mut side).await {
                     HubMessage::ChannelOfferAccept(_) => break,
                     // The mint has yet to let go of the one before.
                     HubMessage::ChannelOfferRefuse(_) => {}
@@ -324,6 +375,7 @@ async fn a_stranger_behind_a_good_name_gets_no_quote() {
     ));
     // The hub says that this is the pool, and it is not.
     offer(&mut side, "pool/main").await;
+    side.channel_message().await;
     ask(&mut side, &pool_keys(STRANGER_KEY), &request(1)).await;
     let (msg_type, sealed) = side.channel_message().await;
     assert_eq!(msg_type, MintQuoteError::MSG_TYPE);
@@ -447,19 +499,18 @@ async fn a_mint_with_too_much_under_way_says_so() {
         side.hub_message().await,
         HubMessage::ChannelOfferAccept(_)
     ));
-    let sealed = keys.seal(
-        MintQuoteRequest::MSG_TYPE,
-        &request_body(&request(2)),
-        1,
-        None,
-    );
-    side.send(channel_frame(
-        EXT_MINT_QUOTE,
-        MintQuoteRequest::MSG_TYPE,
-        2,
-        &sealed,
-    ))
-    .await;
+    let (_, query) = side.channel_message().await;
+    let opened = keys.open(StoreQuery::MSG_TYPE, &query, None).unwrap();
+    let asked = request_digest(EXT_MINT_QUOTE, StoreQuery::MSG_TYPE, opened.body);
+    let told = state(StoreNumbers::default());
+    for (msg_type, body, digest) in [
+        (StoreState::MSG_TYPE, told, Some(asked)),
+        (MintQuoteRequest::MSG_TYPE, request_body(&request(2)), None),
+    ] {
+        let sealed = keys.seal(msg_type, &body, 0, digest);
+        side.send(channel_frame(EXT_MINT_QUOTE, msg_type, 2, &sealed))
+            .await;
+    }
     let (answer, sequence) = hear(&mut side, &request(2)).await;
     assert_eq!((code(&answer), sequence), (QuoteErrorCode::Busy, 0));
     let MintQuoteMessage::Error(error) = answer else {
@@ -491,6 +542,7 @@ async fn a_pool_is_told_the_keyset_when_it_comes_and_when_it_changes() {
     mint.responder.announce(keyset(2)).await.unwrap();
     assert_eq!(hear_keyset(&mut side).await, (2, 2));
     side.peer_is_replaced().await;
+    tell(&mut side, StoreNumbers::default()).await;
     assert_eq!(hear_keyset(&mut side).await, (2, 2));
     drop(side);
     let mut side = mint.connect().await;
@@ -518,6 +570,8 @@ async fn a_pool_that_changes_its_key_is_served_under_both() {
     .await;
     let mut side = mint.connect().await;
     ask(&mut side, &pool_keys(POOL_KEY), &request(1)).await;
+    // It is asked under both, and goes by one.
+    side.channel_message().await;
     let (answer, _) = hear(&mut side, &request(1)).await;
     assert_eq!(answer, MintQuoteMessage::Response(response(&request(1))));
 }
@@ -543,4 +597,201 @@ async fn a_store_that_fails_puts_requests_off_and_the_next_try_succeeds() {
     let (answer, _) = hear(&mut side, &request(1)).await;
     assert_eq!(answer, MintQuoteMessage::Response(response(&request(1))));
     assert_eq!(mint.responder.status().counts.store_failures, 1);
+}
+
+/// Copies a store that nobody has open, with what of its log was not copied into it yet.
+fn copy_store(from: &Path, to: &Path) {
+    std::fs::copy(from, to).unwrap();
+    let log = |path: &Path| {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    };
+    let _ = std::fs::remove_file(log(to));
+    if log(from).exists() {
+        std::fs::copy(log(from), log(to)).unwrap();
+    }
+}
+
+fn come(requests: u64, answers: u64) -> StoreNumbers {
+    StoreNumbers { requests, answers }
+}
+
+/// Asks, and is told that nothing can be issued at present.
+async fn is_put_off(side: &mut HubSide, share: u8) {
+    ask(side, &pool_keys(POOL_KEY), &request(share)).await;
+    let (answer, sequence) = hear(side, &request(share)).await;
+    assert_eq!((code(&answer), sequence), (QuoteErrorCode::Unavailable, 0));
+}
+
+/// Asks, and gets the quote, as the answer with this number.
+async fn is_issued(side: &mut HubSide, share: u8, number: u64) {
+    ask(side, &pool_keys(POOL_KEY), &request(share)).await;
+    let expected = MintQuoteMessage::Response(response(&request(share)));
+    assert_eq!(hear(side, &request(share)).await, (expected, number));
+}
+
+#[tokio::test]
+async fn a_mint_whose_record_was_set_back_makes_nothing_for_the_pool_that_knows_more_until_its_operator_says_so()
+ {
+    let folder = TempDir::new().unwrap();
+    let (file, backup) = (
+        folder.path().join("mint.sqlite"),
+        folder.path().join("copy"),
+    );
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start(&folder, &issuer).await;
+    is_issued(&mut mint.connect().await, 1, 1).await;
+    mint.stop().await;
+    copy_store(&file, &backup);
+    let mint = Mint::start(&folder, &issuer).await;
+    is_issued(&mut mint.connect_telling(come(1, 1)).await, 2, 2).await;
+    assert_eq!(mint.responder.status().counts.set_back, 0);
+    mint.stop().await;
+    copy_store(&backup, &file);
+
+    let mint = Mint::start(&folder, &issuer).await;
+    let mut side = mint.connect_telling(come(2, 2)).await;
+    for new in [2, 3] {
+        is_put_off(&mut side, new).await;
+    }
+    is_issued(&mut side, 1, 1).await;
+    let noticed = until(
+        "the operator is told",
+        || mint.responder.set_backs(),
+        |all| !all.is_empty(),
+    );
+    noticed.await;
+    let set_back = mint.responder.set_backs().remove(0);
+    assert_eq!(
+        (
+            set_back.peer.as_str(),
+            set_back.own_answers,
+            set_back.told_answers
+        ),
+        ("pool/main", 1, 2)
+    );
+    assert_eq!(mint.responder.status().counts.set_back, 1);
+    mint.stop().await;
+
+    // Neither a restart nor a pool that has forgotten as well makes it good.
+    let mint = Mint::start(&folder, &issuer).await;
+    let mut side = mint.connect_telling(come(1, 1)).await;
+    is_put_off(&mut side, 3).await;
+    assert_eq!(issuer.asked(), [1, 2]);
+
+    let accepted = AnswersFile::open(&file).unwrap().accept(None, 7).unwrap();
+    assert_eq!(accepted, ["pool/main"]);
+    is_issued(&mut side, 3, 3).await;
+    is_issued(&mut side, 2, 4).await;
+    until(
+        "nothing to be told",
+        || mint.responder.status().pools_ahead,
+        |pools| *pools == 0,
+    )
+    .await;
+    mint.stop().await;
+
+    // What was accepted is over: the pool's numbers agree with the record's.
+    let mint = Mint::start(&folder, &issuer).await;
+    is_issued(&mut mint.connect_telling(come(4, 4)).await, 5, 5).await;
+    assert_eq!(mint.responder.status().counts.set_back, 0);
+}
+
+#[tokio::test]
+async fn nobody_but_the_pool_itself_tells_a_mint_that_it_was_set_back() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start(&folder, &issuer).await;
+    let mut side = mint.hub.accept().await;
+    offer(&mut side, "pool/main").await;
+    let keys = pool_keys(POOL_KEY);
+    let query = async |side: &mut HubSide| {
+        let (msg_type, sealed) = side.channel_message().await;
+        assert_eq!(msg_type, StoreQuery::MSG_TYPE);
+        let opened = keys.open(msg_type, &sealed, None).unwrap();
+        request_digest(EXT_MINT_QUOTE, msg_type, opened.body)
+    };
+    let first = query(&mut side).await;
+    // While the hub keeps the pool's word from the mint, nothing is made.
+    is_put_off(&mut side, 1).await;
+    let sealed = |key: u8, digest| {
+        pool_keys(key).seal(
+            StoreState::MSG_TYPE,
+            &state(come(900, 900)),
+            0,
+            Some(digest),
+        )
+    };
+    let mut altered = keys.seal(StoreState::MSG_TYPE, &state(come(0, 0)), 0, Some(first));
+    altered[8] = 200;
+    // The pool's word of another time, for a query that is over.
+    side.peer_is_replaced().await;
+    let second = query(&mut side).await;
+    assert_ne!(first, second);
+    let lies = [
+        sealed(STRANGER_KEY, second),
+        sealed(POOL_KEY, first),
+        altered,
+        vec![7; 5],
+    ];
+    for lie in &lies {
+        side.send(channel_frame(EXT_MINT_QUOTE, StoreState::MSG_TYPE, 1, lie))
+            .await;
+    }
+    is_put_off(&mut side, 1).await;
+    let counts = mint.responder.status().counts;
+    assert_eq!((counts.stores_unauthentic, counts.set_back), (4, 0));
+
+    let truth = state(come(0, 0));
+    side.send_sealed(&keys, StoreState::MSG_TYPE, &truth, 0, Some(second))
+        .await;
+    is_issued(&mut side, 1, 1).await;
+    // Played again it says nothing any more.
+    side.send(channel_frame(
+        EXT_MINT_QUOTE,
+        StoreState::MSG_TYPE,
+        1,
+        &sealed(POOL_KEY, second),
+    ))
+    .await;
+    is_issued(&mut side, 2, 2).await;
+    assert_eq!(mint.responder.status().counts.stores_unauthentic, 5);
+}
+
+#[tokio::test]
+async fn a_pool_that_asks_how_far_the_mint_has_come_gets_the_record_of_its_own_answers() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start(&folder, &issuer).await;
+    let mut side = mint.connect().await;
+    let keys = pool_keys(POOL_KEY);
+    let sealed = keys.seal(
+        MintQuoteRequest::MSG_TYPE,
+        &request_body(&request(1)),
+        41,
+        None,
+    );
+    side.send(channel_frame(
+        EXT_MINT_QUOTE,
+        MintQuoteRequest::MSG_TYPE,
+        1,
+        &sealed,
+    ))
+    .await;
+    hear(&mut side, &request(1)).await;
+    let nonce = [9; 32];
+    side.send_sealed(&keys, StoreQuery::MSG_TYPE, &nonce, 0, None)
+        .await;
+    let (msg_type, sealed) = side.channel_message().await;
+    let digest = request_digest(EXT_MINT_QUOTE, StoreQuery::MSG_TYPE, &nonce);
+    let opened = keys.open(msg_type, &sealed, Some(digest)).unwrap();
+    let told = StoreState::decode_body(opened.body).unwrap();
+    assert_eq!((told.requests, told.answers), (41, 1));
+    drop(side);
+
+    // A pool that was set back to before that is told to the mint's operator, and served.
+    let mut side = mint.connect_telling(come(40, 0)).await;
+    is_issued(&mut side, 2, 2).await;
+    assert_eq!(mint.responder.status().counts.pools_set_back, 1);
 }

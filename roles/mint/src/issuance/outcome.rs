@@ -84,3 +84,14 @@ pub(super) fn unavailable() -> QuoteOutcome {
         retry_after_ms: RETRY_UNAVAILABLE_MS,
     }
 }
+
+/// To whoever asks for something new where nothing new may be made.
+pub(super) fn set_back() -> QuoteOutcome {
+    QuoteOutcome::Later {
+        code: QuoteErrorCode::Unavailable,
+        message:
+            "this mint does not know how far its store has come with this pool, or was set back"
+                .to_owned(),
+        retry_after_ms: RETRY_UNAVAILABLE_MS,
+    }
+}

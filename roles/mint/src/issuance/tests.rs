@@ -350,3 +350,29 @@ async fn futures_poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F
     })
     .await
 }
+
+#[tokio::test]
+async fn where_the_record_was_set_back_what_cdk_knows_is_told_and_nothing_is_made() {
+    let mint = TestMint::start().await;
+    let known = mint.request(1, 7);
+    let quote = mint.quote(&known).await;
+    let mut other = known.clone();
+    other.amount += 1;
+    let left = mint.left().await;
+
+    let asked = vec![known, other, mint.request(2, 7)];
+    let outcomes = mint.issuer.recall(asked).await;
+    assert_eq!(issued(&outcomes[0]), quote);
+    assert_eq!(refusal(&outcomes[1]).0, QuoteErrorCode::Conflict);
+    assert!(
+        matches!(
+            &outcomes[2],
+            QuoteOutcome::Later {
+                code: QuoteErrorCode::Unavailable,
+                ..
+            }
+        ),
+        "{outcomes:?}"
+    );
+    assert_eq!((mint.quotes().await, mint.left().await), (1, left));
+}

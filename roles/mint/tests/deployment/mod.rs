@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use winze_client::answers::AnswersFile;
 use winze_client::{
     HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent,
     QuoteRequester, QuoteRequesterConfig, Store, StoreError, outbox,
@@ -152,6 +153,37 @@ impl Deployment {
                 Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{name}"),
             }
         }
+    }
+
+    /// Copies both of the mint's stores, while it does not run.
+    pub fn save_stores(&self) {
+        for name in STORE_FILES.into_iter().flatten() {
+            copy(&self.path(name), &self.path(&format!("saved-{name}")));
+        }
+    }
+
+    /// Puts back what [`Self::save_stores`] copied of the mint's own store, and where `ecash` says so of cdk's.
+    pub fn bring_back_stores(&self, ecash: bool) {
+        for name in STORE_FILES
+            .into_iter()
+            .take(1 + usize::from(ecash))
+            .flatten()
+        {
+            copy(&self.path(&format!("saved-{name}")), &self.path(name));
+        }
+    }
+
+    /// The operator's word that the mint may go on after its store was set back.
+    pub fn accept_set_back(&self) {
+        let mut file = AnswersFile::open(&self.path("mint.sqlite")).expect("a mint's store");
+        let accepted = file.accept(None, clock::now_unix_ms()).expect("writable");
+        assert_eq!(accepted, ["pool/main"]);
+    }
+
+    /// The highest number of an answer to the pool.
+    pub fn answers(&self) -> u64 {
+        let file = AnswersFile::open_read_only(&self.path("mint.sqlite")).expect("a mint's store");
+        file.peers().expect("readable")[0].numbers.answers
     }
 
     /// Starts the mint, on the stores that an earlier one left.
@@ -329,6 +361,24 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("text");
     answer
+}
+
+/// The mint's own store, then cdk's.
+const STORE_FILES: [[&str; 3]; 2] = [
+    ["mint.sqlite", "mint.sqlite-wal", "mint.sqlite-shm"],
+    ["ecash.sqlite", "ecash.sqlite-wal", "ecash.sqlite-shm"],
+];
+
+/// What is not there is not there afterwards either.
+fn copy(from: &Path, to: &Path) {
+    let outcome = match from.exists() {
+        true => std::fs::copy(from, to).map(drop),
+        false => std::fs::remove_file(to),
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{to:?}"),
+    }
 }
 
 fn new_key(path: &Path) -> PublicKey {

@@ -95,9 +95,10 @@ async fn the_hub_counts_what_it_refuses_by_reason() {
     pool.peer.send(frame).await;
     match pool.peer.receive_hub().await {
         HubMessage::Reject(reject) => {
+            // The first message was the pool's word about its store.
             assert_eq!(
                 (reject.ordinal, reject.error_code.as_str()),
-                (1, "malformed")
+                (2, "malformed")
             );
         }
         other => panic!("{other:?}"),

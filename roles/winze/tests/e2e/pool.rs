@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use winze_messages::authenticator::PairKeys;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteMessage, MintQuoteRequest, MintQuoteResponse,
+    StoreQuery, StoreState,
 };
 use winze_messages::{EXT_MINT_QUOTE, Side, channel_frame, request_digest};
 use winze_transport::{Frame, PublicKey};
@@ -63,6 +64,7 @@ impl ScriptedPool {
         let keys = pair_keys(keys);
         let keyset = loop {
             let frame = peer.receive_on_channel().await;
+            answer_store_query(&mut peer, &keys, channel_id, &frame).await;
             if frame.msg_type == KeysetAnnouncement::MSG_TYPE {
                 let opened = keys
                     .open(frame.msg_type, &frame.payload[4..], None)
@@ -144,12 +146,13 @@ impl ScriptedPool {
     pub async fn next_answer_frame(&mut self) -> (Frame, [u8; 32]) {
         loop {
             let frame = self.peer.receive_on_channel().await;
+            answer_store_query(&mut self.peer, &self.keys, self.channel_id, &frame).await;
             let sealed =
                 winze_messages::authenticator::Unverified::split(&frame.payload[4..]).unwrap();
             match MintQuoteMessage::decode_body(frame.msg_type, sealed.body).unwrap() {
                 MintQuoteMessage::Response(response) => return (frame, response.header_hash),
                 MintQuoteMessage::Error(error) => return (frame, error.header_hash),
-                MintQuoteMessage::Keyset(_) => {}
+                MintQuoteMessage::Keyset(_) | MintQuoteMessage::StoreQuery(_) => {}
                 other => panic!("a mint does not say this: {other:?}"),
             }
         }
@@ -172,6 +175,31 @@ impl ScriptedPool {
             },
         )
     }
+}
+
+/// A mint that asks how far the pool's store has come hears that it never did anything.
+async fn answer_store_query(peer: &mut Peer, keys: &PairKeys, channel_id: u32, frame: &Frame) {
+    if frame.msg_type != StoreQuery::MSG_TYPE {
+        return;
+    }
+    let query = keys
+        .open(frame.msg_type, &frame.payload[4..], None)
+        .unwrap();
+    let digest = request_digest(EXT_MINT_QUOTE, frame.msg_type, query.body);
+    let state = StoreState {
+        requests: 0,
+        answers: 0,
+    };
+    let mut body = Vec::new();
+    state.encode_body(&mut body).unwrap();
+    let sealed = keys.seal(StoreState::MSG_TYPE, &body, 0, Some(digest));
+    peer.send(channel_frame(
+        EXT_MINT_QUOTE,
+        StoreState::MSG_TYPE,
+        channel_id,
+        &sealed,
+    ))
+    .await;
 }
 
 /// The keys of pool and mint for each other, the pool's side.

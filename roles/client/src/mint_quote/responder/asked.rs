@@ -25,6 +25,8 @@ pub(super) struct Request {
     pub(super) content: [u8; 32],
     /// Under which of the pool's keys it came.
     pub(super) key_index: usize,
+    /// The pool's own number for it.
+    pub(super) number: u64,
 }
 
 pub(super) enum Taken {
@@ -59,6 +61,7 @@ impl Pool {
                 request,
                 digest,
                 key_index,
+                number: unverified.sequence,
             }),
             None => Taken::Unauthentic {
                 header_hash: request.header_hash,

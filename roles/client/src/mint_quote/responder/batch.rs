@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::hub::detail;
 use winze_messages::families::mint_quote::{
     MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
@@ -14,6 +15,7 @@ use winze_transport::PublicKey;
 use super::asked::{Pool, Request};
 use super::{QuoteOutcome, ResponderCounts};
 use crate::answers::{self, Answer, Decision, Found, NumberedAnswer};
+use crate::limits::STORE_NUMBER_MAX;
 use crate::store::StoreError;
 
 /// Requests that are answered together. Its steps, in their order:
@@ -30,6 +32,12 @@ pub struct QuoteBatch {
     /// By place in `requests`.
     verdicts: HashMap<usize, Verdict>,
     retry_after_ms: u32,
+    /// The pool has told how far its store has come, and that was compared.
+    is_pool_known: bool,
+    /// New effects may be made for this pool.
+    may_issue: bool,
+    /// A request has a higher number than any that the record knows to be answered.
+    numbers_rise: bool,
 }
 
 /// New requests of a batch, for the issuer.
@@ -38,6 +46,9 @@ pub struct ToDecide {
     pub pool_key: PublicKey,
     /// One for each header hash.
     pub requests: Vec<MintQuoteRequest>,
+    /// Whether quotes may be made. If not, only what was issued already may be told: the pool has
+    /// not said how far its store has come, or the record here was set back.
+    pub may_issue: bool,
     places: Vec<usize>,
 }
 
@@ -45,6 +56,14 @@ pub struct ToDecide {
 pub struct LookUp {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
+}
+
+/// What the record says about a batch.
+pub struct LookedUp {
+    found: Vec<Found>,
+    is_set_back: bool,
+    /// The highest request number that was ever answered.
+    answered: u64,
 }
 
 /// What was decided, to be recorded in one transaction.
@@ -73,12 +92,17 @@ enum Verdict {
 }
 
 impl LookUp {
-    /// What the record says about each request.
-    pub fn find(&self, connection: &Connection) -> Result<Vec<Found>, StoreError> {
-        self.requests
-            .iter()
-            .map(|request| answers::find(connection, &self.pool.asked(request)))
-            .collect()
+    /// What the record says about each request, and whether it was set back.
+    pub fn find(&self, connection: &Connection) -> Result<LookedUp, StoreError> {
+        let pool = &self.pool.text;
+        let found = self.requests.iter();
+        let found = found.map(|request| answers::find(connection, &self.pool.asked(request)));
+        Ok(LookedUp {
+            found: found.collect::<Result<_, _>>()?,
+            is_set_back: answers::set_back(connection, EXT_MINT_QUOTE, pool)?
+                .is_some_and(|set_back| set_back.is_open()),
+            answered: answers::numbers(connection, EXT_MINT_QUOTE, pool)?.requests,
+        })
     }
 }
 
@@ -90,6 +114,7 @@ impl AnswersWanted {
         now_unix_ms: u64,
     ) -> Result<RecordedAnswers, StoreError> {
         let mut recorded = Vec::with_capacity(self.requests.len());
+        let mut answered = 0;
         for (place, request) in self.requests.iter().enumerate() {
             let conflict = || {
                 error(
@@ -99,20 +124,32 @@ impl AnswersWanted {
                     0,
                 )
             };
-            recorded.push(answers::record(
+            let answer = answers::record(
                 connection,
                 &self.pool.asked(request),
                 self.decisions.remove(&place),
                 conflict,
                 now_unix_ms,
-            )?);
+            )?;
+            if answer.is_some() {
+                answered = answered.max(request.number);
+            }
+            recorded.push(answer);
+        }
+        if answered > 0 {
+            answers::note_requests(connection, EXT_MINT_QUOTE, &self.pool.text, answered)?;
         }
         Ok(recorded)
     }
 }
 
 impl QuoteBatch {
-    pub(super) fn new(pool: Arc<Pool>, requests: Vec<Request>, retry_after_ms: u32) -> QuoteBatch {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        requests: Vec<Request>,
+        is_pool_known: bool,
+        retry_after_ms: u32,
+    ) -> QuoteBatch {
         QuoteBatch {
             pool,
             requests: Arc::new(requests),
@@ -120,6 +157,9 @@ impl QuoteBatch {
             new: HashMap::new(),
             verdicts: HashMap::new(),
             retry_after_ms,
+            is_pool_known,
+            may_issue: false,
+            numbers_rise: false,
         }
     }
 
@@ -137,7 +177,17 @@ impl QuoteBatch {
     }
 
     /// What the record says.
-    pub fn looked_up(&mut self, found: Vec<Found>) {
+    pub fn looked_up(&mut self, looked_up: LookedUp) {
+        let LookedUp {
+            found,
+            is_set_back,
+            answered,
+        } = looked_up;
+        self.may_issue = self.is_pool_known && !is_set_back;
+        let answerable = self.requests.iter().zip(&found);
+        self.numbers_rise = answerable
+            .filter(|(_, found)| matches!(found, Found::Given(_)))
+            .any(|(request, _)| request.number.min(STORE_NUMBER_MAX) > answered);
         for (index, (request, found)) in self.requests.iter().zip(&found).enumerate() {
             if *found == Found::Nothing {
                 self.new.entry(request.request.header_hash).or_insert(index);
@@ -171,6 +221,7 @@ impl QuoteBatch {
                     .filter_map(|place| self.requests.get(*place))
                     .map(|request| request.request.clone())
                     .collect(),
+                may_issue: self.may_issue,
                 places,
             });
         }
@@ -187,6 +238,19 @@ impl QuoteBatch {
                 self.retry_after_ms,
             );
             self.verdicts.insert(place, Verdict::Later(busy));
+        }
+    }
+
+    /// What the issuer's own record has of them, in their order, where nothing
+    /// [may be issued](ToDecide::may_issue); an outcome that is missing is put off.
+    pub fn recalled(&mut self, asked: ToDecide, outcomes: Vec<QuoteOutcome>) {
+        let mut outcomes = outcomes.into_iter();
+        for (place, request) in asked.places.into_iter().zip(&asked.requests) {
+            let verdict = match outcomes.next() {
+                Some(outcome) => self.verdict(request, outcome),
+                None => Verdict::Later(self.unavailable(&request.header_hash)),
+            };
+            self.verdicts.insert(place, verdict);
         }
     }
 
@@ -233,11 +297,8 @@ impl QuoteBatch {
 
     /// What is to be recorded; `None` where each request was answered before.
     pub fn recording_wanted(&self) -> Option<AnswersWanted> {
-        if self
-            .found
-            .iter()
-            .all(|found| matches!(found, Found::Given(_)))
-        {
+        let is_given = |found: &Found| matches!(found, Found::Given(_));
+        if self.found.iter().all(is_given) && !self.numbers_rise {
             return None;
         }
         let decisions = self

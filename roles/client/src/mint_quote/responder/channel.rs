@@ -4,15 +4,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use winze_messages::families::mint_quote::{KeysetAnnouncement, QuoteErrorCode};
+use rand::RngCore;
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, QuoteErrorCode, StoreQuery, StoreState,
+};
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Side};
 
 use super::asked::{Pool, Request, Taken};
 use super::batch::{QuoteBatch, Reply, temporary};
+use super::comparison::{Comparison, report};
 use super::{QuoteResponderConfig, ResponderCounts};
-use crate::answers::Announcement;
+use crate::answers::{Announcement, Compared};
 use crate::delivery::SendChannel;
 use crate::identity::Identity;
+use crate::limits::STORE_QUERY_DELAY_MS_MIN;
+use crate::mint_quote::{Exchanged, StoreExchange, StoreNumbers};
 use crate::session::{ChannelEvent, SendError};
 
 /// A responder's end of one channel, without IO.
@@ -28,17 +34,35 @@ pub struct ResponderChannelCore {
     instance: Option<u64>,
     /// The channel was closed, and not opened again since.
     is_closed: bool,
+    /// Requests that were taken, until [`Self::take_batch`].
+    requests: Vec<Request>,
+    exchange: StoreExchange,
+    standing: Standing,
     batch_max: usize,
     retry_after_ms: u32,
+    rng: Box<dyn RngCore + Send>,
+}
+
+/// Whether this instance of the pool has told how far its store has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unknown,
+    /// It has; to be compared with the record, not before this time.
+    Told {
+        compare_at_ms: u64,
+    },
+    Comparing,
+    Known,
 }
 
 impl ResponderChannelCore {
     /// For a channel that is said to come from `peer`: what comes on it has still to verify.
-    /// `None` where `config` lists no such pool.
+    /// `None` where `config` lists no such pool. `rng` makes nonces that nobody may foretell.
     pub fn new(
         identity: &Identity,
         config: &QuoteResponderConfig,
         peer: &str,
+        rng: Box<dyn RngCore + Send>,
     ) -> Option<ResponderChannelCore> {
         let name: PeerName = peer.parse().ok()?;
         let keys: Vec<_> = config
@@ -70,8 +94,12 @@ impl ResponderChannelCore {
             announced: 0,
             instance: None,
             is_closed: false,
+            requests: Vec::new(),
+            exchange: StoreExchange::new(),
+            standing: Standing::Unknown,
             batch_max: config.batch_max.max(1),
             retry_after_ms: config.retry_after_ms,
+            rng,
         })
     }
 
@@ -100,17 +128,18 @@ impl ResponderChannelCore {
         }
     }
 
-    /// Takes events of the channel, and gives the requests among them.
+    /// Takes events of the channel. What the store has to do for them comes first
+    /// ([`Self::numbers_wanted`], [`Self::comparison_wanted`]), then the requests among them
+    /// ([`Self::take_batch`]).
     pub fn take_events(
         &mut self,
         events: impl IntoIterator<Item = ChannelEvent>,
         counts: &mut ResponderCounts,
-    ) -> Option<QuoteBatch> {
-        let mut requests = Vec::new();
+    ) {
         for event in events {
             match event {
                 ChannelEvent::Message { msg_type, bytes } => {
-                    requests.extend(self.take_message(msg_type, &bytes, counts));
+                    self.take_message(msg_type, &bytes, counts);
                 }
                 ChannelEvent::Present { instance } => {
                     self.is_closed = false;
@@ -128,22 +157,89 @@ impl ResponderChannelCore {
                 | ChannelEvent::RejectsOverflowed => {}
             }
         }
-        if requests.is_empty() {
-            return None;
-        }
-        let pool = Arc::clone(&self.pool);
-        Some(QuoteBatch::new(pool, requests, self.retry_after_ms))
     }
 
-    fn take_message(
+    /// The requests that were taken. Nothing new is made for a pool that has not told how far its
+    /// store has come.
+    pub fn take_batch(&mut self) -> Option<QuoteBatch> {
+        if self.requests.is_empty() {
+            return None;
+        }
+        let requests = std::mem::take(&mut self.requests);
+        let pool = Arc::clone(&self.pool);
+        let is_known = self.standing == Standing::Known;
+        Some(QuoteBatch::new(
+            pool,
+            requests,
+            is_known,
+            self.retry_after_ms,
+        ))
+    }
+
+    /// Whether [`StoreNumbers`] of this [`Self::pool`] are to be read
+    /// ([`numbers`](crate::answers::numbers)) and brought to [`Self::numbers_read`].
+    pub fn numbers_wanted(&mut self, now_ms: u64) -> bool {
+        self.exchange.numbers_wanted(now_ms)
+    }
+
+    /// How far the record has come with the pool; `None` where it could not be read.
+    pub fn numbers_read(&mut self, numbers: Option<StoreNumbers>, now_ms: u64) {
+        self.exchange.numbers_read(numbers, now_ms, &mut *self.rng);
+    }
+
+    /// What the pool has told, to be compared in a transaction; its outcome goes to
+    /// [`Self::compared`].
+    pub fn comparison_wanted(&mut self, now_ms: u64) -> Option<Comparison> {
+        let far = self.exchange.far()?;
+        match self.standing {
+            Standing::Told { compare_at_ms } if compare_at_ms <= now_ms => {
+                self.standing = Standing::Comparing;
+                Some(Comparison::new(Arc::clone(&self.pool), far))
+            }
+            _ => None,
+        }
+    }
+
+    /// What came of a comparison; `None` where the store failed, and it is tried again after a
+    /// while.
+    pub fn compared(
         &mut self,
-        msg_type: u8,
-        bytes: &[u8],
+        compared: Option<Compared>,
+        now_ms: u64,
         counts: &mut ResponderCounts,
-    ) -> Option<Request> {
+    ) {
+        // Of an instance that is gone.
+        let (Standing::Comparing, Some(far)) = (self.standing, self.exchange.far()) else {
+            return;
+        };
+        self.standing = match compared {
+            Some(compared) => {
+                report(&self.pool.text, far.far, &compared, counts);
+                Standing::Known
+            }
+            None => Standing::Told {
+                compare_at_ms: now_ms.saturating_add(STORE_QUERY_DELAY_MS_MIN),
+            },
+        };
+    }
+
+    /// When to look again at the latest, and to [`Self::send`].
+    pub fn next_timeout_ms(&self) -> Option<u64> {
+        let compare_ms = match self.standing {
+            Standing::Told { compare_at_ms } => Some(compare_at_ms),
+            _ => None,
+        };
+        let exchange_ms = self.exchange.next_timeout_ms();
+        exchange_ms.into_iter().chain(compare_ms).min()
+    }
+
+    fn take_message(&mut self, msg_type: u8, bytes: &[u8], counts: &mut ResponderCounts) {
+        if matches!(msg_type, StoreQuery::MSG_TYPE | StoreState::MSG_TYPE) {
+            return self.take_exchange(msg_type, bytes, counts);
+        }
         counts.received += 1;
         match self.pool.take(msg_type, bytes) {
-            Taken::Request(request) => return Some(request),
+            Taken::Request(request) => self.requests.push(request),
             Taken::Unauthentic {
                 header_hash,
                 digest,
@@ -154,7 +250,18 @@ impl ResponderChannelCore {
             }
             Taken::Malformed => counts.malformed += 1,
         }
-        None
+    }
+
+    fn take_exchange(&mut self, msg_type: u8, bytes: &[u8], counts: &mut ResponderCounts) {
+        let keys = self.pool.keys.iter().map(|(_, keys)| keys);
+        match self.exchange.take(keys, msg_type, bytes) {
+            Exchanged::Query => {}
+            Exchanged::State => self.standing = Standing::Told { compare_at_ms: 0 },
+            Exchanged::Unauthentic => {
+                counts.stores_unauthentic += 1;
+                tracing::debug!(pool = %self.pool.name, "nobody's word about a store");
+            }
+        }
     }
 
     fn refuse_unauthentic(&mut self, header_hash: &[u8; 32], request_digest: [u8; 32]) {
@@ -187,10 +294,20 @@ impl ResponderChannelCore {
         self.outgoing.push_back((msg_type, sealed));
     }
 
-    /// Sends what credit allows: announcements first, they are few. `announcements` is the state of
-    /// every topic, by rising serial number.
-    pub fn send(&mut self, channel: &mut impl SendChannel, announcements: &[Announcement]) {
-        if self.instance.is_none() || self.send_announcements(channel, announcements).is_err() {
+    /// Sends what credit allows: first how far the stores have come, then announcements, they are
+    /// few. `announcements` is the state of every topic, by rising serial number.
+    pub fn send(
+        &mut self,
+        channel: &mut impl SendChannel,
+        announcements: &[Announcement],
+        now_ms: u64,
+    ) {
+        if self.instance.is_none() {
+            return;
+        }
+        let keys: Vec<&PairKeys> = self.pool.keys.iter().map(|(_, keys)| keys).collect();
+        let exchanged = self.exchange.send(&keys, channel, now_ms, &mut *self.rng);
+        if exchanged.is_err() || self.send_announcements(channel, announcements).is_err() {
             return;
         }
         while let Some((msg_type, sealed)) = self.outgoing.front() {
@@ -245,5 +362,10 @@ impl ResponderChannelCore {
         self.outgoing.clear();
         self.announced = 0;
         self.instance = instance;
+        self.standing = Standing::Unknown;
+        match instance {
+            Some(instance) => self.exchange.present(instance, &mut *self.rng),
+            None => self.exchange.away(),
+        }
     }
 }

@@ -4,8 +4,10 @@ mod announcements;
 mod asked;
 mod batch;
 mod channel;
+mod comparison;
 mod config;
 mod serve;
+mod set_back;
 mod shared;
 mod status;
 
@@ -21,12 +23,14 @@ use winze_messages::families::mint_quote::{
 use winze_messages::{EXT_MINT_QUOTE, PeerName};
 use winze_transport::PublicKey;
 
-pub use batch::{AnswersWanted, LookUp, QuoteBatch, RecordedAnswers, Reply, ToDecide};
+pub use batch::{AnswersWanted, LookUp, LookedUp, QuoteBatch, RecordedAnswers, Reply, ToDecide};
 pub use channel::ResponderChannelCore;
+pub use comparison::Comparison;
 pub use config::QuoteResponderConfig;
 use shared::Shared;
 pub use status::{ResponderCounts, ResponderStatus};
 
+use crate::answers::SetBack;
 use crate::hub_client::HubClient;
 use crate::session::OpenError;
 use crate::store::{Store, StoreError};
@@ -48,6 +52,14 @@ pub trait QuoteIssuer: Send + Sync + 'static {
         pool_key: &PublicKey,
         requests: Vec<MintQuoteRequest>,
     ) -> Vec<QuoteOutcome>;
+
+    /// Tells what was issued for `requests` before, and makes nothing: the responder's record may
+    /// have been set back, and what is missing in it may exist. Otherwise as [`Self::issue`]. An
+    /// issuer without a record of its own has nothing to tell.
+    async fn recall(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {
+        drop(requests);
+        Vec::new()
+    }
 }
 
 /// What becomes of a request.
@@ -131,6 +143,13 @@ impl QuoteResponder {
     /// Where it stands.
     pub fn status(&self) -> ResponderStatus {
         self.shared.status()
+    }
+
+    /// The pools that know of answers which the record does not hold, as of about a second ago:
+    /// nothing new is made for them until the operator has
+    /// [accepted](crate::answers::AnswersFile::accept) it.
+    pub fn set_backs(&self) -> Vec<SetBack> {
+        self.shared.set_backs()
     }
 
     /// Takes no more requests and waits until those that are with the issuer are recorded, and

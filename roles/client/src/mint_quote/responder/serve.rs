@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rand::rngs::OsRng;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+use winze_messages::EXT_MINT_QUOTE;
 use winze_runtime::clock::now_unix_ms;
 
 use super::batch::{QuoteBatch, RecordedAnswers, Reply};
 use super::channel::ResponderChannelCore;
+use super::set_back;
 use super::shared::Shared;
-use crate::answers::Announcement;
+use crate::answers::{self, Announcement};
 use crate::hub_client::{ChannelHandle, ChannelListener};
 use crate::identity::Identity;
 use crate::limits::HOUSEKEEPING_MS;
@@ -39,7 +42,8 @@ pub(super) async fn accept_channels(
                 log_end(ended);
             }
             let peer = &channel.name().peer;
-            let Some(core) = ResponderChannelCore::new(&identity, &shared.config, peer) else {
+            let rng = Box::new(OsRng);
+            let Some(core) = ResponderChannelCore::new(&identity, &shared.config, peer, rng) else {
                 continue;
             };
             tracing::info!(pool = %core.pool(), "a pool has opened a channel");
@@ -49,6 +53,7 @@ pub(super) async fn accept_channels(
     };
     tokio::select! {
         () = accept_all => {}
+        () = set_back::watch(Arc::clone(&shared)) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
     drop(listener);
@@ -71,6 +76,8 @@ struct Serving {
     announcements: watch::Receiver<Arc<Vec<Announcement>>>,
     /// Whether this channel counts among those whose pool is there.
     counted: bool,
+    /// Where its clock begins.
+    started: Instant,
 }
 
 impl Serving {
@@ -81,13 +88,17 @@ impl Serving {
             channel,
             core,
             counted: false,
+            started: Instant::now(),
         }
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut events = Vec::new();
         loop {
+            self.exchange().await;
             self.send();
+            let timeout_ms = self.core.next_timeout_ms();
+            let wait_ms = timeout_ms.map(|at_ms| at_ms.saturating_sub(self.now_ms()));
             tokio::select! {
                 stopped = stop.wait_for(|stop| *stop) => {
                     drop(stopped);
@@ -103,6 +114,7 @@ impl Serving {
                         break;
                     }
                 }
+                () = sleep(Duration::from_millis(wait_ms.unwrap_or_default())), if wait_ms.is_some() => {}
             }
             self.send();
             let events_max = self.core.events_wanted(self.channel.has_change());
@@ -119,10 +131,11 @@ impl Serving {
     }
 
     async fn handle(&mut self, events: &mut Vec<ChannelEvent>) {
-        let mut batch = None;
         self.shared
-            .count(|counts| batch = self.core.take_events(events.drain(..), counts));
+            .count(|counts| self.core.take_events(events.drain(..), counts));
         self.count_presence(self.core.is_pool_present());
+        self.exchange().await;
+        let batch = self.core.take_batch();
         // Where the channel was closed nobody hears the answers; the requests come again.
         let is_over = self.core.is_closed() && !self.channel.has_events();
         if let Some(batch) = batch
@@ -134,9 +147,40 @@ impl Serving {
         }
     }
 
+    /// What the store has to do before the pool is told, or believed, how far stores have come.
+    async fn exchange(&mut self) {
+        if self.core.numbers_wanted(self.now_ms()) {
+            let pool = self.core.pool().to_string();
+            let store = &self.shared.store;
+            let read = store.read(move |c| answers::numbers(c, EXT_MINT_QUOTE, &pool));
+            let numbers = read.await.inspect_err(|error| self.store_failed(error));
+            self.core.numbers_read(numbers.ok(), self.now_ms());
+        }
+        if let Some(comparison) = self.core.comparison_wanted(self.now_ms()) {
+            let now_unix_ms = now_unix_ms();
+            let store = &self.shared.store;
+            let compared = store.write(move |c| comparison.run(c, now_unix_ms)).await;
+            let compared = compared.inspect_err(|error| self.store_failed(error)).ok();
+            let now_ms = self.now_ms();
+            self.shared
+                .count(|counts| self.core.compared(compared, now_ms, counts));
+        }
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        let pool = self.core.pool();
+        tracing::error!(%error, %pool, "the store failed; how far it has come with a pool is not known");
+        self.shared.count(|counts| counts.store_failures += 1);
+    }
+
     fn send(&mut self) {
         let current = Arc::clone(&self.announcements.borrow_and_update());
-        self.core.send(&mut self.channel, &current);
+        let now_ms = self.now_ms();
+        self.core.send(&mut self.channel, &current, now_ms);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn count_presence(&mut self, is_present: bool) {
@@ -174,11 +218,15 @@ async fn decide_and_record(
             continue;
         };
         shared.count(|counts| counts.batches += 1);
-        let outcomes = shared
-            .issuer
-            .issue(batch.pool(), &asked.pool_key, asked.requests.clone())
-            .await;
-        batch.decided(asked, outcomes);
+        let requests = asked.requests.clone();
+        let issuer = &shared.issuer;
+        if asked.may_issue {
+            let outcomes = issuer.issue(batch.pool(), &asked.pool_key, requests).await;
+            batch.decided(asked, outcomes);
+        } else {
+            let outcomes = issuer.recall(requests).await;
+            batch.recalled(asked, outcomes);
+        }
     }
     let Some(wanted) = batch.recording_wanted() else {
         return Ok(None);

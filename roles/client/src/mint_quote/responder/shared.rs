@@ -5,6 +5,7 @@ use tokio::sync::Semaphore;
 
 use super::announcements::Announcements;
 use super::{QuoteIssuer, QuoteResponderConfig, ResponderCounts, ResponderStatus};
+use crate::answers::SetBack;
 use crate::store::Store;
 
 /// What the tasks of all channels and the handles share.
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     under_way_max: usize,
     pub(super) pools_present: AtomicU64,
     counts: Mutex<ResponderCounts>,
+    /// As of the last look.
+    set_backs: Mutex<Vec<SetBack>>,
 }
 
 impl Shared {
@@ -39,6 +42,7 @@ impl Shared {
             under_way_max,
             pools_present: AtomicU64::new(0),
             counts: Mutex::new(ResponderCounts::default()),
+            set_backs: Mutex::default(),
         }
     }
 
@@ -55,7 +59,26 @@ impl Shared {
         ResponderStatus {
             pools_present: self.pools_present.load(Ordering::Relaxed),
             under_way: (self.under_way_max - self.under_way.available_permits()) as u64,
+            pools_ahead: self.shown().len() as u64,
             counts: *self.counts(),
         }
+    }
+
+    pub(super) fn set_backs(&self) -> Vec<SetBack> {
+        self.shown().clone()
+    }
+
+    /// Gives those that were shown before and are no more.
+    pub(super) fn show_set_backs(&self, set_backs: Vec<SetBack>) -> Vec<SetBack> {
+        let mut shown = self.shown();
+        let before = std::mem::replace(&mut *shown, set_backs);
+        let gone = |before: &SetBack| !shown.iter().any(|now| now.peer == before.peer);
+        before.into_iter().filter(gone).collect()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Vec<SetBack>> {
+        self.set_backs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
