@@ -182,11 +182,19 @@ async fn a_pool_that_lies_about_its_answers_stops_nobody_else_and_breaks_nothing
         told(&store, "pool/honest", far(0, 0, 0)).await,
         Compared::Agree
     );
+    let accepted = store.write(|c| {
+        Ok([
+            accept(c, QUOTES, "pool/liar", 10)?,
+            accept(c, QUOTES, "pool/liar", 10)?,
+        ])
+    });
+    assert_eq!(accepted.await.unwrap(), [true, false]);
+    // What was accepted stays so, also before the next answer.
+    let same = told(&store, "pool/liar", far(u64::MAX, u64::MAX, 1)).await;
+    assert_eq!(same, Compared::Agree);
     let (number, others) = store
         .write(|c| {
             assert!(set_back(c, QUOTES, "pool/honest")?.is_none());
-            assert!(accept(c, QUOTES, "pool/liar", 10)?);
-            assert!(!accept(c, QUOTES, "pool/liar", 10)?);
             let next = |peer| {
                 let content = [3; 32];
                 let asked = Asked {
