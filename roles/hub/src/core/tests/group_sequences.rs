@@ -445,3 +445,43 @@ proptest! {
         check_groups_after(&ops);
     }
 }
+
+#[cfg(all(test, feature = "sabotage"))]
+#[test]
+fn a_message_that_goes_to_another_member_is_noticed() {
+    use crate::sabotage::{Rule, break_rule};
+
+    let read_all = || [0, 1, OPENER].map(|who| GroupOp::Read { who, bytes: 5_000 });
+    let join = |who| {
+        let (signer, refuse, credit) = (who, false, 19);
+        let offered = [
+            GroupOp::Connect { who },
+            GroupOp::Read { who, bytes: 5_000 },
+        ];
+        let answer = GroupOp::AnswerOffers {
+            signer,
+            refuse,
+            credit,
+        };
+        offered.into_iter().chain([answer])
+    };
+    let to_all = GroupOp::ToAll {
+        bad: false,
+        filler: 1,
+    };
+    let to_one = GroupOp::ToOne {
+        member: 0,
+        filler: 1,
+    };
+    for message in [to_all, to_one] {
+        let opened = [GroupOp::Connect { who: OPENER }, GroupOp::Open];
+        let mut ops: Vec<GroupOp> = opened.into_iter().chain(read_all()).collect();
+        ops.extend(join(0).chain(join(1)).chain(read_all()));
+        ops.push(message);
+        check_groups_after(&ops);
+        break_rule(Some(Rule::MemberAlone));
+        let noticed = std::panic::catch_unwind(|| check_groups_after(&ops)).is_err();
+        break_rule(None);
+        assert!(noticed, "{ops:?}");
+    }
+}
