@@ -57,7 +57,9 @@ impl QuoteIssuer for Issuer {
         pool_key: &PublicKey,
         requests: Vec<MintQuoteRequest>,
     ) -> Vec<QuoteOutcome> {
-        assert_eq!((pool, pool_key), (&name("pool/main"), &public(POOL_KEY)));
+        let listed = [("pool/main", POOL_KEY), ("pool/other", STRANGER_KEY)];
+        let is_listed = |it: (&str, u8)| (pool, pool_key) == (&name(it.0), &public(it.1));
+        assert!(listed.into_iter().any(is_listed), "{pool}");
         let shares = requests.iter().map(|r| r.header_hash[0]).collect();
         self.batches.lock().unwrap().push(shares);
         self.gate.acquire().await.unwrap().forget();
@@ -794,4 +796,53 @@ async fn a_pool_that_asks_how_far_the_mint_has_come_gets_the_record_of_its_own_a
     let mut side = mint.connect_telling(come(40, 0)).await;
     is_issued(&mut side, 2, 2).await;
     assert_eq!(mint.responder.status().counts.pools_set_back, 1);
+}
+
+#[tokio::test]
+async fn a_pool_that_claims_answers_which_it_never_got_stops_itself_and_no_other() {
+    let folder = TempDir::new().unwrap();
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start_with(&folder, &issuer, |config| {
+        let other = (name("pool/other"), public(STRANGER_KEY));
+        config.pools.push(other);
+    })
+    .await;
+    let mut side = mint.connect_telling(come(9, 9)).await;
+    is_put_off(&mut side, 1).await;
+
+    side.say(ChannelOffer {
+        channel_id: 2,
+        extension: EXT_MINT_QUOTE,
+        peer: "pool/other".to_owned(),
+        label: String::new(),
+        peer_present: true,
+        peer_instance: 99,
+        credit_messages: 10,
+        credit_bytes: 10_000,
+    })
+    .await;
+    assert!(matches!(
+        answer_to_offer(&mut side).await,
+        HubMessage::ChannelOfferAccept(_)
+    ));
+    let keys = pool_keys(STRANGER_KEY);
+    let (msg_type, query) = side.channel_message().await;
+    let opened = keys.open(msg_type, &query, None).unwrap();
+    let asked = request_digest(EXT_MINT_QUOTE, StoreQuery::MSG_TYPE, opened.body);
+    for (msg_type, body, digest) in [
+        (StoreState::MSG_TYPE, state(come(0, 0)), Some(asked)),
+        (MintQuoteRequest::MSG_TYPE, request_body(&request(1)), None),
+    ] {
+        let sealed = keys.seal(msg_type, &body, 0, digest);
+        side.send(channel_frame(EXT_MINT_QUOTE, msg_type, 2, &sealed))
+            .await;
+    }
+    let (msg_type, sealed) = side.channel_message().await;
+    let opened = keys.open(msg_type, &sealed, Some(digest(&request(1))));
+    let quote = MintQuoteMessage::decode_body(msg_type, opened.unwrap().body).unwrap();
+    assert_eq!(quote, MintQuoteMessage::Response(response(&request(1))));
+
+    // The quote is a record, and so it is told to the liar as well, above what it has claimed.
+    is_issued(&mut side, 1, 10).await;
+    is_put_off(&mut side, 2).await;
 }
