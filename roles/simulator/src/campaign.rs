@@ -21,6 +21,9 @@ pub struct Report {
     pub requests: u64,
     /// Messages of the chat that arrived.
     pub chat: u64,
+    /// Messages to a group or its members that arrived, and of which the opener was told that they
+    /// did not.
+    pub group: [u64; 2],
     /// The first broken promise, with its seed.
     pub violation: Option<(u64, String)>,
 }
@@ -63,6 +66,9 @@ impl Report {
         self.runs += 1;
         self.requests += outcome.requests;
         self.chat += outcome.chat;
+        for (sum, count) in self.group.iter_mut().zip(outcome.group) {
+            *sum += count;
+        }
         self.coverage.add(&outcome.coverage);
         for (sum, count) in self.faults.iter_mut().zip(&outcome.faults) {
             *sum += count;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use winze_client::session::{ChannelEnd, ChannelEvent, ChannelKey};
+use winze_client::session::{ChannelEnd, ChannelEvent, ChannelKey, ChannelName};
 
 use crate::client::Client;
 
@@ -56,51 +56,62 @@ impl Chat {
         let Some((name, _)) = client.name(key) else {
             return Ok(());
         };
-        let talk = self.talks.entry(key).or_default();
+        let own = client.identity.peer().to_string();
         for event in client.take_events(key, events_max) {
-            match event {
-                ChannelEvent::Message { msg_type, bytes } if hub_is_honest => {
-                    self.received += 1;
-                    if msg_type != NUMBERED {
-                        continue;
-                    }
-                    let Some((from, label, epoch, number)) = read(&bytes) else {
-                        continue;
+            self.take_event(&own, &name, key, &event, hub_is_honest)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one event of a channel that is `own`'s. The error is a broken promise.
+    pub fn take_event(
+        &mut self,
+        own: &str,
+        name: &ChannelName,
+        key: ChannelKey,
+        event: &ChannelEvent,
+        hub_is_honest: bool,
+    ) -> Result<(), String> {
+        let talk = self.talks.entry(key).or_default();
+        match event {
+            ChannelEvent::Message { msg_type, bytes } if hub_is_honest => {
+                self.received += 1;
+                if *msg_type != NUMBERED {
+                    return Ok(());
+                }
+                let Some((from, label, epoch, number)) = read(bytes) else {
+                    return Ok(());
+                };
+                if from != name.peer || label != name.label {
+                    return Err(format!(
+                        "{own} got what {from} sent on {label:?}, on its channel {:?} with {}",
+                        name.label, name.peer
+                    ));
+                }
+                if let Some((last_epoch, last)) = talk.heard {
+                    let follows = match epoch == last_epoch {
+                        true => number == last + 1,
+                        false => epoch > last_epoch,
                     };
-                    if from != name.peer || label != name.label {
+                    if !follows {
                         return Err(format!(
-                            "{} got what {from} sent on {label:?}, on its channel {:?} with {}",
-                            client.identity.peer(),
-                            name.label,
-                            name.peer
+                            "{own} got number {number} of epoch {epoch} from {from} on {label:?} \
+                             after number {last} of epoch {last_epoch}"
                         ));
                     }
-                    if let Some((last_epoch, last)) = talk.heard {
-                        let follows = match epoch == last_epoch {
-                            true => number == last + 1,
-                            false => epoch > last_epoch,
-                        };
-                        if !follows {
-                            return Err(format!(
-                                "{} got number {number} of epoch {epoch} from {from} on {label:?} \
-                                 after number {last} of epoch {last_epoch}",
-                                client.identity.peer()
-                            ));
-                        }
-                    }
-                    talk.heard = Some((epoch, number));
                 }
-                ChannelEvent::Present { .. }
-                | ChannelEvent::Away
-                | ChannelEvent::Lost
-                | ChannelEvent::Closed { .. } => {
-                    self.last_epoch += 1;
-                    talk.epoch = self.last_epoch;
-                    talk.sent = 0;
-                    talk.heard = None;
-                }
-                _ => {}
+                talk.heard = Some((epoch, number));
             }
+            ChannelEvent::Present { .. }
+            | ChannelEvent::Away
+            | ChannelEvent::Lost
+            | ChannelEvent::Closed { .. } => {
+                self.last_epoch += 1;
+                talk.epoch = self.last_epoch;
+                talk.sent = 0;
+                talk.heard = None;
+            }
+            _ => {}
         }
         Ok(())
     }

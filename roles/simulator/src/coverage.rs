@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use winze_hub::core::reasons::{CloseReason, RejectReason};
+use winze_hub::core::reasons::{ChannelCloseReason, CloseReason, RejectReason};
 use winze_messages::families::hub::HubMessage;
 use winze_messages::table::TABLE;
 use winze_transport::Frame;
@@ -19,6 +19,7 @@ pub const SHELL_ONLY: &[(CloseReason, &str)] = &[(
 pub struct Coverage {
     messages: BTreeSet<(u16, u8)>,
     closes: BTreeSet<String>,
+    channel_closes: BTreeSet<String>,
     rejects: BTreeSet<String>,
 }
 
@@ -33,6 +34,9 @@ impl Coverage {
             Ok(HubMessage::Close(close)) => {
                 self.closes.insert(close.reason_code);
             }
+            Ok(HubMessage::CloseChannel(close)) => {
+                self.channel_closes.insert(close.reason_code);
+            }
             Ok(HubMessage::Reject(reject)) => {
                 self.rejects.insert(reject.error_code);
             }
@@ -44,6 +48,8 @@ impl Coverage {
     pub fn add(&mut self, other: &Coverage) {
         self.messages.extend(&other.messages);
         self.closes.extend(other.closes.iter().cloned());
+        self.channel_closes
+            .extend(other.channel_closes.iter().cloned());
         self.rejects.extend(other.rejects.iter().cloned());
     }
 
@@ -61,6 +67,11 @@ impl Coverage {
             .iter()
             .filter(|reason| !self.rejects.contains(reason.as_str()))
             .map(|reason| format!("reject reason {reason}"));
-        messages.chain(closes).chain(rejects).collect()
+        let channel_closes = ChannelCloseReason::ALL
+            .iter()
+            .filter(|reason| !self.channel_closes.contains(reason.as_str()))
+            .map(|reason| format!("reason {reason} of CloseChannel"));
+        let reasons = closes.chain(channel_closes).chain(rejects);
+        messages.chain(reasons).collect()
     }
 }

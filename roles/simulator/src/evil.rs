@@ -16,7 +16,7 @@ use winze_messages::families::mint_quote::{
 use winze_messages::{EXT_HUB, EXT_MINT_QUOTE, PairKeys, Side, authentication, channel_frame};
 use winze_transport::{Frame, Transcript};
 
-use crate::cast::{EVIL, MINT, POOLS, identity, key_of};
+use crate::cast::{EVIL, MEMBERS, MINT, OPENER, POOLS, identity, key_of};
 use crate::chat::{NUMBERED, VENDOR};
 use crate::truth::Truth;
 
@@ -57,7 +57,7 @@ pub enum Script {
     Asks,
     /// Fills channels, closes them, opens others.
     Churns,
-    /// Comes under a pool's identity.
+    /// Comes under the identity of another.
     Twin,
     /// Sends anything.
     Random,
@@ -114,7 +114,10 @@ impl Evil {
         rng: &mut ChaCha8Rng,
     ) -> Evil {
         let who = match script {
-            Script::Twin => POOLS[rng.gen_range(0..POOLS.len())],
+            Script::Twin => {
+                let known = [POOLS[0], POOLS[1], OPENER, MEMBERS[0]];
+                known[rng.gen_range(0..known.len())]
+            }
             Script::Unlisted => "pool/nobody",
             _ => EVIL,
         };

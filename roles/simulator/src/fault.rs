@@ -58,6 +58,12 @@ faults! {
     Crowd = "crowd of strangers", 1 in 1500;
     /// The hub's list loses an entry for a while.
     StrikeOff = "peer struck off", 1 in 700;
+    /// A member of the group, or its opener, is killed.
+    CrashMember = "crash of a group's member or opener", 1 in 350;
+    /// A member of the group takes nothing off its channels.
+    RestingMember = "group member that rests", 1 in 120;
+    /// The group has other members for a while.
+    Regroup = "change of a group", 1 in 350;
     /// A hostile hub keeps a message to itself.
     Withheld = "message withheld", 1 in 40;
     /// A hostile hub alters a message.

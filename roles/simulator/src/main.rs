@@ -12,8 +12,8 @@ use winze_simulator::sabotage::Sabotage;
 /// Tries Winze's promises on a virtual clock, with faults and enemies drawn from seeds.
 ///
 /// Exits with 1 when a promise was broken (the seed and the end of a short story are printed), and
-/// when many seeds never exercised a message, a close reason or a reject reason of the
-/// specification. With --sabotage it exits with 0 only if the broken rule was noticed.
+/// when many seeds never exercised a message, a reason to close a connection or a channel, or a
+/// reject reason of the specification. With --sabotage it exits with 0 only if the broken rule was noticed.
 #[derive(Parser)]
 #[command(name = "simulate")]
 struct Args {
@@ -63,8 +63,9 @@ fn many(first: u64, seeds: u64) -> ExitCode {
 
 fn show(report: &Report) {
     println!(
-        "{} runs, {} requests, {} numbered messages",
-        report.runs, report.requests, report.chat
+        "{} runs, {} requests, {} numbered messages, {} messages to members of a group and {} that \
+         they did not get",
+        report.runs, report.requests, report.chat, report.group[0], report.group[1]
     );
     for (fault, count) in Fault::ALL.iter().zip(&report.faults) {
         println!("{count:>9} x {}", fault.name());

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use winze_hub::core::ConnId;
 use winze_transport::{Frame, encrypted_frame_bytes};
 
+use crate::cast::{MEMBERS, POOLS};
+
 /// Bytes that a socket holds before its writer has to wait.
 pub const SOCKET_BYTES: usize = 6_000;
 
@@ -15,8 +17,21 @@ pub enum Who {
     Pool(usize),
     /// The mint.
     Mint,
+    /// The opener of channels to a group.
+    Opener,
+    /// One that may be a member of it, by its place.
+    Member(usize),
     /// Somebody who breaks the rules.
     Evil,
+}
+
+impl Who {
+    /// All who keep the rules.
+    pub fn honest() -> impl Iterator<Item = Who> {
+        let pools = (0..POOLS.len()).map(Who::Pool);
+        let members = (0..MEMBERS.len()).map(Who::Member);
+        pools.chain([Who::Mint, Who::Opener]).chain(members)
+    }
 }
 
 /// One direction of a connection.

@@ -39,6 +39,8 @@ sabotages! {
     NoNoticeOfChange = "no-notice-of-change",
     /// The same key is answered alike for other content.
     AcceptOtherContent = "accept-other-content",
+    /// What is for one member of a group goes to another.
+    WrongMember = "wrong-member",
     /// A pool's store forgets its last requests in a crash.
     LoseTail = "lose-tail",
 }
@@ -64,6 +66,7 @@ impl Sabotage {
             Sabotage::DeliverAfterTakeover => (None, Some(Hub::OneConnectionPerIdentity)),
             Sabotage::IgnoreCredit => (None, Some(Hub::Credit)),
             Sabotage::StarveChannel => (None, Some(Hub::Turns)),
+            Sabotage::WrongMember => (None, Some(Hub::MemberAlone)),
             Sabotage::NoNoticeOfChange => (None, Some(Hub::ChangeIsTold)),
         };
         winze_client::sabotage::break_rule(client);

@@ -1,4 +1,4 @@
-//! Pools and mint: their sessions, their owners, and what they send.
+//! Those who keep the rules: their sessions, their owners, and what they send.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ use crate::net::Who;
 
 impl World {
     pub(super) fn run_clients(&mut self) -> Result<(), String> {
-        for who in [Who::Pool(0), Who::Pool(1), Who::Mint] {
+        for who in Who::honest() {
             self.run_session(who)?;
             self.run_owner(who)?;
             self.send_up(who);
@@ -104,6 +104,15 @@ impl World {
             Who::Mint => self
                 .mint
                 .turn(now, &mut self.rng, is_honest, &mut self.truth),
+            Who::Opener => {
+                let standings = self.standings();
+                let ledger = &mut self.ledger;
+                self.opener.turn(ledger, &standings, now.ms, is_honest)
+            }
+            Who::Member(place) => {
+                let ledger = &mut self.ledger;
+                self.members[place].turn(ledger, now.ms, is_honest)
+            }
             Who::Evil => Ok(()),
         }
     }

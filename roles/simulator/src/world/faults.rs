@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::World;
-use crate::cast::{EVIL, POOLS, limits, listed};
+use crate::cast::{EVIL, MEMBERS, OPENER, POOLS};
 use crate::fault::Fault;
 use crate::net::Who;
 use crate::sabotage::Sabotage;
@@ -93,26 +93,23 @@ impl World {
         }
         if let Some(rng) = self.chances.draw(Fault::SlowReader) {
             let until_ms = now_ms + rng.gen_range(100..2_000);
-            let who = match rng.gen_range(0..3) {
-                2 => Who::Mint,
-                place => Who::Pool(place),
-            };
+            let all: Vec<Who> = Who::honest().collect();
+            let who = all[rng.gen_range(0..all.len())];
             if let Some(client) = self.client(who) {
                 client.reads_again_ms = until_ms;
             }
             self.tell(|| format!("{who:?} does not read until {until_ms} ms"));
         }
         if let Some(rng) = self.chances.draw(Fault::StrikeOff)
-            && let Some(hub) = &mut self.hub
             && self.struck_off.is_empty()
         {
-            let name = [POOLS[1], EVIL][rng.gen_range(0..2)];
+            let name = [POOLS[1], EVIL, OPENER, MEMBERS[1]][rng.gen_range(0..4)];
             self.struck_off.push(name);
             self.relists_at_ms = now_ms + rng.gen_range(300..3_000);
-            if hub.reload(&listed(&self.struck_off), &[], limits()).is_ok() {
-                self.tell(|| format!("{name} is struck off the list"));
-            }
+            self.reload();
+            self.tell(|| format!("{name} is struck off the list"));
         }
+        self.make_group_faults();
         self.make_enemies();
     }
 
@@ -127,7 +124,12 @@ impl World {
         for evil in std::mem::take(&mut self.evil) {
             self.break_link(evil.conn);
         }
+        self.calm_since_ms = Some(self.now_ms);
         self.relists_at_ms = 0;
+        self.regroups_at_ms = 0;
+        for member in &mut self.members {
+            member.rests_until_ms = 0;
+        }
         let now = self.now();
         for pool in &mut self.pools {
             pool.disk.full_until_ms = 0;

@@ -32,6 +32,11 @@ impl World {
                 Some(&mut process.client)
             }
             Who::Mint => Some(&mut self.mint.process.as_mut()?.client),
+            Who::Opener => Some(&mut self.opener.process.as_mut()?.client),
+            Who::Member(place) => {
+                let process = self.members.get_mut(place)?.process.as_mut()?;
+                Some(&mut process.client)
+            }
             Who::Evil => None,
         }
     }

@@ -3,6 +3,7 @@
 mod clients;
 mod enemies;
 mod faults;
+mod groups;
 mod hub;
 mod promises;
 mod work;
@@ -14,13 +15,16 @@ use rand_chacha::ChaCha8Rng;
 use winze_client::delivery::Now;
 use winze_hub::core::{ConnId, HubCore};
 
-use crate::cast::POOLS;
+use crate::cast::{MEMBERS, MEMBERS_USUALLY, POOLS};
 use crate::coverage::Coverage;
 use crate::evil::Evil;
 use crate::fault::{Allowed, Chances};
+use crate::ledger::Ledger;
 use crate::liar::Liar;
+use crate::member::Member;
 use crate::mint::Mint;
 use crate::net::Link;
+use crate::opener::Opener;
 use crate::pool::Pool;
 use crate::sabotage::Sabotage;
 use crate::truth::Truth;
@@ -32,6 +36,9 @@ const BEGIN_UNIX_MS: u64 = 1_700_000_000_000;
 /// the longest pauses (an identity that changed hands too often, a channel that was refused, an
 /// answer that could not be recorded) one after the other.
 const QUIET_MS: u64 = 300_000;
+
+/// How long the last messages take to arrive, in milliseconds.
+const SETTLES_MS: u64 = 6_000;
 
 /// Lines of a story's end that are kept.
 const STORY_LINES: usize = 60;
@@ -68,6 +75,9 @@ pub struct Outcome {
     pub requests: u64,
     /// Messages of the chat that arrived.
     pub chat: u64,
+    /// Messages to a group or its members that arrived, and of which the opener was told that they
+    /// did not.
+    pub group: [u64; 2],
 }
 
 /// See the [module](self).
@@ -88,8 +98,18 @@ pub struct World {
     links: Vec<Link>,
     pools: Vec<Pool>,
     mint: Mint,
+    opener: Opener,
+    members: Vec<Member>,
+    /// Who is in the group at present, and when that is again as usual.
+    group: Vec<&'static str>,
+    regroups_at_ms: u64,
+    /// When the hub has read its list for the last time.
+    listed_at_ms: u64,
     evil: Vec<Evil>,
     truth: Truth,
+    ledger: Ledger,
+    /// When the last fault was over.
+    calm_since_ms: Option<u64>,
     /// Which connection each name has, as the hub says, and as which instance.
     present: BTreeMap<String, (ConnId, u64)>,
     /// For each connection, for each channel that has a message: which others were served since.
@@ -113,6 +133,7 @@ pub fn run(plan: Plan) -> Outcome {
         coverage: world.coverage,
         requests: world.truth.promised.len() as u64,
         chat: world.mint.chat_received(),
+        group: [world.ledger.received, world.ledger.told],
     }
 }
 
@@ -138,8 +159,15 @@ impl World {
             links: Vec::new(),
             pools: POOLS.map(Pool::new).into(),
             mint: Mint::default(),
+            opener: Opener::default(),
+            members: (0..MEMBERS.len()).map(Member::new).collect(),
+            group: MEMBERS[..MEMBERS_USUALLY].to_vec(),
+            regroups_at_ms: u64::MAX,
+            listed_at_ms: 0,
             evil: Vec::new(),
             truth: Truth::default(),
+            ledger: Ledger::default(),
+            calm_since_ms: None,
             present: BTreeMap::new(),
             passed_over: BTreeMap::new(),
             is_honest: liar.is_none(),
@@ -161,12 +189,14 @@ impl World {
         let until_ms = self.now_ms + QUIET_MS;
         while self.now_ms < until_ms {
             self.turn(false)?;
-            if self.step.is_multiple_of(20) && self.is_all_answered()? {
+            let is_due = self.step.is_multiple_of(20) && self.is_group_whole();
+            if is_due && self.is_all_answered()? {
                 break;
             }
         }
         // What was said last arrives.
-        for _ in 0..40 {
+        let settled_ms = self.now_ms + SETTLES_MS;
+        while self.now_ms < settled_ms {
             self.turn(false)?;
         }
         if !self.is_all_answered()? {
@@ -177,7 +207,8 @@ impl World {
                 standing.join("; ")
             ));
         }
-        self.check_presence(true)
+        self.check_presence(true)?;
+        self.check_group_at_the_end()
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {
@@ -206,6 +237,7 @@ impl World {
             self.make_faults();
             self.make_work();
         }
+        self.talk_in_group();
         self.carry_up();
         self.tick_hub();
         self.hear_of_hub()?;

@@ -32,6 +32,7 @@ impl World {
             self.truth.check_mint()?;
         }
         self.check_memory()?;
+        self.check_group()?;
         self.check_presence(false)
     }
 
@@ -62,8 +63,7 @@ impl World {
         if !self.is_honest || self.hub.is_none() {
             return Ok(());
         }
-        let all = [Who::Pool(0), Who::Pool(1), Who::Mint];
-        for who in all {
+        for who in Who::honest() {
             if !self.is_settled(who) {
                 if at_the_end && self.client(who).is_none_or(|client| client.conn.is_none()) {
                     return Err(format!("{who:?} has no connection after the quiet period"));
@@ -71,7 +71,7 @@ impl World {
                 return Ok(());
             }
         }
-        for who in all {
+        for who in Who::honest() {
             let Some(client) = self.client(who) else {
                 continue;
             };

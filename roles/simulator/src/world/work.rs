@@ -5,7 +5,7 @@ use winze_hub::core::HubCore;
 use winze_messages::families::mint_quote::MintQuoteRequest;
 
 use super::World;
-use crate::cast::{POOLS, limits, listed};
+use crate::cast::{MEMBERS, OPENER, POOLS, groups, limits, listed};
 
 impl World {
     pub(super) fn make_work(&mut self) {
@@ -82,22 +82,35 @@ impl World {
             self.hub_starts_at_ms = now_ms + 200;
         }
         if self.hub.is_none() && self.hub_starts_at_ms <= now_ms {
-            let hub = HubCore::new(&listed(&self.struck_off), &[], limits());
+            let groups = groups(&self.group, &self.struck_off);
+            let hub = HubCore::new(&listed(&self.struck_off), &groups, limits());
             self.hub = Some(hub.expect("the cast's list has no contradiction"));
             self.hub_ticked_ms = now_ms;
             self.tell(|| "the hub starts".to_owned());
         }
         if !self.struck_off.is_empty() && self.relists_at_ms <= now_ms {
             self.struck_off.clear();
-            if let Some(hub) = &mut self.hub {
-                let relisted = hub.reload(&listed(&[]), &[], limits());
-                debug_assert!(relisted.is_ok());
-            }
+            self.reload();
+        }
+        if self.regroups_at_ms <= now_ms {
+            self.regroups_at_ms = u64::MAX;
+            self.regroup();
         }
         for (place, name) in POOLS.into_iter().enumerate() {
             let pool = &mut self.pools[place];
             if pool.process.is_none() && pool.starts_at_ms <= now_ms {
                 pool.start(now_ms, &mut self.rng);
+                self.tell(|| format!("{name} starts"));
+            }
+        }
+        if self.opener.process.is_none() && self.opener.starts_at_ms <= now_ms {
+            self.opener.start(now_ms);
+            self.tell(|| format!("{OPENER} starts"));
+        }
+        for (place, name) in MEMBERS.into_iter().enumerate() {
+            let member = &mut self.members[place];
+            if member.process.is_none() && member.starts_at_ms <= now_ms {
+                member.start(now_ms);
                 self.tell(|| format!("{name} starts"));
             }
         }
