@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::StoredRow;
-use super::{ANSWERED, WAITING};
+use super::{ANSWERED, WAITING, waiting};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::mint_quote::{FarStore, StoreNumbers};
 use crate::store::{StoreError, row_checksum};
@@ -229,12 +229,7 @@ pub fn ask_again(
     let Some((above, through)) = wanted else {
         return Ok(false);
     };
-    let waiting: u64 = connection
-        .prepare_cached("SELECT waiting FROM outbox_peer WHERE peer = ?1 AND extension = ?2")?
-        .query_row(params![peer, extension], |row| row.get(0))
-        .optional()?
-        .unwrap_or(0);
-    if waiting >= waiting_max {
+    if waiting(connection, peer, extension)? >= waiting_max {
         return Ok(true);
     }
     let rows = StoredRow::answered(connection, peer, extension, above, through, rows_max)?;

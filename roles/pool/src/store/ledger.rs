@@ -89,7 +89,7 @@ fn record(
     keyset_id: Vec<u8>,
     now_unix_ms: u64,
 ) -> Result<Recorded, StoreError> {
-    if outbox::backlog(tx, &settings.mint.peer, EXT_MINT_QUOTE)?.waiting >= settings.waiting_max {
+    if outbox::waiting(tx, &settings.mint.peer, EXT_MINT_QUOTE)? >= settings.waiting_max {
         return Ok(Recorded::BacklogFull);
     }
     let locking_key = share.miner.locking_key;

@@ -60,7 +60,7 @@ fn belong_to(tx: &Connection, configured: MintId) -> Result<Result<(), OtherMint
         if remembered == configured {
             return Ok(Ok(()));
         }
-        let waiting = outbox::backlog(tx, &remembered.peer, EXT_MINT_QUOTE)?.waiting;
+        let waiting = outbox::waiting(tx, &remembered.peer, EXT_MINT_QUOTE)?;
         let parked = parked_without_answer(tx, &remembered.peer)?;
         if waiting > 0 || parked > 0 {
             return Ok(Err(OtherMint {
