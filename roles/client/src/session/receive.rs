@@ -322,7 +322,10 @@ impl SessionCore {
                         bytes: credit.bytes,
                     });
                 }
-                channel.starved = false;
+                if channel.part != Part::Group {
+                    // Of a group's, whose members may wait for room in its queue, it is the queue that says when.
+                    channel.starved = false;
+                }
                 self.wake_member(key);
             }
             None => self.counts.ignored += 1,

@@ -215,6 +215,27 @@ fn members_share_one_queue_and_all_who_waited_for_room_in_it_are_told() {
 }
 
 #[test]
+fn a_member_that_waits_for_room_is_told_of_it_though_the_group_got_credit_meanwhile() {
+    let mut scene = Scene::connected();
+    let (_, members) = scene.group(&[member(2, Some(5)), member(3, Some(6))]);
+    for _ in 0..8 {
+        scene.core.send(members[0], REQUEST, b"x").unwrap();
+    }
+    let sent = scene.core.send(members[1], REQUEST, b"x");
+    assert_eq!(sent, Err(SendError::Unsent));
+    let raised = CreditMsg {
+        channel_id: ALL,
+        messages: 200,
+        bytes: 20_000,
+    };
+    scene.say(raised).unwrap();
+    while scene.core.poll_woken().is_some() {}
+    assert_eq!(scene.sent_to(), [2; 8]);
+    let mut woken = std::iter::from_fn(|| scene.core.poll_woken());
+    assert!(woken.any(|woken| woken == Woken::Channel(members[1])));
+}
+
+#[test]
 fn a_member_that_joins_counts_from_where_the_hub_let_it_in() {
     let mut scene = Scene::connected();
     let (group, members) = scene.group(&[member(2, Some(5))]);
