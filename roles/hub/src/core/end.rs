@@ -115,7 +115,7 @@ pub(super) struct End {
     /// Whether this end takes messages: an opener's always does.
     accepted: bool,
     intro: Option<Intro>,
-    /// The instance that the client was told of last; 0 for an absent far end.
+    /// The instance that the client was told of last, or is to be told of with the id; 0 for an absent far end.
     told_instance: u64,
     /// Whether a message has passed since the far end last changed, of an extension that the hub does not know
     /// (Sv2 specification, section 3.6.4).
@@ -275,6 +275,14 @@ impl End {
         self.inbound.receive(payload_bytes)
     }
 
+    /// A message to the group goes to a member that the opener may not have read of yet: it is told of that instance
+    /// first, so that it hears when another one is there and the message may be lost.
+    pub(super) fn reaches(&mut self, far: Far) {
+        if self.intro.is_some() && self.told_instance == 0 {
+            self.told_instance = far.instance;
+        }
+    }
+
     /// Notes that a message of an extension that the hub does not know has passed.
     pub(super) fn note_foreign_traffic(&mut self) {
         self.foreign_traffic = true;
@@ -398,8 +406,10 @@ impl End {
 
     fn introduce(&mut self, channel_id: u32, intro: Intro) -> Frame {
         let granted = self.inbound.grant();
-        self.told_instance = self.far_instance();
-        let peer_present = self.far.is_some();
+        if self.told_instance == 0 {
+            self.told_instance = self.far_instance();
+        }
+        let peer_present = self.told_instance != 0;
         match intro {
             Intro::Opened { request_id } => encoded(OpenChannelSuccess {
                 request_id,

@@ -49,7 +49,8 @@ impl HubCore {
         };
         // A hub that goes carries answers, and no requests that would be answered too late.
         let takes = self.leaving.is_none() || end.side == Side::Responder;
-        let is_group = end.fan.is_some() && !end.is_closing();
+        let is_group = end.fan.is_some();
+        let is_open_group = is_group && !end.is_closing();
         let group = end.member_of;
         let destination = end.destination();
         let own = EndRef { conn, channel_id };
@@ -59,7 +60,7 @@ impl HubCore {
                 let text = "the hub is shutting down".to_owned();
                 (RejectReason::PeerAway, text)
             }
-            (None, _) if is_group => {
+            (None, _) if is_open_group => {
                 self.fan_out(own, ordinal, &frame);
                 return Ok(());
             }

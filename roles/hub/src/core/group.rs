@@ -17,14 +17,16 @@ use super::{HubCore, is_foreign};
 use crate::sabotage::{Rule, is_broken};
 
 impl HubCore {
-    /// Opens a channel to a group, and one to each member but the opener.
+    /// Opens a channel to a group, and one to each member but the opener and those that are behind.
     pub(super) fn open_group(
         &mut self,
         request: &Request,
         name: ChannelName,
     ) -> Result<(), Refusal> {
         let members = self.registry.members(name.acceptor).iter().copied();
-        let members: Vec<PeerId> = members.filter(|id| *id != name.opener).collect();
+        let members: Vec<PeerId> = members
+            .filter(|id| *id != name.opener && !self.is_behind(name.opener, *id))
+            .collect();
         let mut names = vec![name.clone()];
         names.extend(members.iter().map(|id| member_name(&name, *id)));
         self.make_room(request.conn, &names)?;
@@ -89,7 +91,13 @@ impl HubCore {
                 end.note_foreign_traffic();
             }
             let copy = end.inbound.receive_copy(payload_bytes);
-            let (reason, text) = match end.destination() {
+            let destination = end.destination();
+            if copy.is_within_credit
+                && let Some(far) = destination
+            {
+                end.reaches(far);
+            }
+            let (reason, text) = match destination {
                 None => (RejectReason::PeerAway, PEER_AWAY),
                 Some(_) if !copy.is_within_credit => (RejectReason::NoCredit, NO_CREDIT),
                 Some(far) => {
@@ -175,8 +183,17 @@ impl HubCore {
         ended
     }
 
+    /// Whether a member is left out, as if it had closed its channel: it has yet to take the end of too many, and by
+    /// that could keep the opener from the others.
+    fn is_behind(&self, opener: PeerId, member: PeerId) -> bool {
+        self.ends_closing(opener, member) >= self.limits.channels_per_pair_max as usize
+    }
+
     /// False when there is no room.
     fn join_group(&mut self, name: &ChannelName, opened: EndRef, member: PeerId) -> bool {
+        if self.is_behind(name.opener, member) {
+            return true;
+        }
         let names = [member_name(name, member)];
         if self.make_room(opened.conn, &names).is_err() {
             return false;

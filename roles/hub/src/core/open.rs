@@ -196,6 +196,14 @@ impl HubCore {
         Ok(())
     }
 
+    /// Channels from `opener` that are over and that `acceptor` has yet to take the end of.
+    pub(super) fn ends_closing(&self, opener: PeerId, acceptor: PeerId) -> usize {
+        self.registry
+            .present(acceptor)
+            .and_then(|present| self.connections.get(&present.conn))
+            .map_or(0, |connection| connection.ends_closing_of(opener))
+    }
+
     /// Checks the bounds on channels between two peers, or a peer and a group. What has to give way, if something has to.
     /// Ends that wait for the acceptor to take the rest have a bound of their own: else an opener that fills and closes one
     /// channel after the other would take all of the acceptor's places.
@@ -204,11 +212,7 @@ impl HubCore {
             return Ok(None);
         }
         let peer = self.registry.name(name.acceptor);
-        let closing = self
-            .registry
-            .present(name.acceptor)
-            .and_then(|present| self.connections.get(&present.conn))
-            .map_or(0, |connection| connection.ends_closing_of(name.opener));
+        let closing = self.ends_closing(name.opener, name.acceptor);
         if closing >= self.limits.channels_per_pair_max as usize {
             let text = format!("{peer} has yet to take the end of {closing} channels");
             return Err((OpenRefusal::TooManyChannels, text));

@@ -276,3 +276,108 @@ fn a_member_has_no_more_channels_with_one_opener_for_being_in_a_group() {
     assert!(refused(&mut group.net, pool, second));
     assert_eq!(group.net.core.load().channels, 1, "none of the group's");
 }
+
+#[test]
+fn a_member_that_takes_nothing_is_left_out_when_the_group_is_opened_again_and_again() {
+    let mut group = Grouped::new(HubLimits {
+        channels_per_pair_max: 2,
+        ..HubLimits::default()
+    });
+    let fine = group.join(SIGNERS[0], PLENTY);
+    let mut stuck = group.join(SIGNERS[1], Totals::default());
+    let (mut fine_id, mut group_id) = (fine.id, group.group_id);
+    // Every time the group is closed with a message that the second one gives no credit for.
+    let mut named = 3;
+    for round in 1..=4 {
+        group.send(group_id, round);
+        let last = Signer {
+            id: fine_id,
+            ..fine
+        };
+        assert_eq!(group.read(last), [round]);
+        let close = CloseChannel {
+            channel_id: group_id,
+            reason_code: "done".to_owned(),
+            detail: String::new(),
+        };
+        group.net.say(group.pool, close);
+        group.net.receive(fine.conn);
+        group.net.receive(group.pool);
+        group.net.say(group.pool, open_group(VENDOR));
+        let told = members(&group.net.receive(group.pool));
+        named = told.len();
+        assert!(named >= 2, "the first and the third: {told:?}");
+        group_id = told[0].group_channel_id;
+        fine_id = group.net.offer(fine.conn).channel_id;
+        group.net.accept(fine.conn, fine_id, PLENTY);
+        for seen in group.net.receive(stuck.conn) {
+            if let Seen::Hub(HubMessage::ChannelOffer(offer)) = seen {
+                stuck.id = offer.channel_id;
+                let nothing = Totals::default();
+                group.net.accept(stuck.conn, offer.channel_id, nothing);
+            }
+        }
+    }
+    assert_eq!(named, 2, "its ends of closed channels are bounded");
+    for listed in [&[SIGNERS[0], SIGNERS[2]][..], &SIGNERS] {
+        let reloaded = group.regroup(listed);
+        assert_eq!(reloaded.channels_ended, 0, "nor by joining again");
+    }
+    group.send(group_id, 5);
+    let last = Signer {
+        id: fine_id,
+        ..fine
+    };
+    assert_eq!(group.read(last), [5]);
+}
+
+#[test]
+fn what_is_sent_to_a_group_that_has_ended_counts_on_its_members_channels() {
+    let mut group = Grouped::new(HubLimits::default());
+    let mut peers = signers_and_pool();
+    peers[0].may_open.retain(|(_, peer)| peer.role() != "group");
+    let limits = group.net.core.limits.clone();
+    group.net.core.reload(&peers, &[], limits).unwrap();
+    // The pool has not read yet that there is nobody to send to.
+    let first = group.ids[0];
+    group.all(1);
+    group.send(first, 2);
+    let seen = group.net.receive(group.pool);
+    let refused: Vec<(u32, u64)> = seen
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Hub(HubMessage::Reject(reject)) => Some((reject.channel_id, reject.ordinal)),
+            _ => None,
+        })
+        .collect();
+    assert!(refused.contains(&(group.group_id, 1)), "{refused:?}");
+    assert!(refused.contains(&(first, 2)), "{refused:?}");
+}
+
+#[test]
+fn an_opener_that_sends_before_it_reads_of_a_member_hears_that_the_member_is_another_since() {
+    let mut group = Grouped::new(HubLimits::default());
+    let fine = group.join(SIGNERS[0], PLENTY);
+    let opener = group.net.connect(POOL);
+    group.net.say(opener, open_group(VENDOR));
+    let opened = group.net.receive_frames(opener, 1);
+    let [Seen::Hub(HubMessage::OpenChannelSuccess(opened))] = &opened[..] else {
+        panic!("{opened:?}");
+    };
+    group.net.send(opener, [vendor(opened.channel_id, 1, 10)]);
+    // It goes without having read that, and is back before the opener reads anything.
+    group.net.core.closed(fine.conn);
+    let back = group.net.connect(SIGNERS[0]);
+    let offer = group.net.offer(back);
+    group.net.accept(back, offer.channel_id, PLENTY);
+    let told = group.net.receive(opener);
+    let member = &members(&told)[0];
+    assert_eq!(member.peer, SIGNERS[0]);
+    let now = told.iter().find_map(|seen| match seen {
+        Seen::Hub(HubMessage::Presence(now)) if now.channel_id == member.channel_id => Some(now),
+        _ => None,
+    });
+    let now = now.expect("the message that it has no reject for is lost");
+    assert!(member.peer_present && now.present);
+    assert!(member.peer_instance < now.instance);
+}
