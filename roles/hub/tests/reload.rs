@@ -1,6 +1,6 @@
 //! The configuration changes while peers are connected.
 
-use winze_hub::ReloadError;
+use winze_hub::{HubLimits, ReloadError};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::hub::HubMessage;
 use winze_runtime::keyfile;
@@ -9,7 +9,7 @@ use winze_transport::{PublicKey, SecretKey};
 use crate::common::hub::{certificate, static_key};
 use crate::common::peer::proof;
 use crate::common::{
-    BAD_MINT, BAD_POOL, Exchange, GOOD_MINT, GOOD_POOL, Peer, TestHub, http_get, key_of,
+    BAD_MINT, BAD_POOL, Exchange, GOOD_MINT, GOOD_POOL, Peer, TestHub, http_get, key_of, soon,
 };
 
 /// A peer and what it may open.
@@ -185,4 +185,23 @@ async fn a_key_or_certificate_that_is_not_to_be_used_changes_nothing_and_is_repo
     assert!(error.contains("static.key"), "{error}");
     assert_eq!(Peer::connect(&hub, BAD_MINT).await.hub_key, own);
     exchange.was_undisturbed().await;
+}
+
+#[tokio::test]
+async fn a_peer_can_be_struck_off_though_the_certificate_has_expired_meanwhile() {
+    // Clients allow for clocks that differ by ten seconds: it is good for three more.
+    let mut hub = TestHub::start_certified(HubLimits::default(), -3_600..-7).await;
+    let mut thief = Peer::connect(&hub, BAD_POOL).await;
+    let mut mint = Peer::connect(&hub, GOOD_MINT).await;
+    soon("the certificate's end", async {
+        while http_get(hub.http_addr, "/health").await.0 == 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    reload(&mut hub, "", &GOOD_PAIR).await.unwrap();
+    thief.closed_with("struck-off").await;
+    mint.still_answers().await;
+    let (status, health) = http_get(hub.http_addr, "/health").await;
+    assert!(status != 200 && health.contains("valid until"), "{health}");
 }

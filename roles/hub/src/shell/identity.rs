@@ -2,7 +2,7 @@
 
 use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::keyfile::{self, KeyFileError};
-use winze_transport::{CertificateError, ServerIdentity};
+use winze_transport::{Certificate, CertificateError, ServerIdentity};
 
 use crate::config::HubConfig;
 
@@ -22,11 +22,18 @@ pub enum IdentityError {
     },
 }
 
-/// The pair out of the files that `config` names. Clients would accept it now.
-pub(super) fn read(config: &HubConfig) -> Result<ServerIdentity, IdentityError> {
+/// The pair out of the files that `config` names. Clients would accept it now, or it has the certificate that is `shown`
+/// already: that it has expired since is no reason to keep a thief on the list.
+pub(super) fn read(
+    config: &HubConfig,
+    shown: Option<&Certificate>,
+) -> Result<ServerIdentity, IdentityError> {
     let identity =
         keyfile::read_server_identity(&config.static_key_file, &config.certificate_file)?;
     let certificate = identity.certificate();
+    if shown == Some(certificate) {
+        return Ok(identity);
+    }
     certificate
         .verify(&certificate.authority_key, now_unix_s_u32())
         .map_err(|source| IdentityError::Certificate {

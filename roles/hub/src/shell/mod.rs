@@ -91,7 +91,7 @@ impl Hub {
     /// connect.
     pub async fn bind(config: HubConfig) -> Result<BoundHub, HubError> {
         let core = config.core()?;
-        let identity = identity::read(&config)?;
+        let identity = identity::read(&config, None)?;
         let listener = listen("listen", config.listen).await?;
         let http = listen("http_listen", config.http_listen).await?;
         let bound = |key, listener: &TcpListener, address| {

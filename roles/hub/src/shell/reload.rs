@@ -9,7 +9,7 @@ use winze_messages::names::PeerName;
 use winze_runtime::admission::Admission;
 use winze_runtime::clock::now_unix_s;
 use winze_runtime::config::{ConfigError, load_role};
-use winze_transport::ServerIdentity;
+use winze_transport::{Certificate, ServerIdentity};
 
 use super::identity::{self, IdentityError};
 use super::shared::Shared;
@@ -89,7 +89,8 @@ impl Reloader {
     /// What else differs holds from the next start. The log, `/health` and `/metrics` say what came of it.
     ///
     /// # Errors
-    /// The file or a value in it is faulty, or the hub's key or certificate. Nothing has changed then.
+    /// The file or a value in it is faulty, or the hub's key or certificate. Nothing has changed then. That the
+    /// certificate of before has expired is no fault of the file.
     pub async fn reload(&mut self, file: &Path) -> Result<(), ReloadError> {
         let outcome = self.read_and_take(file).await;
         match &outcome {
@@ -118,7 +119,8 @@ impl Reloader {
     async fn read_and_take(&self, file: &Path) -> Result<(Reloaded, Vec<String>), ReloadError> {
         let file = file.to_owned();
         // The disk may be slow, and the hub's tasks must not wait for it.
-        let read = tokio::task::spawn_blocking(move || read(&file)).await?;
+        let shown = self.shared.identity();
+        let read = tokio::task::spawn_blocking(move || read(&file, shown.certificate())).await?;
         let (config, listed, identity) = read?;
         let (limits, fixed_limits) = self.shared.limits().updated(&config.limits);
         let reloaded = self
@@ -134,10 +136,13 @@ impl Reloader {
     }
 }
 
-fn read(file: &Path) -> Result<(HubConfig, Listed, ServerIdentity), ReloadError> {
+fn read(
+    file: &Path,
+    shown: &Certificate,
+) -> Result<(HubConfig, Listed, ServerIdentity), ReloadError> {
     let config: HubConfig = load_role(file, "hub")?;
     let listed = config.listed()?;
-    let identity = identity::read(&config)?;
+    let identity = identity::read(&config, Some(shown))?;
     Ok((config, listed, identity))
 }
 

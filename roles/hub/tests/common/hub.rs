@@ -95,8 +95,13 @@ impl TestHub {
     pub async fn start_with(change: impl FnOnce(&mut HubLimits)) -> TestHub {
         let mut limits = HubLimits::default();
         change(&mut limits);
+        TestHub::start_certified(limits, -3_600..3_600).await
+    }
+
+    /// With a certificate that is valid in `validity_s`, counted from now in seconds.
+    pub async fn start_certified(limits: HubLimits, validity_s: Range<i64>) -> TestHub {
         let folder = TempDir::new().unwrap();
-        let config = config(&folder, limits, -3_600..3_600);
+        let config = config(&folder, limits, validity_s);
         let bound = Hub::bind(config).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         TestHub {
