@@ -286,7 +286,8 @@ fn next_sequence(connection: &Connection, asked: &Asked<'_>) -> Result<u64, Stor
 /// A state that peers are told when a channel opens and when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// Rises with every change of any topic of the extension, from 1.
+    /// Rises with every change of any topic of the extension, and with every start of a process: not
+    /// below the time of the change, in Unix milliseconds.
     pub serial: u64,
     /// Without channel id and authenticator.
     pub body: Vec<u8>,
@@ -299,13 +300,9 @@ pub fn announce(
     extension: u16,
     topic: &str,
     body: &[u8],
+    now_unix_ms: u64,
 ) -> Result<bool, StoreError> {
-    let last_serial: u64 = connection
-        .prepare_cached(
-            "SELECT coalesce(max(serial), 0) FROM answer_announcement WHERE extension = ?1",
-        )?
-        .query_row([extension], |row| row.get(0))?;
-    let serial = last_serial + 1;
+    let serial = next_serial(connection, extension, now_unix_ms)?;
     let changed = connection
         .prepare_cached(
             "INSERT INTO answer_announcement (extension, topic, serial, body, checksum)
@@ -322,6 +319,50 @@ pub fn announce(
             announcement_checksum(extension, topic, serial, body)
         ])?;
     Ok(changed == 1)
+}
+
+/// A process has begun to announce: every state gets another serial number, in the same order. The
+/// record may have been set back, and what was announced since has higher numbers than it knows.
+pub fn renew_announcements(
+    connection: &Connection,
+    extension: u16,
+    now_unix_ms: u64,
+) -> Result<(), StoreError> {
+    let topics: Vec<(String, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT topic, body FROM answer_announcement WHERE extension = ?1 ORDER BY serial",
+        )?
+        .query_map([extension], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (topic, body) in topics {
+        let serial = next_serial(connection, extension, now_unix_ms)?;
+        connection
+            .prepare_cached(
+                "UPDATE answer_announcement SET serial = ?3, checksum = ?4
+                 WHERE extension = ?1 AND topic = ?2",
+            )?
+            .execute(params![
+                extension,
+                topic,
+                serial,
+                announcement_checksum(extension, &topic, serial, &body)
+            ])?;
+    }
+    Ok(())
+}
+
+/// Above the last, and above what was given before the record was set back, if the clock was not.
+fn next_serial(
+    connection: &Connection,
+    extension: u16,
+    now_unix_ms: u64,
+) -> Result<u64, StoreError> {
+    let last_serial: u64 = connection
+        .prepare_cached(
+            "SELECT coalesce(max(serial), 0) FROM answer_announcement WHERE extension = ?1",
+        )?
+        .query_row([extension], |row| row.get(0))?;
+    Ok((last_serial + 1).max(now_unix_ms))
 }
 
 /// The state of every topic, by rising serial number: whoever was told one was told those below.

@@ -14,6 +14,12 @@ pub enum Rule {
     Authenticator,
     /// A key that was used with other content is a conflict.
     ConflictOnOtherContent,
+    /// An answer is on disk before it is sent.
+    RecordBeforeAnswer,
+    /// What was committed to an outbox is there after a restart.
+    CommittedStays,
+    /// Every question how far a store has come is another one, so that no old answer fits.
+    FreshQueries,
 }
 
 #[cfg(feature = "sabotage")]

@@ -75,7 +75,7 @@ fn write_all(connection: &rusqlite::Connection) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    answers::announce(connection, QUOTES, "hash", b"a keyset")?;
+    answers::announce(connection, QUOTES, "hash", b"a keyset", 3_000)?;
     Ok(())
 }
 

@@ -11,9 +11,11 @@ use winze_messages::families::hub::{
 };
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteFailure, MintQuoteNotification, MintQuoteRequest,
-    MintQuoteResponse,
+    MintQuoteResponse, StoreQuery, StoreState,
 };
-use winze_messages::{EXT_HUB, EXT_MINT_QUOTE, PairKeys, Side, authentication, channel_frame};
+use winze_messages::{
+    EXT_HUB, EXT_MINT_QUOTE, PairKeys, Side, authentication, channel_frame, request_digest,
+};
 use winze_transport::{Frame, Transcript};
 
 use crate::cast::{EVIL, MEMBERS, MINT, OPENER, POOLS, identity, key_of};
@@ -231,8 +233,38 @@ impl Evil {
                 1 => self.quotes = Some(opened.channel_id),
                 _ => self.chat = Some(opened.channel_id),
             },
-            _ => {}
+            _ => self.take_query(frame, out),
         }
+    }
+
+    /// Says how far its store has come, and may well lie: that is its own affair.
+    fn take_query(&self, frame: &Frame, out: &mut Vec<Frame>) {
+        let is_query =
+            frame.extension() == EXT_MINT_QUOTE && frame.msg_type == StoreQuery::MSG_TYPE;
+        let body = frame.payload.get(4..4 + 32).filter(|_| is_query);
+        let (Some(body), Script::Asks) = (body, self.script) else {
+            return;
+        };
+        let state = StoreState {
+            requests: 1,
+            answers: match frame.payload.last() {
+                Some(0..32) => u64::MAX,
+                _ => 0,
+            },
+        };
+        let mut numbers = Vec::new();
+        state
+            .encode_body(&mut numbers)
+            .expect("it has a fixed size");
+        let digest = request_digest(EXT_MINT_QUOTE, StoreQuery::MSG_TYPE, body);
+        let sealed = keys_of(EVIL).seal(StoreState::MSG_TYPE, &numbers, 0, Some(digest));
+        let channel_id = frame.channel_id().unwrap_or(0);
+        out.push(channel_frame(
+            EXT_MINT_QUOTE,
+            StoreState::MSG_TYPE,
+            channel_id,
+            &sealed,
+        ));
     }
 
     fn open(&mut self, out: &mut Vec<Frame>, extension: u16, label: &str) {
@@ -415,23 +447,24 @@ fn ask(rng: &mut ChaCha8Rng, truth: &mut Truth) -> Vec<u8> {
     request
         .encode_body(&mut body)
         .expect("every field is within its bounds");
-    let keys = |name: &str| {
-        let mint = key_of(MINT).public_key();
-        PairKeys::derive(
-            &key_of(name),
-            &mint,
-            EXT_MINT_QUOTE,
-            Side::Requester,
-            "pool",
-            "mint",
-        )
-    };
     let own = rng.gen_ratio(2, 3);
     if own {
         truth.asked_by_evil.insert(header_hash);
     }
-    let keys = keys(if own { EVIL } else { "pool/nobody" });
+    let keys = keys_of(if own { EVIL } else { "pool/nobody" });
     keys.seal(MintQuoteRequest::MSG_TYPE, &body, 1, None)
+}
+
+fn keys_of(name: &str) -> PairKeys {
+    let mint = key_of(MINT).public_key();
+    PairKeys::derive(
+        &key_of(name),
+        &mint,
+        EXT_MINT_QUOTE,
+        Side::Requester,
+        "pool",
+        "mint",
+    )
 }
 
 fn say(out: &mut Vec<Frame>, message: HubMessage) {

@@ -64,6 +64,10 @@ faults! {
     RestingMember = "group member that rests", 1 in 120;
     /// The group has other members for a while.
     Regroup = "change of a group", 1 in 350;
+    /// A pool's store is an older one when it starts again.
+    RestoredPool = "restored backup of a pool", 1 in 900;
+    /// The mint's record of answers, its quotes, or both are older ones when it starts again.
+    RestoredMint = "restored backup of the mint", 1 in 900;
     /// A hostile hub keeps a message to itself.
     Withheld = "message withheld", 1 in 40;
     /// A hostile hub alters a message.
@@ -72,6 +76,8 @@ faults! {
     Replayed = "message replayed", 1 in 60;
     /// A hostile hub says what is not true.
     Invented = "message invented", 1 in 40;
+    /// A hostile hub tells of a store what was told of it before.
+    OldState = "state of a store replaced by an older one", 1 in 3;
 }
 
 /// Which kinds happen at all.

@@ -3,7 +3,8 @@
 use rand::Rng;
 use winze_messages::families::common::Reconnect;
 use winze_messages::families::hub::{HubMessage, Presence, Reject};
-use winze_messages::{EXT_COMMON, EXT_HUB};
+use winze_messages::families::mint_quote::StoreState;
+use winze_messages::{EXT_COMMON, EXT_HUB, EXT_MINT_QUOTE};
 use winze_transport::Frame;
 
 use crate::fault::{Chances, Fault};
@@ -15,6 +16,8 @@ const KEPT_MAX: usize = 40;
 #[derive(Default)]
 pub struct Liar {
     kept: Vec<Frame>,
+    /// What was said of stores.
+    states: Vec<Frame>,
 }
 
 impl Liar {
@@ -23,6 +26,16 @@ impl Liar {
     pub fn tell(&mut self, mut frame: Frame, chances: &mut Chances) -> Vec<Frame> {
         if !frame.is_channel_msg() {
             return self.invent(frame, chances);
+        }
+        let is_state = frame.msg_type == StoreState::MSG_TYPE;
+        if frame.extension() == EXT_MINT_QUOTE && is_state {
+            let older = self.older_state(&frame, chances);
+            if self.states.len() < KEPT_MAX {
+                self.states.push(frame.clone());
+            }
+            if let Some(older) = older {
+                return vec![older];
+            }
         }
         if let Some(rng) = chances.draw(Fault::Replayed) {
             if !self.kept.is_empty() {
@@ -50,6 +63,17 @@ impl Liar {
             }
         }
         vec![frame]
+    }
+
+    /// What was said of a store before, by either end, in place of what is said now.
+    fn older_state(&self, state: &Frame, chances: &mut Chances) -> Option<Frame> {
+        let rng = chances.draw(Fault::OldState)?;
+        let of_same = |older: &&Frame| sealed_with(older) == sealed_with(state);
+        let older: Vec<&Frame> = self.states.iter().filter(of_same).collect();
+        let place = rng.gen_range(0..older.len().max(1));
+        let mut older = (*older.get(place)?).clone();
+        older.set_channel_id(state.channel_id().unwrap_or(0));
+        Some(older)
     }
 
     fn invent(&mut self, frame: Frame, chances: &mut Chances) -> Vec<Frame> {
@@ -94,4 +118,10 @@ impl Liar {
         told.extend(invented);
         told
     }
+}
+
+/// Which key says that a state is its sender's: one of each pair and direction.
+fn sealed_with(state: &Frame) -> Option<&[u8]> {
+    let authenticator = state.payload.len().checked_sub(48)?;
+    state.payload.get(authenticator..authenticator + 8)
 }

@@ -24,6 +24,7 @@ pub mod mint;
 pub mod net;
 pub mod opener;
 pub mod pool;
+pub mod quotes;
 pub mod sabotage;
 pub mod store;
 pub mod truth;

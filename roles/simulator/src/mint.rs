@@ -7,26 +7,29 @@ use rand_chacha::ChaCha8Rng;
 use winze_client::answers::{self, ANSWERS_SCHEMA, Announcement};
 use winze_client::delivery::Now;
 use winze_client::mint_quote::{
-    AnswersWanted, QuoteBatch, QuoteOutcome, QuoteResponderConfig, RecordedAnswers,
-    ResponderChannelCore, ResponderCounts,
+    AnswersWanted, QuoteBatch, QuoteResponderConfig, RecordedAnswers, ResponderChannelCore,
+    ResponderCounts,
 };
 use winze_client::session::{ChannelKey, ListenerKey, Woken};
 use winze_client::store::StoreError;
 use winze_messages::EXT_MINT_QUOTE;
-use winze_messages::families::mint_quote::{
-    KeysetAnnouncement, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
-};
+use winze_messages::families::mint_quote::KeysetAnnouncement;
 
 use crate::cast::{EVIL, MINT, POOLS, identity, key_of};
 use crate::chat::{Chat, VENDOR};
 use crate::client::Client;
+use crate::quotes::Quotes;
 use crate::store::Disk;
-use crate::truth::{Effect, Truth};
+use crate::truth::Truth;
 
 /// Where a channel's batch is.
 enum Stage {
     Idle,
     LookUp {
+        at_ms: u64,
+        batch: QuoteBatch,
+    },
+    Issue {
         at_ms: u64,
         batch: QuoteBatch,
     },
@@ -39,11 +42,6 @@ enum Stage {
         at_ms: u64,
         batch: QuoteBatch,
         outcome: Result<Option<RecordedAnswers>, StoreError>,
-    },
-    /// The answers were sent already: only with [`Mint::answers_first`].
-    Late {
-        at_ms: u64,
-        wanted: AnswersWanted,
     },
 }
 
@@ -66,20 +64,18 @@ pub struct Process {
     serving: BTreeMap<ChannelKey, Serving>,
     announcements: Vec<Announcement>,
     counts: ResponderCounts,
-    /// Quotes that the issuer thought of, until they are committed.
-    thought_of: BTreeMap<String, (String, MintQuoteRequest)>,
 }
 
 /// See the [module](self).
 pub struct Mint {
-    /// What survives the process.
+    /// The record of answers: what survives the process.
     pub disk: Disk,
+    /// The quotes themselves, in a store of their own.
+    pub quotes: Quotes,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// When it comes back.
     pub starts_at_ms: u64,
-    /// It answers before it commits.
-    pub answers_first: bool,
     last_epoch: u64,
     /// Chat that processes before this one received.
     chat_before: u64,
@@ -93,9 +89,9 @@ impl Default for Mint {
     fn default() -> Mint {
         Mint {
             disk: Disk::new(ANSWERS_SCHEMA.migrations),
+            quotes: Quotes::new(),
             process: None,
             starts_at_ms: 0,
-            answers_first: false,
             last_epoch: 0,
             chat_before: 0,
             last_keyset: 0,
@@ -106,8 +102,8 @@ impl Default for Mint {
 
 impl Mint {
     /// Starts the process.
-    pub fn start(&mut self, now_ms: u64) {
-        let mut client = Client::new(identity(MINT), now_ms);
+    pub fn start(&mut self, now: Now) {
+        let mut client = Client::new(identity(MINT), now.ms);
         let pools = [POOLS[0], POOLS[1], EVIL];
         let mut config = QuoteResponderConfig::new(
             pools
@@ -131,7 +127,10 @@ impl Mint {
         let chat_listener = client.session.listen(VENDOR, 6, filter).expect(expect);
         let announcements = self
             .disk
-            .read(|db| answers::announcements(db, EXT_MINT_QUOTE))
+            .write(u64::MAX, |db| {
+                answers::renew_announcements(db, EXT_MINT_QUOTE, now.unix_ms)?;
+                answers::announcements(db, EXT_MINT_QUOTE)
+            })
             .unwrap_or_default();
         self.process = Some(Process {
             client,
@@ -143,7 +142,6 @@ impl Mint {
             serving: BTreeMap::new(),
             announcements,
             counts: ResponderCounts::default(),
-            thought_of: BTreeMap::new(),
         });
     }
 
@@ -165,6 +163,12 @@ impl Mint {
         self.chat_before + now
     }
 
+    /// The body of the keyset that is active.
+    pub fn announced(&self) -> Option<Vec<u8>> {
+        let process = self.process.as_ref()?;
+        Some(process.announcements.last()?.body.clone())
+    }
+
     /// Another keyset is active from now on, if the disk takes it.
     pub fn rotate_keyset(&mut self, now: Now, truth: &mut Truth) {
         let Some(process) = &mut self.process else {
@@ -181,7 +185,7 @@ impl Mint {
             return;
         }
         let announced = self.disk.write(now.ms, |db| {
-            answers::announce(db, EXT_MINT_QUOTE, "hash", &body)?;
+            answers::announce(db, EXT_MINT_QUOTE, "hash", &body, now.unix_ms)?;
             answers::announcements(db, EXT_MINT_QUOTE)
         });
         if let Ok(announcements) = announced {
@@ -195,8 +199,9 @@ impl Mint {
         &mut self,
         now: Now,
         rng: &mut ChaCha8Rng,
-        hub_is_honest: bool,
+        step: u64,
         truth: &mut Truth,
+        hub_is_honest: bool,
     ) -> Result<(), String> {
         let Some(process) = &mut self.process else {
             return Ok(());
@@ -285,45 +290,43 @@ impl Mint {
                 Stage::LookUp { at_ms, mut batch } if at_ms <= now.ms => {
                     let found = self.disk.read(|db| batch.look_up().find(db));
                     batch.looked_up(found.map_err(|error| error.to_string())?);
+                    Stage::Issue {
+                        at_ms: after(),
+                        batch,
+                    }
+                }
+                Stage::Issue { at_ms, mut batch } if at_ms <= now.ms => {
                     for asked in batch.to_decide() {
                         if !asked.may_issue {
-                            batch.recalled(asked, Vec::new());
+                            let outcomes = self.quotes.recall(&asked.requests);
+                            batch.recalled(asked, outcomes);
                             continue;
                         }
                         if rng.gen_ratio(1, 12) {
                             batch.busy(asked);
                             continue;
                         }
-                        let outcomes = asked
-                            .requests
-                            .iter()
-                            .map(|request| issue(request, rng))
-                            .collect::<Vec<_>>();
-                        for (request, outcome) in asked.requests.iter().zip(&outcomes) {
-                            if let QuoteOutcome::Issued(response) = outcome {
-                                let asker = batch.pool().to_string();
-                                let thought = (asker, request.clone());
-                                process
-                                    .thought_of
-                                    .insert(response.quote_id.clone(), thought);
+                        let pool = batch.pool().to_string();
+                        let (outcomes, made) = self.quotes.issue(&asked.requests, now, rng);
+                        for request in made {
+                            self.is_dirty = true;
+                            let stopped = self
+                                .disk
+                                .read(|db| answers::set_back(db, EXT_MINT_QUOTE, &pool));
+                            let stopped = stopped.map_err(|error| error.to_string())?;
+                            if stopped.is_some_and(|set_back| set_back.is_open()) {
+                                return Err(format!(
+                                    "the mint makes a quote for {pool} although its record was set \
+                                     back and nobody has accepted that"
+                                ));
                             }
+                            let quote_id = self.quotes.quote_id(&request.header_hash);
+                            truth.made(&pool, request, quote_id.unwrap_or_default(), step)?;
                         }
                         batch.decided(asked, outcomes);
                     }
                     let at_ms = now.ms + 1 + rng.gen_range(0..=slow_ms);
                     match batch.recording_wanted() {
-                        Some(wanted) if self.answers_first => {
-                            let early = self.disk.rehearse(|db| {
-                                let rehearsed = batch.recording_wanted();
-                                rehearsed
-                                    .map(|wanted| wanted.record(db, now.unix_ms))
-                                    .transpose()
-                            });
-                            let early = early.map_err(|error| error.to_string())?;
-                            let replies = batch.recorded(early, &mut process.counts);
-                            replies.iter().for_each(|reply| core.queue(reply));
-                            Stage::Late { at_ms, wanted }
-                        }
                         Some(wanted) => Stage::Commit {
                             at_ms,
                             batch,
@@ -342,25 +345,12 @@ impl Mint {
                     wanted,
                 } if at_ms <= now.ms => {
                     let outcome = self.disk.write(now.ms, |db| wanted.record(db, now.unix_ms));
-                    if let Ok(recorded) = &outcome {
-                        self.is_dirty = true;
-                        note_effects(recorded, &mut process.thought_of, truth);
-                    }
+                    self.is_dirty = true;
                     Stage::Report {
                         at_ms: after(),
                         batch,
                         outcome: outcome.map(Some),
                     }
-                }
-                Stage::Late { at_ms, wanted } if at_ms <= now.ms => {
-                    if let Ok(recorded) =
-                        self.disk.write(now.ms, |db| wanted.record(db, now.unix_ms))
-                    {
-                        self.is_dirty = true;
-                        note_effects(&recorded, &mut process.thought_of, truth);
-                    }
-                    client.woken.insert(Woken::Channel(key));
-                    Stage::Idle
                 }
                 Stage::Report {
                     at_ms,
@@ -401,56 +391,4 @@ fn compare_stores(
         let compared = disk.write(now.ms, |db| comparison.run(db, now.unix_ms));
         core.compared(compared.ok(), now.ms, counts);
     }
-}
-
-/// Puts down what has just been committed.
-fn note_effects(
-    recorded: &RecordedAnswers,
-    thought_of: &mut BTreeMap<String, (String, MintQuoteRequest)>,
-    truth: &mut Truth,
-) {
-    for numbered in recorded.iter().flatten() {
-        if numbered.answer.msg_type != MintQuoteResponse::MSG_TYPE {
-            continue;
-        }
-        if let Ok(response) = MintQuoteResponse::decode_body(&numbered.answer.body)
-            && let Some((asker, request)) = thought_of.remove(&response.quote_id)
-        {
-            let quote_id = response.quote_id;
-            truth
-                .effects
-                .entry(response.header_hash)
-                .or_default()
-                .push(Effect {
-                    quote_id,
-                    asker,
-                    request,
-                });
-        }
-    }
-}
-
-/// What the issuer thinks of a new request.
-fn issue(request: &MintQuoteRequest, rng: &mut ChaCha8Rng) -> QuoteOutcome {
-    if request.amount == 0 {
-        return QuoteOutcome::Refused {
-            code: QuoteErrorCode::AmountZero,
-            message: "nothing is not issued".to_owned(),
-        };
-    }
-    if rng.gen_ratio(1, 15) {
-        return QuoteOutcome::Later {
-            code: QuoteErrorCode::Unavailable,
-            message: "not now".to_owned(),
-            retry_after_ms: 300,
-        };
-    }
-    QuoteOutcome::Issued(MintQuoteResponse {
-        quote_id: format!("{:016x}", rng.r#gen::<u64>()),
-        header_hash: request.header_hash,
-        amount: request.amount,
-        unit: request.unit.clone(),
-        expires_at_unix_s: 0,
-        state: winze_messages::families::mint_quote::QuoteState::Paid,
-    })
 }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use winze_client::delivery::Now;
 use winze_client::mint_quote::{
     HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteRequesterCore, RecordedBatch,
-    RecordingWanted,
+    RecordingWanted, StoreNumbers,
 };
 use winze_client::outbox::{
-    Backlog, NewRequest, OUTBOX_SCHEMA, StoredRequest, backlog, enqueue, parked_page, release,
+    Backlog, NewRequest, OUTBOX_SCHEMA, SetBack, StoredRequest, backlog, enqueue, numbers,
+    parked_page, process_started, release, set_backs,
 };
 use winze_client::session::{ChannelKey, Woken};
 use winze_client::store::StoreError;
@@ -31,6 +32,9 @@ const QUOTES: &str = "
     CREATE TABLE quote (header_hash BLOB NOT NULL, quote_id TEXT NOT NULL, amount INTEGER NOT NULL);
     CREATE TABLE keyset (unit TEXT NOT NULL PRIMARY KEY, body BLOB NOT NULL);
 ";
+
+/// Requests that may be under way at a time.
+pub const WINDOW: u64 = 8;
 
 /// How long a pool's housekeeping rests, in milliseconds.
 const HOUSE_MS: u64 = 500;
@@ -146,10 +150,13 @@ impl Pool {
 
     /// Starts the process.
     pub fn start(&mut self, now_ms: u64, rng: &mut ChaCha8Rng) {
+        let begun = self.disk.write(u64::MAX, process_started);
+        debug_assert!(begun.is_ok());
+        self.is_dirty = true;
         let mut client = Client::new(identity(self.name), now_ms);
         let mint = MINT.parse().expect("the cast have names");
         let mut config = QuoteRequesterConfig::new(mint, key_of(MINT).public_key());
-        config.window = 8;
+        config.window = WINDOW as usize;
         config.timeout_ms = 2_000;
         config.timeout_max_ms = 8_000;
         config.delay_ms = 200;
@@ -189,16 +196,14 @@ impl Pool {
         self.starts_at_ms = starts_at_ms;
     }
 
-    /// The store forgets the last request that still waits.
-    pub fn lose_tail(&mut self) {
-        self.is_dirty = true;
-        let lost = self.disk.write(u64::MAX, |db| {
-            db.execute_batch(
-                "DELETE FROM outbox WHERE sequence = (SELECT max(sequence) FROM outbox WHERE state = 0)",
-            )?;
-            Ok(())
-        });
-        debug_assert!(lost.is_ok());
+    /// How far its outbox has come, and what it has noticed: of itself, and of the mint.
+    pub fn numbers(&self) -> Result<(StoreNumbers, [Option<SetBack>; 2]), StoreError> {
+        self.disk.read(|db| {
+            Ok((
+                numbers(db, MINT, EXT_MINT_QUOTE)?,
+                set_backs(db, MINT, EXT_MINT_QUOTE)?,
+            ))
+        })
     }
 
     /// From now on nothing goes wrong: what a lying hub had parked is sent again, by the operator.
@@ -228,6 +233,22 @@ impl Pool {
                 process.requester.status(now)
             ),
         }
+    }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self, now: Now) -> u64 {
+        let process = self.process.as_ref();
+        process.map_or(0, |process| process.requester.status(now).in_flight)
+    }
+
+    /// The body of the keyset that it goes by.
+    pub fn keyset(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.disk.read(|db| {
+            let body = db
+                .prepare_cached("SELECT body FROM keyset")?
+                .query_row([], |row| row.get(0));
+            Ok(body.optional()?)
+        })
     }
 
     /// How many requests wait, on disk.

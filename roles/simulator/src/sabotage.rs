@@ -39,15 +39,12 @@ sabotages! {
     NoNoticeOfChange = "no-notice-of-change",
     /// The same key is answered alike for other content.
     AcceptOtherContent = "accept-other-content",
+    /// What a store was told to be in before counts as what it is in.
+    TrustStaleState = "trust-stale-state",
     /// What is for one member of a group goes to another.
     WrongMember = "wrong-member",
     /// A pool's store forgets its last requests in a crash.
     LoseTail = "lose-tail",
-}
-
-/// Whether this is the sabotage of the run.
-pub fn is(run: Option<Sabotage>, sabotage: Sabotage) -> bool {
-    run == Some(sabotage)
 }
 
 #[cfg(feature = "sabotage")]
@@ -57,7 +54,9 @@ impl Sabotage {
         use winze_client::sabotage::Rule as Client;
         use winze_hub::sabotage::Rule as Hub;
         let (client, hub) = match self {
-            Sabotage::AnswerBeforeCommit | Sabotage::LoseTail => (None, None),
+            Sabotage::AnswerBeforeCommit => (Some(Client::RecordBeforeAnswer), None),
+            Sabotage::LoseTail => (Some(Client::CommittedStays), None),
+            Sabotage::TrustStaleState => (Some(Client::FreshQueries), None),
             Sabotage::RemoveBeforeEffect => (Some(Client::EffectWithRemoval), None),
             Sabotage::ForgetToResend => (Some(Client::Resend), None),
             Sabotage::ResendUnderNewKey => (Some(Client::SameKeyAgain), None),

@@ -1,8 +1,14 @@
 //! A party's disk: one SQLite database in memory, used as the real store uses its file. What was
 //! committed survives a crash of its party, nothing else does.
 
-use rusqlite::Connection;
+use std::collections::VecDeque;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 use winze_client::store::StoreError;
+
+/// Backups of one disk that are kept.
+const BACKUPS_MAX: usize = 8;
 
 /// A database, and the trouble that its disk has at present.
 pub struct Disk {
@@ -11,6 +17,14 @@ pub struct Disk {
     pub full_until_ms: u64,
     /// Everything takes longer before.
     pub slow_until_ms: u64,
+    /// The oldest first.
+    backups: VecDeque<Backup>,
+}
+
+/// All that was committed at the beginning of a step.
+struct Backup {
+    step: u64,
+    tables: Vec<(String, Vec<Vec<Value>>)>,
 }
 
 impl Disk {
@@ -24,7 +38,59 @@ impl Disk {
             db,
             full_until_ms: 0,
             slow_until_ms: 0,
+            backups: VecDeque::new(),
         }
+    }
+
+    /// Keeps a copy. Nothing was committed in this step yet.
+    pub fn back_up(&mut self, step: u64) -> Result<(), StoreError> {
+        let names: Vec<String> = self
+            .db
+            .prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table'")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut tables = Vec::new();
+        for name in names {
+            let mut all = self.db.prepare_cached(&format!("SELECT * FROM {name}"))?;
+            let columns = all.column_count();
+            let rows = all
+                .query_map([], |row| {
+                    (0..columns).map(|column| row.get(column)).collect()
+                })?
+                .collect::<Result<_, _>>()?;
+            drop(all);
+            tables.push((name, rows));
+        }
+        if self.backups.len() >= BACKUPS_MAX {
+            self.backups.pop_front();
+        }
+        self.backups.push_back(Backup { step, tables });
+        Ok(())
+    }
+
+    /// Goes back to one of the last backups, by its place from the newest one on: an older copy of
+    /// the file, or its write-ahead log without the end. Gives the step whose work, and all after
+    /// it, is gone; `None` where there is no such backup.
+    pub fn restore(&mut self, place: usize) -> Result<Option<u64>, StoreError> {
+        let Some(left) = self.backups.len().checked_sub(place + 1) else {
+            return Ok(None);
+        };
+        self.backups.truncate(left + 1);
+        let Some(backup) = self.backups.back() else {
+            return Ok(None);
+        };
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        for (name, rows) in &backup.tables {
+            self.db.execute(&format!("DELETE FROM {name}"), [])?;
+            for row in rows {
+                let places = vec!["?"; row.len()].join(", ");
+                self.db
+                    .prepare_cached(&format!("INSERT INTO {name} VALUES ({places})"))?
+                    .execute(params_from_iter(row))?;
+            }
+        }
+        self.db.execute_batch("COMMIT")?;
+        Ok(Some(backup.step))
     }
 
     /// A transaction. On a full disk it does its work and is rolled back at the commit.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
-use winze_client::outbox::{RequestState, state_of};
+use winze_client::outbox::{RequestState, set_backs, state_of};
 use winze_client::store::StoreError;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::mint_quote::MintQuoteRequest;
@@ -13,6 +13,8 @@ use crate::cast::MINT;
 /// A quote that was committed in the mint's store.
 #[derive(Clone, Debug)]
 pub struct Effect {
+    /// The step in which.
+    pub step: u64,
     /// Its id.
     pub quote_id: String,
     /// Whom the mint takes for its asker.
@@ -21,11 +23,27 @@ pub struct Effect {
     pub request: MintQuoteRequest,
 }
 
+/// How the reason of a request begins that the mint has answered in two ways.
+const OTHERWISE: &str = "the mint gave it a quote before";
+
 /// See the [module](self).
 #[derive(Default)]
 pub struct Truth {
-    /// What each pool has committed to its outbox: by pool and header hash.
-    pub promised: BTreeMap<(String, [u8; 32]), MintQuoteRequest>,
+    /// What each pool has committed to its outbox: by pool and header hash, with the step in which.
+    pub promised: BTreeMap<(String, [u8; 32]), (MintQuoteRequest, u64)>,
+    /// What was promised since the backup to which a pool was set back.
+    pub forgotten_promises: BTreeMap<(String, [u8; 32]), Vec<MintQuoteRequest>>,
+    /// Quotes since the backup to which the mint's quotes were set back.
+    pub forgotten_effects: BTreeMap<[u8; 32], Vec<Effect>>,
+    /// The pools that can tell the mint that its record was set back, and for which its operator has
+    /// not accepted that.
+    pub stops: BTreeSet<String>,
+    /// The pools whose store was set back.
+    pub pools_set_back: BTreeSet<String>,
+    /// Whether the mint's record of answers, or its quotes, were.
+    pub is_mint_set_back: bool,
+    /// Whether its record of answers was.
+    pub are_answers_set_back: bool,
     /// What the hostile peer has asked for, under its own key.
     pub asked_by_evil: BTreeSet<[u8; 32]>,
     /// What the mint has committed, by header hash.
@@ -37,6 +55,61 @@ pub struct Truth {
 }
 
 impl Truth {
+    /// The mint has committed a quote.
+    pub fn made(
+        &mut self,
+        asker: &str,
+        request: &MintQuoteRequest,
+        quote_id: String,
+        step: u64,
+    ) -> Result<(), String> {
+        let hash = request.header_hash;
+        if self.stops.contains(asker) {
+            return Err(format!(
+                "not noticed: the mint makes a quote for {} although its record was set back, {asker} \
+                 knows, and nobody has accepted that",
+                hex::encode(hash)
+            ));
+        }
+        self.effects.entry(hash).or_default().push(Effect {
+            step,
+            quote_id,
+            asker: asker.to_owned(),
+            request: request.clone(),
+        });
+        Ok(())
+    }
+
+    /// The mint's quotes are those from before a step.
+    pub fn effects_set_back(&mut self, step: u64) {
+        for (hash, effects) in &mut self.effects {
+            let forgotten = effects.extract_if(.., |effect| effect.step >= step);
+            self.forgotten_effects
+                .entry(*hash)
+                .or_default()
+                .extend(forgotten);
+        }
+        self.effects.retain(|_, effects| !effects.is_empty());
+        self.forgotten_effects
+            .retain(|_, effects| !effects.is_empty());
+    }
+
+    /// A pool's promises are those from before a step; the others are excused.
+    pub fn pool_set_back(&mut self, pool: &str, step: u64) {
+        self.pools_set_back.insert(pool.to_owned());
+        let forgotten = &mut self.forgotten_promises;
+        self.promised.retain(|key, (request, made)| {
+            let stays = key.0 != pool || *made < step;
+            if !stays {
+                forgotten
+                    .entry(key.clone())
+                    .or_default()
+                    .push(request.clone());
+            }
+            stays
+        });
+    }
+
     /// No effect twice, and none that nobody asked for.
     pub fn check_mint(&self) -> Result<(), String> {
         for (hash, effects) in &self.effects {
@@ -51,7 +124,10 @@ impl Truth {
                 let asked = match is_evils {
                     true => self.asked_by_evil.contains(hash),
                     false => {
-                        self.promised.get(&(effect.asker.clone(), *hash)) == Some(&effect.request)
+                        let key = (effect.asker.clone(), *hash);
+                        let promised = self.promised.get(&key).map(|(request, _)| request);
+                        let forgotten = self.forgotten_promises.get(&key).into_iter().flatten();
+                        forgotten.chain(promised).any(|r| *r == effect.request)
                     }
                 };
                 if !asked {
@@ -77,7 +153,7 @@ impl Truth {
     ) -> Result<(), String> {
         let sql = |error: StoreError| error.to_string();
         let mut answered = 0;
-        for ((_, hash), request) in self
+        for ((_, hash), (request, _)) in self
             .promised
             .range(first_of(pool)..)
             .take_while(|((p, _), _)| p == pool)
@@ -92,10 +168,18 @@ impl Truth {
                         "forgotten: {text} of {pool} counts as answered and has no quote"
                     ));
                 }
-                (Some(RequestState::Answered), [(quote_id, amount)]) => {
+                (Some(state), [(quote_id, amount)])
+                    if state == RequestState::Answered || self.is_mint_set_back =>
+                {
                     answered += 1;
-                    let made = self.effects.get(hash).into_iter().flatten();
-                    let Some(effect) = made.clone().find(|e| e.quote_id == *quote_id) else {
+                    let forgotten = self.forgotten_effects.get(hash).into_iter().flatten();
+                    let mut made = self
+                        .effects
+                        .get(hash)
+                        .into_iter()
+                        .flatten()
+                        .chain(forgotten);
+                    let Some(effect) = made.find(|e| e.quote_id == *quote_id) else {
                         return Err(format!(
                             "a stranger's message accepted: {pool} holds quote {quote_id} for \
                              {text}, which the mint has not made"
@@ -122,7 +206,9 @@ impl Truth {
                 let reason = parked_reason(db, hash).map_err(sql)?;
                 let by_reject = reason.starts_with("the hub rejects it");
                 let by_mint = reason.starts_with("conflict") || reason.starts_with("amount-zero");
-                if !(by_mint || by_reject && rejects_park) {
+                // A mint that has forgotten an answer may give another one.
+                let otherwise = reason.starts_with(OTHERWISE) && self.is_mint_set_back;
+                if !(by_mint || otherwise || by_reject && rejects_park) {
                     return Err(format!("{text} of {pool} was parked: {reason}"));
                 }
                 if by_mint && reason.starts_with("conflict") && !self.has_rival(pool, hash) {
@@ -131,6 +217,7 @@ impl Truth {
             }
         }
         self.answered += answered;
+        self.check_notices(pool, db)?;
         let mut keysets = db
             .prepare_cached("SELECT body FROM keyset")
             .map_err(|error| error.to_string())?;
@@ -146,9 +233,28 @@ impl Truth {
         }
     }
 
-    /// Whether somebody else has asked for this header hash.
+    /// Nobody is said to have been set back who was not.
+    fn check_notices(&self, pool: &str, db: &Connection) -> Result<(), String> {
+        let [own, mints] =
+            set_backs(db, MINT, EXT_MINT_QUOTE).map_err(|error| error.to_string())?;
+        if own.is_some() && !self.pools_set_back.contains(pool) {
+            return Err(format!(
+                "not set back: {pool} believes that it was: {own:?}"
+            ));
+        }
+        if mints.is_some() && !self.are_answers_set_back {
+            return Err(format!(
+                "not set back: {pool} believes that the mint was: {mints:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else has asked for this header hash, or this pool has and does not know any
+    /// more.
     fn has_rival(&self, pool: &str, hash: &[u8; 32]) -> bool {
         self.asked_by_evil.contains(hash)
+            || self.forgotten_promises.keys().any(|(_, h)| h == hash)
             || self
                 .promised
                 .keys()

@@ -7,6 +7,7 @@ use super::row::StoredRow;
 use super::{ANSWERED, WAITING, waiting};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::mint_quote::{FarStore, StoreNumbers};
+use crate::sabotage::{Rule, is_broken};
 use crate::store::{StoreError, row_checksum};
 
 /// Whose store was set back, as it stands in the table.
@@ -88,6 +89,13 @@ pub fn process_started(connection: &Connection) -> Result<(), StoreError> {
         "UPDATE outbox_peer SET is_compared = 0 WHERE is_compared",
         [],
     )?;
+    if is_broken(Rule::CommittedStays) {
+        connection.execute(
+            "DELETE FROM outbox WHERE sequence =
+             (SELECT max(sequence) FROM outbox WHERE state = ?1)",
+            [WAITING],
+        )?;
+    }
     Ok(())
 }
 

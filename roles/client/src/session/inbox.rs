@@ -128,6 +128,11 @@ impl Inbox {
         Some(event)
     }
 
+    /// What waits, the oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ChannelEvent> {
+        self.events.iter()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

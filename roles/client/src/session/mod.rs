@@ -16,6 +16,7 @@ mod group;
 mod inbox;
 mod keep_alive;
 mod listener;
+mod load;
 mod ordinals;
 mod receive;
 mod send;
@@ -38,6 +39,7 @@ pub use error::{Misbehaviour, OpenError, SendError, SessionError, Step};
 pub use group::GroupMemberState;
 pub use inbox::ChannelEvent;
 pub use listener::OfferFilter;
+pub use load::SessionLoad;
 
 use crate::identity::Identity;
 use channel::{Channel, Link, Part};

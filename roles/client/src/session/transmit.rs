@@ -58,6 +58,10 @@ impl Outbound {
         self.unsent.remove(&key);
     }
 
+    pub(super) fn control_waiting(&self) -> usize {
+        self.control.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.control.is_empty()
             && self.pong.is_none()

@@ -29,6 +29,8 @@ use crate::scripted_hub::{HubSide, ScriptedHub, until, within};
 struct Issuer {
     batches: Mutex<Vec<Vec<u8>>>,
     decide: Box<dyn Fn(&MintQuoteRequest) -> QuoteOutcome + Send + Sync>,
+    /// Shares whose quotes are in its own record, whatever became of the responder's.
+    recalled: Mutex<Vec<u8>>,
     /// One permit for each batch that may be issued.
     gate: Semaphore,
 }
@@ -40,6 +42,7 @@ impl Issuer {
         Arc::new(Issuer {
             batches: Mutex::default(),
             decide: Box::new(decide),
+            recalled: Mutex::default(),
             gate: Semaphore::new(1_000),
         })
     }
@@ -60,11 +63,29 @@ impl QuoteIssuer for Issuer {
         let listed = [("pool/main", POOL_KEY), ("pool/other", STRANGER_KEY)];
         let is_listed = |it: (&str, u8)| (pool, pool_key) == (&name(it.0), &public(it.1));
         assert!(listed.into_iter().any(is_listed), "{pool}");
-        let shares = requests.iter().map(|r| r.header_hash[0]).collect();
+        let shares = requests.iter().map(request_share).collect();
         self.batches.lock().unwrap().push(shares);
         self.gate.acquire().await.unwrap().forget();
         requests.iter().map(&self.decide).collect()
     }
+
+    async fn recall(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {
+        let recalled = self.recalled.lock().unwrap();
+        let later = QuoteOutcome::Later {
+            code: QuoteErrorCode::Unavailable,
+            message: "there is none".to_owned(),
+            retry_after_ms: 1,
+        };
+        let outcome = |request| match recalled.contains(&request_share(request)) {
+            true => issue(request),
+            false => later.clone(),
+        };
+        requests.iter().map(outcome).collect()
+    }
+}
+
+fn request_share(request: &MintQuoteRequest) -> u8 {
+    request.header_hash[0]
 }
 
 fn issue(request: &MintQuoteRequest) -> QuoteOutcome {
@@ -539,25 +560,29 @@ async fn a_pool_is_told_the_keyset_when_it_comes_and_when_it_changes() {
     let mint = Mint::start(&folder, &issuer).await;
     mint.responder.announce(keyset(1)).await.unwrap();
     let mut side = mint.connect().await;
-    assert_eq!(hear_keyset(&mut side).await, (1, 1));
+    let (first, first_serial) = hear_keyset(&mut side).await;
     mint.responder.announce(keyset(1)).await.unwrap();
     mint.responder.announce(keyset(2)).await.unwrap();
-    assert_eq!(hear_keyset(&mut side).await, (2, 2));
+    let (second, serial) = hear_keyset(&mut side).await;
+    assert_eq!((first, second), (1, 2));
+    assert!(serial > first_serial);
     side.peer_is_replaced().await;
     tell(&mut side, StoreNumbers::default()).await;
-    assert_eq!(hear_keyset(&mut side).await, (2, 2));
+    assert_eq!(hear_keyset(&mut side).await, (2, serial));
     drop(side);
     let mut side = mint.connect().await;
-    assert_eq!(hear_keyset(&mut side).await, (2, 2));
+    assert_eq!(hear_keyset(&mut side).await, (2, serial));
     drop(side);
     mint.stop().await;
 
-    // A restarted mint knows what it has announced, and goes on counting.
+    // A restarted mint knows what it has announced, and counts on.
     let mint = Mint::start(&folder, &issuer).await;
     let mut side = mint.connect().await;
-    assert_eq!(hear_keyset(&mut side).await, (2, 2));
+    let (again, again_serial) = hear_keyset(&mut side).await;
     mint.responder.announce(keyset(3)).await.unwrap();
-    assert_eq!(hear_keyset(&mut side).await, (3, 3));
+    let (third, third_serial) = hear_keyset(&mut side).await;
+    assert_eq!((again, third), (2, 3));
+    assert!(serial < again_serial && again_serial < third_serial);
 }
 
 #[tokio::test]
@@ -700,6 +725,48 @@ async fn a_mint_whose_record_was_set_back_makes_nothing_for_the_pool_that_knows_
     assert_eq!(mint.responder.status().counts.set_back, 0);
 }
 
+/// The query that comes first on the channel, by its digest.
+async fn queried(side: &mut HubSide) -> [u8; 32] {
+    let (msg_type, sealed) = side.channel_message().await;
+    assert_eq!(msg_type, StoreQuery::MSG_TYPE);
+    let opened = pool_keys(POOL_KEY).open(msg_type, &sealed, None).unwrap();
+    request_digest(EXT_MINT_QUOTE, msg_type, opened.body)
+}
+
+#[tokio::test]
+async fn what_a_mint_is_asked_before_the_pool_has_told_hides_no_set_back() {
+    let folder = TempDir::new().unwrap();
+    let (file, backup) = (
+        folder.path().join("mint.sqlite"),
+        folder.path().join("copy"),
+    );
+    let issuer = Issuer::new(issue);
+    let mint = Mint::start(&folder, &issuer).await;
+    is_issued(&mut mint.connect().await, 1, 1).await;
+    mint.stop().await;
+    copy_store(&file, &backup);
+    let mint = Mint::start(&folder, &issuer).await;
+    is_issued(&mut mint.connect_telling(come(1, 1)).await, 2, 2).await;
+    mint.stop().await;
+    copy_store(&backup, &file);
+    issuer.recalled.lock().unwrap().push(2);
+
+    // The hub keeps the pool's word back and lets its requests pass, for the mint to find as many
+    // answers again as it has forgotten.
+    let mint = Mint::start(&folder, &issuer).await;
+    let mut side = mint.hub.accept().await;
+    offer(&mut side, "pool/main").await;
+    let asked = queried(&mut side).await;
+    is_put_off(&mut side, 2).await;
+    is_issued(&mut side, 1, 1).await;
+    let (keys, told) = (pool_keys(POOL_KEY), state(come(2, 2)));
+    side.send_sealed(&keys, StoreState::MSG_TYPE, &told, 0, Some(asked))
+        .await;
+    is_issued(&mut side, 2, 3).await;
+    is_put_off(&mut side, 3).await;
+    assert_eq!(mint.responder.status().counts.set_back, 1);
+}
+
 #[tokio::test]
 async fn nobody_but_the_pool_itself_tells_a_mint_that_it_was_set_back() {
     let folder = TempDir::new().unwrap();
@@ -708,13 +775,7 @@ async fn nobody_but_the_pool_itself_tells_a_mint_that_it_was_set_back() {
     let mut side = mint.hub.accept().await;
     offer(&mut side, "pool/main").await;
     let keys = pool_keys(POOL_KEY);
-    let query = async |side: &mut HubSide| {
-        let (msg_type, sealed) = side.channel_message().await;
-        assert_eq!(msg_type, StoreQuery::MSG_TYPE);
-        let opened = keys.open(msg_type, &sealed, None).unwrap();
-        request_digest(EXT_MINT_QUOTE, msg_type, opened.body)
-    };
-    let first = query(&mut side).await;
+    let first = queried(&mut side).await;
     // While the hub keeps the pool's word from the mint, nothing is made.
     is_put_off(&mut side, 1).await;
     let sealed = |key: u8, digest| {
@@ -729,7 +790,7 @@ async fn nobody_but_the_pool_itself_tells_a_mint_that_it_was_set_back() {
     altered[8] = 200;
     // The pool's word of another time, for a query that is over.
     side.peer_is_replaced().await;
-    let second = query(&mut side).await;
+    let second = queried(&mut side).await;
     assert_ne!(first, second);
     let lies = [
         sealed(STRANGER_KEY, second),

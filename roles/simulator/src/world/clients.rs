@@ -101,9 +101,10 @@ impl World {
         let is_honest = self.is_honest;
         match who {
             Who::Pool(place) => self.pools[place].turn(now, &mut self.rng, is_honest),
-            Who::Mint => self
-                .mint
-                .turn(now, &mut self.rng, is_honest, &mut self.truth),
+            Who::Mint => {
+                let (rng, truth) = (&mut self.rng, &mut self.truth);
+                self.mint.turn(now, rng, self.step, truth, is_honest)
+            }
             Who::Opener => {
                 let standings = self.standings();
                 let ledger = &mut self.ledger;

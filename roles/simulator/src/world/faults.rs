@@ -6,7 +6,6 @@ use super::World;
 use crate::cast::{EVIL, MEMBERS, OPENER, POOLS};
 use crate::fault::Fault;
 use crate::net::Who;
-use crate::sabotage::Sabotage;
 
 impl World {
     pub(super) fn make_faults(&mut self) {
@@ -14,11 +13,7 @@ impl World {
         if let Some(rng) = self.chances.draw(Fault::CrashPool) {
             let place = rng.gen_range(0..self.pools.len());
             let back_ms = now_ms + rng.gen_range(20..2_500);
-            let lost = crate::sabotage::is(self.plan.sabotage, Sabotage::LoseTail);
             self.pools[place].crash(back_ms);
-            if lost {
-                self.pools[place].lose_tail();
-            }
             self.client_died(Who::Pool(place));
             self.tell(|| format!("{} is killed", POOLS[place]));
         }
@@ -109,6 +104,7 @@ impl World {
             self.reload();
             self.tell(|| format!("{name} is struck off the list"));
         }
+        self.make_backup_faults();
         self.make_group_faults();
         self.make_enemies();
     }
@@ -136,7 +132,9 @@ impl World {
             pool.disk.slow_until_ms = 0;
             pool.mend(now);
         }
-        self.mint.disk.full_until_ms = 0;
-        self.mint.disk.slow_until_ms = 0;
+        for disk in [&mut self.mint.disk, &mut self.mint.quotes.disk] {
+            disk.full_until_ms = 0;
+            disk.slow_until_ms = 0;
+        }
     }
 }

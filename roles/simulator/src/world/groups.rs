@@ -59,7 +59,8 @@ impl World {
         if let Some(rng) = self.chances.draw(Fault::Regroup) {
             let mut members = MEMBERS.to_vec();
             members.retain(|_| rng.gen_ratio(3, 4));
-            if members.is_empty() {
+            // One of them may be struck off, and no group is empty.
+            if members.len() < 2 {
                 members = MEMBERS.to_vec();
             }
             self.regroups_at_ms = now_ms + rng.gen_range(300..4_000);

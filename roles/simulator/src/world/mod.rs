@@ -1,5 +1,6 @@
 //! One run: hub, pools, mint and enemies on one clock and one seed.
 
+mod backups;
 mod clients;
 mod enemies;
 mod faults;
@@ -28,6 +29,7 @@ use crate::opener::Opener;
 use crate::pool::Pool;
 use crate::sabotage::Sabotage;
 use crate::truth::Truth;
+use backups::Backups;
 
 /// When a run begins, as Unix time in milliseconds.
 const BEGIN_UNIX_MS: u64 = 1_700_000_000_000;
@@ -108,6 +110,8 @@ pub struct World {
     evil: Vec<Evil>,
     truth: Truth,
     ledger: Ledger,
+    /// What must be noticed of stores that were set back, for each pool.
+    backups: Backups,
     /// When the last fault was over.
     calm_since_ms: Option<u64>,
     /// Which connection each name has, as the hub says, and as which instance.
@@ -167,6 +171,7 @@ impl World {
             evil: Vec::new(),
             truth: Truth::default(),
             ledger: Ledger::default(),
+            backups: Backups::default(),
             calm_since_ms: None,
             present: BTreeMap::new(),
             passed_over: BTreeMap::new(),
@@ -180,24 +185,28 @@ impl World {
     fn play(&mut self) -> Result<(), String> {
         if let Some(sabotage) = self.plan.sabotage {
             sabotage.apply();
-            self.mint.answers_first = sabotage == Sabotage::AnswerBeforeCommit;
         }
         while self.step < self.plan.steps {
             self.turn(true)?;
         }
         self.calm_down();
         let until_ms = self.now_ms + QUIET_MS;
+        // What was said last arrives, too.
+        let mut whole_since_ms = None;
         while self.now_ms < until_ms {
             self.turn(false)?;
-            let is_due = self.step.is_multiple_of(20) && self.is_group_whole();
-            if is_due && self.is_all_answered()? {
-                break;
+            if !self.step.is_multiple_of(20) {
+                continue;
             }
-        }
-        // What was said last arrives.
-        let settled_ms = self.now_ms + SETTLES_MS;
-        while self.now_ms < settled_ms {
-            self.turn(false)?;
+            match self.is_group_whole() && self.is_all_answered()? {
+                false => whole_since_ms = None,
+                true => {
+                    let since_ms = *whole_since_ms.get_or_insert(self.now_ms);
+                    if self.now_ms >= since_ms + SETTLES_MS {
+                        break;
+                    }
+                }
+            }
         }
         if !self.is_all_answered()? {
             let now = self.now();
@@ -208,6 +217,8 @@ impl World {
             ));
         }
         self.check_presence(true)?;
+        self.check_notices()?;
+        self.check_keysets()?;
         self.check_group_at_the_end()
     }
 
@@ -238,6 +249,7 @@ impl World {
             self.make_work();
         }
         self.talk_in_group();
+        self.operate()?;
         self.carry_up();
         self.tick_hub();
         self.hear_of_hub()?;

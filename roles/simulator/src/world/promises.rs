@@ -12,6 +12,7 @@ use super::World;
 use crate::cast::{MINT, limits};
 use crate::client::View;
 use crate::net::Who;
+use crate::pool::WINDOW;
 
 impl World {
     pub(super) fn check(&mut self) -> Result<(), String> {
@@ -30,14 +31,35 @@ impl World {
         }
         if std::mem::take(&mut self.mint.is_dirty) {
             self.truth.check_mint()?;
+            self.check_mints_notices()?;
         }
         self.check_memory()?;
         self.check_group()?;
         self.check_presence(false)
     }
 
-    /// The hub holds no more than its windows.
-    pub(super) fn check_memory(&self) -> Result<(), String> {
+    /// Hub, sessions and requesters hold no more than their windows.
+    pub(super) fn check_memory(&mut self) -> Result<(), String> {
+        for who in Who::honest() {
+            let Some(client) = self.client(who) else {
+                continue;
+            };
+            let (load, bound) = (client.session.load(), client.session.load_max());
+            if !load.is_within(&bound) {
+                return Err(format!(
+                    "memory: the session of {who:?} holds {load:?}, {bound:?} is the bound"
+                ));
+            }
+        }
+        for pool in &self.pools {
+            let in_flight = pool.in_flight(self.now());
+            if in_flight > WINDOW {
+                return Err(format!(
+                    "memory: {} has {in_flight} requests under way, {WINDOW} is the bound",
+                    pool.name
+                ));
+            }
+        }
         let Some(hub) = &self.hub else {
             return Ok(());
         };
@@ -145,6 +167,22 @@ impl World {
         }
         Ok(true)
     }
+
+    /// After the quiet period every pool goes by the keyset that the mint has announced last.
+    pub(super) fn check_keysets(&self) -> Result<(), String> {
+        let announced = self.mint.announced();
+        for pool in &self.pools {
+            let keyset = pool.keyset().map_err(|error| error.to_string())?;
+            if keyset != announced {
+                return Err(format!(
+                    "not told: {} goes by the keyset {keyset:?}, and the mint by {announced:?}",
+                    pool.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// An honest client at an honest hub breaks no rule.
     pub(super) fn check_end(
         &self,

@@ -43,7 +43,7 @@ impl World {
             if pool.accept_share(&request, now) {
                 self.truth
                     .promised
-                    .insert((name.to_owned(), header_hash), request);
+                    .insert((name.to_owned(), header_hash), (request, self.step));
                 self.tell(|| format!("{name} promises {}", hex::encode(&header_hash[..4])));
             }
         }
@@ -115,8 +115,8 @@ impl World {
             }
         }
         if self.mint.process.is_none() && self.mint.starts_at_ms <= now_ms {
-            self.mint.start(now_ms);
             let now = self.now();
+            self.mint.start(now);
             if self.truth.keysets.is_empty() {
                 self.mint.rotate_keyset(now, &mut self.truth);
             }

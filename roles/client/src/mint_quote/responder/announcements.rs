@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::mint_quote::KeysetAnnouncement;
+use winze_runtime::clock::now_unix_ms;
 
 use crate::answers::{self, Announcement};
 use crate::store::{Store, StoreError};
@@ -28,9 +29,13 @@ impl Announcements {
 
     /// Takes up what was announced before the process was started.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
+        let now_unix_ms = now_unix_ms();
         let stored = self
             .store
-            .read(|c| answers::announcements(c, EXT_MINT_QUOTE))
+            .write(move |c| {
+                answers::renew_announcements(c, EXT_MINT_QUOTE, now_unix_ms)?;
+                answers::announcements(c, EXT_MINT_QUOTE)
+            })
             .await?;
         self.publish(stored);
         Ok(())
@@ -44,10 +49,11 @@ impl Announcements {
                 reason: error.to_string(),
             })?;
         let unit = keyset.unit.clone();
+        let now_unix_ms = now_unix_ms();
         let stored = self
             .store
             .write(move |c| {
-                answers::announce(c, EXT_MINT_QUOTE, &unit, &body)?;
+                answers::announce(c, EXT_MINT_QUOTE, &unit, &body, now_unix_ms)?;
                 answers::announcements(c, EXT_MINT_QUOTE)
             })
             .await?;

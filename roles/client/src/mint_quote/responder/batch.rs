@@ -16,6 +16,7 @@ use super::asked::{Pool, Request};
 use super::{QuoteOutcome, ResponderCounts};
 use crate::answers::{self, Answer, Decision, Found, NumberedAnswer};
 use crate::limits::STORE_NUMBER_MAX;
+use crate::sabotage::{Rule, is_broken};
 use crate::store::StoreError;
 
 /// Requests that are answered together. Its steps, in their order:
@@ -46,8 +47,8 @@ pub struct ToDecide {
     pub pool_key: PublicKey,
     /// One for each header hash.
     pub requests: Vec<MintQuoteRequest>,
-    /// Whether quotes may be made. If not, only what was issued already may be told: the pool has
-    /// not said how far its store has come, or the record here was set back.
+    /// Whether quotes may be made. If not, only what was issued already may be told: the record
+    /// here was set back.
     pub may_issue: bool,
     places: Vec<usize>,
 }
@@ -109,6 +110,20 @@ impl LookUp {
 impl AnswersWanted {
     /// Records it in the transaction that is under way.
     pub fn record(
+        self,
+        connection: &Connection,
+        now_unix_ms: u64,
+    ) -> Result<RecordedAnswers, StoreError> {
+        if !is_broken(Rule::RecordBeforeAnswer) {
+            return self.record_all(connection, now_unix_ms);
+        }
+        connection.execute_batch("SAVEPOINT unrecorded")?;
+        let answers = self.record_all(connection, now_unix_ms)?;
+        connection.execute_batch("ROLLBACK TO unrecorded")?;
+        Ok(answers)
+    }
+
+    fn record_all(
         mut self,
         connection: &Connection,
         now_unix_ms: u64,
@@ -189,7 +204,7 @@ impl QuoteBatch {
             .filter(|(_, found)| matches!(found, Found::Given(_)))
             .any(|(request, _)| request.number.min(STORE_NUMBER_MAX) > answered);
         for (index, (request, found)) in self.requests.iter().zip(&found).enumerate() {
-            if *found == Found::Nothing {
+            if *found == Found::Nothing && self.is_pool_known {
                 self.new.entry(request.request.header_hash).or_insert(index);
             }
         }
@@ -295,10 +310,13 @@ impl QuoteBatch {
         }
     }
 
-    /// What is to be recorded; `None` where each request was answered before.
+    /// What is to be recorded; `None` where each request was answered before. Nothing is for a pool
+    /// that has not told how far its store has come: a number that is given now would hide from the
+    /// comparison how many the record has forgotten.
     pub fn recording_wanted(&self) -> Option<AnswersWanted> {
         let is_given = |found: &Found| matches!(found, Found::Given(_));
-        if self.found.iter().all(is_given) && !self.numbers_rise {
+        let is_answered = self.found.iter().all(is_given) && !self.numbers_rise;
+        if is_answered || !self.is_pool_known {
             return None;
         }
         let decisions = self
