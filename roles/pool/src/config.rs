@@ -52,7 +52,7 @@ pub struct PoolConfig {
     #[serde(default = "default_quotes_waiting_max")]
     pub quotes_waiting_max: u64,
     /// Of these, quotes of one locking key, so that one miner does not fill `quotes_waiting_max` for all. While as many
-    /// wait, its shares are refused with `miner-backlog-full`. 1 to 2^40. Default 250000.
+    /// wait, or are parked without an answer, its shares are refused with `miner-backlog-full`. 1 to 2^40. Default 250000.
     #[serde(default = "default_quotes_waiting_per_miner_max")]
     pub quotes_waiting_per_miner_max: u64,
     /// Miners' connections at a time, 1 to 65536, handshakes under way included. One more is closed unheard. Default
