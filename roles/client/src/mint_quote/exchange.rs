@@ -10,6 +10,7 @@ use winze_messages::{EXT_MINT_QUOTE, PairKeys, request_digest};
 use crate::backoff::backoff_ms;
 use crate::delivery::SendChannel;
 use crate::limits::{STORE_QUERY_DELAY_MS_MAX, STORE_QUERY_DELAY_MS_MIN};
+use crate::sabotage::{Rule, is_broken};
 use crate::session::SendError;
 
 /// The highest numbers that a store has with one peer, as committed rows say.
@@ -62,6 +63,8 @@ pub struct StoreExchange {
     /// The store could not be read: not to be tried before this.
     read_again_at_ms: Option<u64>,
     reads_failed: u32,
+    /// The channel did not take what was due, and says when to go on.
+    is_held_up: bool,
 }
 
 struct Query {
@@ -69,6 +72,9 @@ struct Query {
     own_before: Option<StoreNumbers>,
     /// When it is to be sent (again).
     due_at_ms: u64,
+    /// Under how many of the keys it has gone out since it was due: where there is room for one
+    /// message at a time each still has its turn.
+    keys_asked: usize,
     sent: u32,
 }
 
@@ -104,12 +110,15 @@ impl StoreExchange {
         }
         self.away();
         let mut nonce = [0; 32];
-        rng.fill_bytes(&mut nonce);
+        if !is_broken(Rule::FreshQueries) {
+            rng.fill_bytes(&mut nonce);
+        }
         self.instance = Some(instance);
         self.query = Some(Query {
             nonce,
             own_before: None,
             due_at_ms: 0,
+            keys_asked: 0,
             sent: 0,
         });
     }
@@ -257,6 +266,18 @@ impl StoreExchange {
         now_ms: u64,
         rng: &mut dyn RngCore,
     ) -> Result<(), SendError> {
+        let sent = self.send_what_is_due(keys, channel, now_ms, rng);
+        self.is_held_up = sent.is_err();
+        sent
+    }
+
+    fn send_what_is_due<K: Borrow<PairKeys>>(
+        &mut self,
+        keys: &[K],
+        channel: &mut impl SendChannel,
+        now_ms: u64,
+        rng: &mut dyn RngCore,
+    ) -> Result<(), SendError> {
         if self.instance.is_none() {
             return Ok(());
         }
@@ -280,12 +301,14 @@ impl StoreExchange {
             && query.own_before.is_some()
             && query.due_at_ms <= now_ms
         {
-            for keys in keys {
+            for keys in keys.iter().skip(query.keys_asked) {
                 let sealed = keys
                     .borrow()
                     .seal(StoreQuery::MSG_TYPE, &query.nonce, 0, None);
                 channel.try_send(StoreQuery::MSG_TYPE, &sealed)?;
+                query.keys_asked += 1;
             }
+            query.keys_asked = 0;
             let pause_ms = pause_ms(query.sent, rng);
             query.sent = query.sent.saturating_add(1);
             query.due_at_ms = now_ms.saturating_add(pause_ms);
@@ -294,9 +317,10 @@ impl StoreExchange {
     }
 
     /// When the driver is to look again at the latest: a query that was sent is due again, or the
-    /// store is to be read again.
+    /// store is to be read again. What the channel did not take waits for the channel.
     pub fn next_timeout_ms(&self) -> Option<u64> {
-        let query = self.query.as_ref().filter(|query| query.sent > 0);
+        let is_timed = |query: &&Query| query.sent > 0 && !self.is_held_up;
+        let query = self.query.as_ref().filter(is_timed);
         let query_ms = query.map(|query| query.due_at_ms);
         let needs_read = self.reading.is_none()
             && (self.asked.is_some_and(|asked| asked.answer.is_none())

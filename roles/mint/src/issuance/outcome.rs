@@ -89,9 +89,8 @@ pub(super) fn unavailable() -> QuoteOutcome {
 pub(super) fn set_back() -> QuoteOutcome {
     QuoteOutcome::Later {
         code: QuoteErrorCode::Unavailable,
-        message:
-            "this mint does not know how far its store has come with this pool, or was set back"
-                .to_owned(),
+        message: "this mint's store was set back, and its operator has yet to accept that"
+            .to_owned(),
         retry_after_ms: RETRY_UNAVAILABLE_MS,
     }
 }

@@ -208,3 +208,63 @@ fn a_store_that_cannot_be_read_is_read_again_and_nothing_is_said_before() {
     let at_ms = pool.exchange.next_timeout_ms().unwrap();
     assert_eq!(pool.send(at_ms).len(), 1);
 }
+
+/// A channel with credit for so many messages.
+struct Narrow {
+    credit: usize,
+    sent: Vec<Vec<u8>>,
+}
+
+impl SendChannel for Narrow {
+    fn send_credit(&self) -> Credit {
+        Credit {
+            messages: self.credit as u64,
+            bytes: 1_000,
+        }
+    }
+
+    fn try_send(&mut self, _: u8, bytes: &[u8]) -> Result<u64, SendError> {
+        self.credit = self.credit.checked_sub(1).ok_or(SendError::NoCredit)?;
+        self.sent.push(bytes.to_vec());
+        Ok(self.sent.len() as u64)
+    }
+}
+
+#[test]
+fn a_query_that_the_channel_has_no_room_for_waits_for_the_channel_and_reaches_every_key() {
+    let (mut pool, mut mint) = pool_and_mint();
+    mint.present(1);
+    mint.read(0);
+    let mut narrow = Narrow {
+        credit: 0,
+        sent: Vec::new(),
+    };
+    let mut send = |mint: &mut End, credit: usize, now_ms: u64| {
+        narrow.credit = credit;
+        let sent = mint
+            .exchange
+            .send(&mint.keys, &mut narrow, now_ms, &mut mint.rng);
+        (sent, std::mem::take(&mut narrow.sent))
+    };
+    // There is never room for more than one message; the pool goes by the second key.
+    let (sent, first) = send(&mut mint, 1, 0);
+    assert_eq!((sent, first.len()), (Err(SendError::NoCredit), 1));
+    let (sent, second) = send(&mut mint, 1, 1);
+    assert_eq!((sent, second.len()), (Ok(()), 1));
+    pool.present(1);
+    let query = (StoreQuery::MSG_TYPE, second[0].clone());
+    assert_eq!(pool.take(&[query]), [Exchanged::Query]);
+
+    // It is due again, and cannot be sent: no hour on the clock changes that.
+    let at_ms = mint.exchange.next_timeout_ms().unwrap();
+    assert_eq!(
+        send(&mut mint, 0, at_ms),
+        (Err(SendError::NoCredit), vec![])
+    );
+    assert_eq!(mint.exchange.next_timeout_ms(), None);
+    assert_eq!(
+        send(&mut mint, 2, at_ms),
+        (Ok(()), [first, second].concat())
+    );
+    assert!(mint.exchange.next_timeout_ms().unwrap() > at_ms);
+}

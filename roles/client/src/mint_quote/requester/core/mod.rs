@@ -145,7 +145,8 @@ impl QuoteRequesterCore {
 
     /// When [`Self::handle_timeout`] is to be called next.
     pub fn next_timeout_ms(&self) -> Option<u64> {
-        let comparison = self.compare_again_at_ms.filter(|_| !self.is_looking);
+        let is_to_compare = !self.is_looking && self.is_told_anew();
+        let comparison = self.compare_again_at_ms.filter(|_| is_to_compare);
         (self.core.next_timeout_ms().into_iter())
             .chain(self.exchange.next_timeout_ms())
             .chain(comparison)

@@ -52,6 +52,11 @@ impl QuoteRequesterCore {
         self.exchange.far().is_some() && self.compared == self.exchange.far()
     }
 
+    /// Whether the mint has told what was not compared yet.
+    pub(super) fn is_told_anew(&self) -> bool {
+        self.exchange.far().is_some() && !self.is_mint_known()
+    }
+
     /// What is to be looked up now, where something is and nothing is being looked up;
     /// [`Self::numbers_found`] is to be called with what became of it.
     pub fn numbers_wanted(&mut self, now: Now) -> Option<NumbersWanted> {
@@ -62,7 +67,7 @@ impl QuoteRequesterCore {
         let told = self
             .exchange
             .far()
-            .filter(|_| is_due && !self.is_mint_known());
+            .filter(|_| is_due && self.is_told_anew());
         if !self.exchange.numbers_wanted(now.ms) && told.is_none() {
             return None;
         }
@@ -123,5 +128,49 @@ impl QuoteRequesterCore {
             self.counts.unauthentic += 1;
             tracing::debug!(mint = %self.mint.name, msg_type, "a message without effect");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use winze_transport::SecretKey;
+
+    use super::*;
+    use crate::identity::Identity;
+    use crate::mint_quote::QuoteRequesterConfig;
+    use crate::session::ChannelEvent;
+
+    fn secret(n: u8) -> SecretKey {
+        SecretKey::from_bytes(&[n; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_store_that_failed_once_does_not_keep_the_requester_awake_while_the_mint_says_nothing() {
+        let identity = Identity::new("pool", "main", secret(1)).unwrap();
+        let mint = "mint/main".parse().unwrap();
+        let config = QuoteRequesterConfig::new(mint, secret(2).public_key());
+        let rng = Box::new(StdRng::seed_from_u64(1));
+        let mut requester = QuoteRequesterCore::new(&identity, config, rng);
+        let mut now = Now { ms: 0, unix_ms: 0 };
+        requester.take_event(ChannelEvent::Present { instance: 1 }, now);
+        assert!(requester.numbers_wanted(now).is_some());
+        let failed = StoreError::Aborted {
+            reason: "the disk is full".to_owned(),
+        };
+        requester.numbers_found(Err(failed), now);
+        now.ms = requester.next_timeout_ms().unwrap();
+        assert!(now.ms >= HOUSEKEEPING_MS);
+
+        now.ms += HOUSEKEEPING_MS;
+        assert!(requester.numbers_wanted(now).is_some());
+        let found = NumbersFound {
+            numbers: StoreNumbers::default(),
+            compared: None,
+        };
+        requester.numbers_found(Ok(found), now);
+        // The query waits for the channel, and then for the mint: nothing is left of the failure.
+        assert_eq!(requester.next_timeout_ms(), None);
     }
 }
