@@ -18,6 +18,8 @@ pub enum Rule {
     RecordBeforeAnswer,
     /// What was committed to an outbox is there after a restart.
     CommittedStays,
+    /// A record that was set back, or may have been, has no new effects.
+    NothingNewWhenSetBack,
     /// Every question how far a store has come is another one, so that no old answer fits.
     FreshQueries,
 }

@@ -21,6 +21,9 @@ const GROUPS: u8 = 2;
 /// Within how many milliseconds the opener hears that a channel is open, if nothing goes wrong.
 const HEARD_WITHIN_MS: u64 = 3_000;
 
+/// After how many milliseconds the opener opens a channel anew that a member has refused.
+const REOPENS_AFTER_MS: u64 = 1_000;
+
 /// A channel to the group.
 struct ToGroup {
     key: ChannelKey,
@@ -28,6 +31,8 @@ struct ToGroup {
     /// What was sent to all on this connection, in the order of its ordinals.
     sent: Vec<u64>,
     members: BTreeMap<ChannelKey, ToMember>,
+    /// When it is closed and opened anew: a member has refused its channel.
+    reopens_at_ms: Option<u64>,
 }
 
 /// The channel to one member of it.
@@ -78,6 +83,7 @@ impl Opener {
             label,
             sent: Vec::new(),
             members: BTreeMap::new(),
+            reopens_at_ms: None,
         });
         let groups = groups.collect();
         let beside = MEMBERS.iter().take(2).map(|member| {
@@ -125,6 +131,7 @@ impl Opener {
             }
         }
         for group in &mut process.groups {
+            group.reopen(&mut process.client, ledger, now_ms);
             group.take_events(&mut process.client, ledger)?;
             let keys: Vec<ChannelKey> = group.members.keys().copied().collect();
             for key in keys {
@@ -225,6 +232,28 @@ impl ToGroup {
         }
     }
 
+    /// The group goes on without a member that has refused its channel, until it is opened anew: one
+    /// that is slow refuses while it holds its older channels.
+    fn reopen(&mut self, client: &mut Client, ledger: &mut Ledger, now_ms: u64) {
+        if self.reopens_at_ms.is_none_or(|at_ms| now_ms < at_ms) {
+            return;
+        }
+        let members = std::mem::take(&mut self.members);
+        for key in members.keys().chain([&self.key]) {
+            client.session.close(*key);
+            client.views.remove(key);
+        }
+        (0..MEMBERS.len()).for_each(|place| ledger.ended(place, self.label));
+        self.sent.clear();
+        self.reopens_at_ms = None;
+        let group = GROUP.parse().expect("the cast have names");
+        let label = self.label.to_string();
+        self.key = client
+            .session
+            .open_group(VENDOR, &group, &label, now_ms)
+            .expect("the older channel was closed");
+    }
+
     fn take_events(&mut self, client: &mut Client, ledger: &mut Ledger) -> Result<(), String> {
         if !client.was_woken(Woken::Channel(self.key)) {
             return Ok(());
@@ -282,6 +311,9 @@ impl ToGroup {
         let (place, standing) = (member.place, standings[member.place]);
         match event {
             ChannelEvent::Lost | ChannelEvent::Closed { .. } => {
+                if matches!(event, ChannelEvent::Closed { code, .. } if code == "refused") {
+                    self.reopens_at_ms.get_or_insert(now_ms + REOPENS_AFTER_MS);
+                }
                 member.is_open = false;
                 member.sent.clear();
                 ledger.ended(place, label);

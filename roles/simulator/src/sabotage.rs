@@ -39,7 +39,9 @@ sabotages! {
     NoNoticeOfChange = "no-notice-of-change",
     /// The same key is answered alike for other content.
     AcceptOtherContent = "accept-other-content",
-    /// What a store was told to be in before counts as what it is in.
+    /// A mint whose record was set back issues as before.
+    IssueWhenSetBack = "issue-when-set-back",
+    /// What was told of a store before is believed when it is told again.
     TrustStaleState = "trust-stale-state",
     /// What is for one member of a group goes to another.
     WrongMember = "wrong-member",
@@ -56,6 +58,7 @@ impl Sabotage {
         let (client, hub) = match self {
             Sabotage::AnswerBeforeCommit => (Some(Client::RecordBeforeAnswer), None),
             Sabotage::LoseTail => (Some(Client::CommittedStays), None),
+            Sabotage::IssueWhenSetBack => (Some(Client::NothingNewWhenSetBack), None),
             Sabotage::TrustStaleState => (Some(Client::FreshQueries), None),
             Sabotage::RemoveBeforeEffect => (Some(Client::EffectWithRemoval), None),
             Sabotage::ForgetToResend => (Some(Client::Resend), None),

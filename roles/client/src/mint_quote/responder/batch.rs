@@ -198,7 +198,8 @@ impl QuoteBatch {
             is_set_back,
             answered,
         } = looked_up;
-        self.may_issue = self.is_pool_known && !is_set_back;
+        let is_safe = self.is_pool_known && !is_set_back;
+        self.may_issue = is_safe || is_broken(Rule::NothingNewWhenSetBack);
         let answerable = self.requests.iter().zip(&found);
         self.numbers_rise = answerable
             .filter(|(_, found)| matches!(found, Found::Given(_)))
