@@ -19,9 +19,8 @@ pub struct SessionLoad {
 impl SessionLoad {
     /// Whether nothing is more than in `bound`.
     pub fn is_within(&self, bound: &SessionLoad) -> bool {
-        let credit = |own: Credit, bound: Credit| {
-            own.messages <= bound.messages && own.bytes <= bound.bytes
-        };
+        let credit =
+            |own: Credit, bound: Credit| own.messages <= bound.messages && own.bytes <= bound.bytes;
         credit(self.received, bound.received)
             && self.told <= bound.told
             && credit(self.unsent, bound.unsent)
@@ -47,7 +46,10 @@ impl SessionCore {
                 }
             }
             load.unsent.messages += channel.unsent.len() as u64;
-            let payloads = channel.unsent.iter().map(|frame| frame.payload.len() as u64);
+            let payloads = channel
+                .unsent
+                .iter()
+                .map(|frame| frame.payload.len() as u64);
             load.unsent.bytes += payloads.sum::<u64>();
         }
         load
