@@ -212,8 +212,8 @@ pub const FRAMES_BEFORE_AUTHENTICATION_MAX: usize = 64;
 /// `control-overflow`. Only a client's own requests come here, so nobody but itself can bring it to this bound.
 pub const CONTROL_MAX: usize = 1_024;
 
-/// Groups in the configuration. Each can be opened as often as `channels_per_pair_max` says, for every extension and
-/// label; this bounds what reading the list again costs.
+/// Groups in the configuration. Each opener can have as many channels to one as `channels_per_pair_max` says, those of all
+/// extensions and labels together; this bounds what reading the list again costs.
 pub const GROUPS_MAX: usize = 64;
 
 /// Members of one group. A message to the group is copied to each of them at once, so this bounds what one message can
