@@ -10,7 +10,10 @@ fn no_promise_is_broken_whatever_crashes_fills_up_slows_down_or_lies() {
     assert!(report.requests > 1_000, "{} requests", report.requests);
     assert!(report.chat > 1_000, "{} numbered messages", report.chat);
     let [received, told] = report.group;
-    assert!(received > 1_000, "{received} messages to members of a group");
+    assert!(
+        received > 1_000,
+        "{received} messages to members of a group"
+    );
     assert!(told > 1_000, "{told} that members did not get");
     assert!(
         report.faults.iter().all(|count| *count > 0),
