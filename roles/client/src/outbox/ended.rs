@@ -57,7 +57,7 @@ pub fn mark_answered(
     connection
         .prepare_cached(
             "UPDATE outbox SET answer_sequence = ?2, answer_identity = ?3, state = ?4,
-                 ended_unix_ms = ?5, error = NULL, checksum = ?6
+                 ended_unix_ms = coalesce(ended_unix_ms, ?5), error = NULL, checksum = ?6
              WHERE id = ?1",
         )?
         .execute(params![

@@ -191,7 +191,7 @@ impl OutboxFile {
     /// Up to `rows_max` requests to `peer` that wait, the oldest first.
     pub fn waiting(&self, peer: &OutboxPeer, rows_max: usize) -> Result<Vec<Shown>, StoreError> {
         self.shown(
-            "SELECT sequence, key, created_unix_ms, attempts, last_sent_unix_ms, ended_unix_ms, error
+            "SELECT sequence, key, created_unix_ms, attempts, last_sent_unix_ms, NULL, error
              FROM outbox WHERE peer = ?1 AND extension = ?2 AND state = 0
              ORDER BY sequence LIMIT ?3",
             peer,

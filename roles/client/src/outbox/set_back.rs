@@ -244,7 +244,8 @@ pub fn ask_again(
     for row in &rows {
         connection
             .prepare_cached(
-                "UPDATE outbox SET state = ?2, ended_unix_ms = NULL, checksum = ?3 WHERE id = ?1",
+                // When it was first answered stays: it is kept no longer for being asked again.
+                "UPDATE outbox SET state = ?2, checksum = ?3 WHERE id = ?1",
             )?
             .execute(params![row.id, WAITING, row.checksum_in(WAITING)])?;
     }

@@ -27,7 +27,8 @@ pub struct QuoteRequesterConfig {
     pub rejects_max: u32,
     /// A request older than this, in milliseconds, is parked; `None`: never. Default `None`.
     pub park_after_ms: Option<u64>,
-    /// How long answered requests are kept, in milliseconds. Default 7 days.
+    /// How long answered requests are kept, in milliseconds; twice as long while a mint that has
+    /// forgotten answers is still to be asked for some again. Default 7 days.
     pub keep_answered_ms: u64,
 }
 

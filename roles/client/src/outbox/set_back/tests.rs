@@ -42,6 +42,31 @@ fn hear(connection: &Connection, n: u16, sequence: u64) -> Result<Answered, Stor
     mark_answered(connection, MINT, QUOTES, &n.to_le_bytes(), &answer, 2)
 }
 
+#[tokio::test]
+async fn an_answer_that_is_asked_for_again_and_again_is_kept_no_longer_for_it() {
+    let folder = TempDir::new().unwrap();
+    with(&open(&folder), |c| {
+        ask(c, 1)?;
+        hear(c, 1, 1)?;
+        for (met, now_unix_ms) in [(2, 1_000), (3, 2_000)] {
+            meet(c, 1, 0)?;
+            ask_again(c, MINT, QUOTES, 10, 10)?;
+            let answer = RecordedAnswer {
+                sequence: met,
+                identity: [1; 32],
+            };
+            note_answers(c, MINT, QUOTES, met)?;
+            let key = &1_u16.to_le_bytes();
+            let again = mark_answered(c, MINT, QUOTES, key, &answer, now_unix_ms)?;
+            assert_eq!(again, Answered::Again);
+        }
+        assert_eq!(delete_answered(c, 2, 10)?, 0);
+        assert_eq!(delete_answered(c, 3, 10)?, 1);
+        Ok(())
+    })
+    .await;
+}
+
 /// The mint tells what it has, asked now.
 fn meet(connection: &Connection, requests: u64, answers: u64) -> Result<Compared, StoreError> {
     let told = FarStore {

@@ -65,7 +65,8 @@ impl RecordingWanted {
 pub struct HousekeepingWanted {
     mint: String,
     notes: Vec<AttemptNote>,
-    answered_before_unix_ms: u64,
+    now_unix_ms: u64,
+    keep_answered_ms: u64,
 }
 
 impl HousekeepingWanted {
@@ -76,11 +77,12 @@ impl HousekeepingWanted {
         }
         let (mint, family) = (&self.mint, EXT_MINT_QUOTE);
         let (rows_max, waiting_max) = (ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX);
-        // What is still to be asked again must not go before.
-        if !outbox::ask_again(connection, mint, family, rows_max, waiting_max)? {
-            let before_unix_ms = self.answered_before_unix_ms;
-            outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
-        }
+        // What is still to be asked again does not go before that, but for a mint that has it put
+        // off for as long again: it could have everything kept for ever.
+        let more = outbox::ask_again(connection, mint, family, rows_max, waiting_max)?;
+        let kept_ms = self.keep_answered_ms.saturating_mul(1 + u64::from(more));
+        let before_unix_ms = self.now_unix_ms.saturating_sub(kept_ms);
+        outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
         outbox::backlog(connection, &self.mint, EXT_MINT_QUOTE)
     }
 }
@@ -273,7 +275,8 @@ impl QuoteRequesterCore {
         Some(HousekeepingWanted {
             mint: self.mint.name.clone(),
             notes,
-            answered_before_unix_ms: now.unix_ms.saturating_sub(self.config.keep_answered_ms),
+            now_unix_ms: now.unix_ms,
+            keep_answered_ms: self.config.keep_answered_ms,
         })
     }
 
@@ -292,5 +295,66 @@ impl QuoteRequesterCore {
             }
             Err(error) => self.store_failed("housekeeping", &error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::mint_quote::{FarStore, StoreNumbers};
+    use crate::outbox::{NewRequest, OUTBOX_SCHEMA, RecordedAnswer};
+    use crate::store::Store;
+
+    const MINT: &str = "mint/main";
+
+    #[tokio::test]
+    async fn a_mint_that_forgets_and_does_not_answer_has_answers_kept_twice_as_long_and_no_longer()
+    {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("pool.sqlite");
+        let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
+        let left = store.write(|c| {
+            for n in 0..=ASKED_AGAIN_WAITING_MAX {
+                let request = NewRequest {
+                    peer: MINT,
+                    extension: EXT_MINT_QUOTE,
+                    key: &n.to_le_bytes(),
+                    msg_type: 0x80,
+                    body: b"body",
+                };
+                outbox::enqueue(c, &request, 1)?;
+            }
+            let (answered, answer) = (
+                0_u64.to_le_bytes(),
+                RecordedAnswer {
+                    sequence: 1,
+                    identity: [1; 32],
+                },
+            );
+            outbox::mark_answered(c, MINT, EXT_MINT_QUOTE, &answered, &answer, 10)?;
+            let told = FarStore {
+                far: StoreNumbers::default(),
+                own_before: StoreNumbers {
+                    requests: 1,
+                    answers: 1,
+                },
+            };
+            outbox::compare(c, MINT, EXT_MINT_QUOTE, &told, 20)?;
+            let mut left = Vec::new();
+            for now_unix_ms in [111, 209, 211] {
+                let house = HousekeepingWanted {
+                    mint: MINT.to_owned(),
+                    notes: Vec::new(),
+                    now_unix_ms,
+                    keep_answered_ms: 100,
+                };
+                house.keep(c)?;
+                left.push(outbox::state_of(c, MINT, EXT_MINT_QUOTE, &answered)?.is_some());
+            }
+            Ok(left)
+        });
+        assert_eq!(left.await.unwrap(), [true, true, false]);
     }
 }
