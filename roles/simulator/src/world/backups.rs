@@ -101,8 +101,16 @@ impl World {
     fn mint_was_set_back(&mut self) {
         for (place, name) in POOLS.into_iter().enumerate() {
             let (pool, mint) = self.numbers(place);
+            // What its operator had accepted before the backup is no news.
+            let mark = self
+                .mint
+                .disk
+                .read(|db| answers::set_back(db, EXT_MINT_QUOTE, name));
+            let accepted = mark.ok().flatten().filter(|mark| !mark.is_open());
+            let accounted_for = accepted.map_or(0, |mark| mark.told_answers);
+            let known = mint.answers.max(accounted_for);
+            let told = (known < pool.answers).then_some(pool.answers);
             let noticeable = &mut self.backups.noticeable[place];
-            let told = (mint.answers < pool.answers).then_some(pool.answers);
             match told {
                 Some(_) => self.truth.stops.insert(name.to_owned()),
                 None => self.truth.stops.remove(name),
