@@ -20,7 +20,7 @@ use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
 use row::{StoredAnswer, Table, announcement_checksum};
 
-pub use file::{AnswersFile, AnswersFileError};
+pub use file::AnswersFile;
 pub(crate) use row::{check, seal_all};
 pub use set_back::{
     AnsweredPeer, Compared, SetBack, accept, compare, note_requests, numbers, peers, set_back,

@@ -52,4 +52,4 @@ pub use mint_quote::{
 };
 pub use outbox::{Enqueued, NewRequest, OUTBOX_SCHEMA};
 pub use session::{ChannelEvent, ChannelName, Credit, GroupMemberState, OpenError, SendError};
-pub use store::{Schema, Store, StoreCounts, StoreError};
+pub use store::{Schema, Store, StoreCounts, StoreError, StoreFileError};

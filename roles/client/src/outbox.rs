@@ -20,7 +20,7 @@ use row::Content;
 
 pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
 pub use ended::{Answered, RecordedAnswer, mark_answered, park};
-pub use file::{OutboxFile, OutboxFileError, OutboxPeer, Shown, key_to_text};
+pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
 pub(crate) use row::{DAMAGED, check, seal_all};
 pub use set_back::{

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 use winze_client::StoreError;
-use winze_client::answers::{AnsweredPeer, AnswersFile, AnswersFileError};
+use winze_client::StoreFileError;
+use winze_client::answers::{AnsweredPeer, AnswersFile};
 use winze_runtime::clock::now_unix_ms;
 
 use crate::print;
@@ -63,7 +64,7 @@ enum Action {
 pub(crate) enum AnswersError {
     /// The file is not to be opened.
     #[error(transparent)]
-    File(#[from] AnswersFileError),
+    File(#[from] StoreFileError),
     /// It cannot be read or written.
     #[error("{file}: {source}", file = file.display())]
     Store {

@@ -1,57 +1,22 @@
 //! An outbox from outside of the role that it belongs to, whether or not that runs.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use thiserror::Error;
+use rusqlite::{Connection, Row, params};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_runtime::clock::now_unix_ms;
 
 use super::set_back::acknowledge;
 use super::{Backlog, OUTBOX_SCHEMA, backlog, discard, parked_page, release};
-use crate::limits::{OPERATOR_ROWS_PER_STEP, STORE_BUSY_TIMEOUT_MS};
-use crate::store::StoreError;
+use crate::limits::OPERATOR_ROWS_PER_STEP;
+use crate::store::{StoreError, StoreFileError, beside};
+
+const WANTED: &str = "outbox: it is not the store file of a role that asks, as a pool's is";
 
 /// A role's SQLite file, opened beside the role.
 pub struct OutboxFile {
     connection: Connection,
-}
-
-/// Why an outbox cannot be looked at.
-#[derive(Debug, Error)]
-pub enum OutboxFileError {
-    /// There is no such file.
-    #[error("{}: there is no such file", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is no store of a role that asks.
-    #[error("{} holds no outbox: it is not the store file of a role that asks, as a pool's is", path.display())]
-    NoOutbox {
-        /// The file.
-        path: PathBuf,
-    },
-    /// An older program made it.
-    #[error("{} is of version {found} and this program works with {known}: start its role once, which brings it up to date", path.display())]
-    Older {
-        /// The file.
-        path: PathBuf,
-        /// The version in the file.
-        found: usize,
-        /// The one known here.
-        known: usize,
-    },
-    /// It cannot be opened, read or written; or a newer program made it.
-    #[error("{}: {source}", path.display())]
-    Store {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: StoreError,
-    },
 }
 
 /// Whom a role asks, and how much lies there.
@@ -98,69 +63,20 @@ impl OutboxFile {
     /// Opens it to look only: nothing that is done through it changes the file.
     ///
     /// # Errors
-    /// [`OutboxFileError`].
-    pub fn open_read_only(path: &Path) -> Result<OutboxFile, OutboxFileError> {
-        let file = OutboxFile::open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        file.connection
-            .pragma_update(None, "query_only", true)
-            .map_err(at(path))?;
-        Ok(file)
+    /// [`StoreFileError`].
+    pub fn open_read_only(path: &Path) -> Result<OutboxFile, StoreFileError> {
+        let connection = beside::open_read_only(path, &OUTBOX_SCHEMA, WANTED)?;
+        Ok(OutboxFile { connection })
     }
 
     /// Opens it to change what is parked. SQLite's own locks order that with what a running role
     /// writes.
     ///
     /// # Errors
-    /// [`OutboxFileError`].
-    pub fn open(path: &Path) -> Result<OutboxFile, OutboxFileError> {
-        let file = OutboxFile::open_with(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        file.connection
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(at(path))?;
-        Ok(file)
-    }
-
-    fn open_with(path: &Path, flags: OpenFlags) -> Result<OutboxFile, OutboxFileError> {
-        if !path.exists() {
-            return Err(OutboxFileError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(at(path))?;
-        connection
-            .busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))
-            .map_err(at(path))?;
-        let is_ours = connection
-            .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'winze_schema'")
-            .and_then(|mut statement| statement.exists([]))
-            .map_err(at(path))?;
-        let found: Option<usize> = match is_ours {
-            true => connection
-                .query_row(
-                    "SELECT version FROM winze_schema WHERE name = ?1",
-                    [OUTBOX_SCHEMA.name],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(at(path))?,
-            false => None,
-        };
-        let path = path.to_owned();
-        let known = OUTBOX_SCHEMA.migrations.len();
-        match found {
-            None => Err(OutboxFileError::NoOutbox { path }),
-            Some(found) if found < known => Err(OutboxFileError::Older { path, found, known }),
-            Some(found) if found > known => Err(OutboxFileError::Store {
-                path,
-                source: StoreError::NewerSchema {
-                    name: OUTBOX_SCHEMA.name,
-                    found,
-                    known,
-                },
-            }),
-            Some(_) => Ok(OutboxFile { connection }),
-        }
+    /// [`StoreFileError`].
+    pub fn open(path: &Path) -> Result<OutboxFile, StoreFileError> {
+        let connection = beside::open(path, &OUTBOX_SCHEMA, WANTED)?;
+        Ok(OutboxFile { connection })
     }
 
     /// Whom the role asks, by name.
@@ -311,10 +227,3 @@ impl OutboxFile {
 }
 
 type Act = fn(&Connection, &str, u16, &[u8]) -> Result<bool, StoreError>;
-
-fn at(path: &Path) -> impl Fn(rusqlite::Error) -> OutboxFileError + '_ {
-    |source| OutboxFileError::Store {
-        path: path.to_owned(),
-        source: source.into(),
-    }
-}

@@ -5,6 +5,7 @@
 //! nothing with it. Nobody hears `Ok` before that commit is on disk (WAL, `synchronous = FULL`).
 //! Reads have a connection and a thread of their own and see what was committed.
 
+pub(crate) mod beside;
 mod checksum;
 mod error;
 mod job;
@@ -24,6 +25,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub use beside::StoreFileError;
 pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
 pub use savepoint::in_savepoint;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use winze_client::StoreError;
-use winze_client::outbox::{OutboxFile, OutboxFileError};
+use winze_client::StoreFileError;
+use winze_client::outbox::OutboxFile;
 use winze_runtime::clock::now_unix_ms;
 
 use crate::print;
@@ -96,7 +97,7 @@ enum Action {
 pub(crate) enum OutboxError {
     /// The file is not to be opened.
     #[error(transparent)]
-    File(#[from] OutboxFileError),
+    File(#[from] StoreFileError),
     /// It cannot be read or written.
     #[error("{file}: {source}", file = file.display())]
     Store {
