@@ -1,0 +1,310 @@
+//! Durable requests through the hub: a requester and a responder as every role has them, each with its SQLite file on
+//! disk, `synchronous = FULL`.
+//!
+//! A request is enqueued in batches of [`BATCH`], as the other systems take them. It counts once its answer is recorded
+//! in the requester's file; by then request, effect and answer are on the disks of both.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::RngCore;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use winze_client::{
+    ANSWERS_SCHEMA, HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers,
+    QuoteEvent, QuoteIssuer, QuoteOutcome, QuoteRequester, QuoteRequesterConfig, QuoteResponder,
+    QuoteResponderConfig, Store, StoreError, outbox,
+};
+use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
+use winze_messages::families::mint_quote::{
+    EXT_MINT_QUOTE, KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse,
+    QuoteState,
+};
+use winze_messages::{PeerName, text::header_hash_to_text};
+use winze_runtime::clock::now_unix_ms;
+use winze_transport::PublicKey;
+
+use crate::durable::{BATCH, FEEDERS, Progress, REQUEST_BYTES};
+use crate::error::BenchError;
+
+/// How long either side may take to find the other.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the hub is and who takes part.
+#[derive(Clone)]
+pub struct Parties {
+    /// `host:port` of the hub.
+    pub address: String,
+    /// Who has signed the hub's certificate.
+    pub authority: PublicKey,
+    /// Who asks; the hub lets it open a mint-quote channel to the responder.
+    pub requester: Identity,
+    /// Who answers.
+    pub responder: Identity,
+}
+
+/// The asking side's store, with what was put in it.
+#[derive(Clone)]
+pub struct RequesterStore {
+    store: Store,
+    peer: String,
+}
+
+/// Both sides at work. What they leave are the files.
+pub struct Pair {
+    requester_store: RequesterStore,
+    requester_hub: HubClient,
+    requester: QuoteRequester,
+    responder_hub: HubClient,
+    responder: QuoteResponder,
+    progress: Arc<Progress>,
+}
+
+impl RequesterStore {
+    /// Opens the asking side's file, for requests to `responder`.
+    pub fn open(path: &Path, responder: &PeerName) -> Result<RequesterStore, BenchError> {
+        let store = Store::open(path, &[OUTBOX_SCHEMA]).map_err(requester_failed)?;
+        Ok(RequesterStore {
+            store,
+            peer: responder.to_string(),
+        })
+    }
+
+    /// Puts `count` requests in the outbox, in one write.
+    pub async fn enqueue(&self, count: usize) -> Result<(), BenchError> {
+        let peer = self.peer.clone();
+        let requests: Vec<MintQuoteRequest> = (0..count).map(|_| request()).collect();
+        let enqueued = self.store.write(move |tx| {
+            let now_unix_ms = now_unix_ms();
+            let mut body = Vec::new();
+            for request in &requests {
+                body.clear();
+                let encoded = request.encode_body(&mut body);
+                encoded.map_err(|error| StoreError::Aborted {
+                    reason: error.to_string(),
+                })?;
+                let new = NewRequest {
+                    peer: &peer,
+                    extension: EXT_MINT_QUOTE,
+                    key: &request.header_hash,
+                    msg_type: MintQuoteRequest::MSG_TYPE,
+                    body: &body,
+                };
+                outbox::enqueue(tx, &new, now_unix_ms)?;
+            }
+            Ok(())
+        });
+        enqueued.await.map_err(requester_failed)
+    }
+
+    /// How many requests wait.
+    pub async fn waiting(&self) -> Result<u64, BenchError> {
+        let peer = self.peer.clone();
+        let waiting = self.store.read(move |c| outbox::waiting(c, &peer, EXT_MINT_QUOTE));
+        waiting.await.map_err(requester_failed)
+    }
+}
+
+impl Pair {
+    /// Connects both sides and waits until they know each other. `window` requests are under way at most.
+    pub async fn start(
+        parties: &Parties,
+        requester_store: RequesterStore,
+        responder_file: PathBuf,
+        window: usize,
+        progress: Arc<Progress>,
+    ) -> Result<Pair, BenchError> {
+        let client = |identity: &Identity| {
+            let mut config = HubClientConfig::new(parties.address.clone(), parties.authority);
+            config.window_messages = window as u64;
+            config.window_bytes = (window * 512) as u64;
+            config.unsent_messages_max = window;
+            HubClient::start(config, identity.clone())
+        };
+        let answers = Store::open(&responder_file, &[ANSWERS_SCHEMA]).map_err(responder_failed)?;
+        let responder_hub = client(&parties.responder);
+        let pools = vec![(
+            parties.requester.peer().clone(),
+            parties.requester.public_key(),
+        )];
+        let mut config = QuoteResponderConfig::new(pools);
+        config.under_way_max = config.under_way_max.max(window);
+        let issuer = Arc::new(AtOnce);
+        let responder = QuoteResponder::start(&responder_hub, answers, config, issuer)
+            .map_err(responder_failed)?;
+        let requester_hub = client(&parties.requester);
+        let mut config = QuoteRequesterConfig::new(
+            parties.responder.peer().clone(),
+            parties.responder.public_key(),
+        );
+        config.window = window;
+        let told = Arc::new(Told(Arc::clone(&progress)));
+        let store = requester_store.store.clone();
+        let requester = QuoteRequester::start(&requester_hub, store, config, told)
+            .map_err(requester_failed)?;
+        let pair = Pair {
+            requester_store,
+            requester_hub,
+            requester,
+            responder_hub,
+            responder,
+            progress,
+        };
+        pair.introduced().await?;
+        Ok(pair)
+    }
+
+    async fn introduced(&self) -> Result<(), BenchError> {
+        let known = async {
+            while !self.requester.status().peer_known {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let known = tokio::time::timeout(PATIENCE, known).await;
+        known.map_err(|_| BenchError::Stalled {
+            what: "requester and responder finding each other".to_owned(),
+            within_s: PATIENCE.as_secs(),
+        })
+    }
+
+    /// Keeps asking, as much at a time as `room` has permits for; each answer gives one back. Ends by being dropped, or
+    /// with an error.
+    pub async fn keep_asking(&self, room: Arc<Semaphore>) -> Result<(), BenchError> {
+        let mut feeders = JoinSet::new();
+        for _ in 0..FEEDERS {
+            let (store, requester) = (self.requester_store.clone(), self.requester.clone());
+            feeders.spawn(feed(store, requester, Arc::clone(&room)));
+        }
+        while let Some(ended) = feeders.join_next().await {
+            ended.map_err(requester_failed)??;
+        }
+        Ok(())
+    }
+
+    /// Ends both sides in order.
+    pub async fn stop(self) -> Result<(), BenchError> {
+        self.requester.shutdown().await;
+        self.responder.shutdown().await;
+        self.requester_hub.shutdown().await;
+        self.responder_hub.shutdown().await;
+        let counts = self.requester.status().counts;
+        let strange = counts.refused
+            + counts.rejected
+            + counts.unauthentic
+            + counts.nonsense
+            + counts.store_failures;
+        match strange == 0 && counts.issued >= self.progress.answered() {
+            true => Ok(()),
+            false => Err(requester_failed(format!("not all went well: {counts:?}"))),
+        }
+    }
+}
+
+async fn feed(
+    store: RequesterStore,
+    requester: QuoteRequester,
+    room: Arc<Semaphore>,
+) -> Result<(), BenchError> {
+    loop {
+        room.acquire_many(BATCH as u32)
+            .await
+            .map_err(requester_failed)?
+            .forget();
+        store.enqueue(BATCH).await?;
+        requester.nudge();
+    }
+}
+
+fn requester_failed(problem: impl Display) -> BenchError {
+    BenchError::peer("the requester", problem)
+}
+
+fn responder_failed(problem: impl Display) -> BenchError {
+    BenchError::peer("the responder", problem)
+}
+
+/// A request for a share that nobody has mined; with its authenticator [`REQUEST_BYTES`] long.
+pub fn request() -> MintQuoteRequest {
+    let mut rng = rand::thread_rng();
+    let mut request = MintQuoteRequest {
+        amount: 1_024,
+        unit: "hash".to_owned(),
+        header_hash: [0; 32],
+        description: Some(String::new()),
+        locking_key: [2; 33],
+        keyset_id: vec![0; 8],
+    };
+    rng.fill_bytes(&mut request.header_hash);
+    request.description = Some("d".repeat(REQUEST_BYTES - EMPTY_REQUEST_BYTES));
+    request
+}
+
+/// The payload of a request with a description of no bytes: amount, unit, header hash, description, locking key and
+/// keyset with their lengths.
+const EMPTY_REQUEST_BYTES: usize = CHANNEL_ID_BYTES + AUTHENTICATOR_BYTES + 8 + 5 + 32 + 2 + 34 + 9;
+
+/// Answers at once: what is measured is the way there and back.
+struct AtOnce;
+
+static QUOTES: AtomicU64 = AtomicU64::new(0);
+
+#[async_trait::async_trait]
+impl QuoteIssuer for AtOnce {
+    async fn issue(
+        &self,
+        _: &PeerName,
+        _: &PublicKey,
+        requests: Vec<MintQuoteRequest>,
+    ) -> Vec<QuoteOutcome> {
+        let first = QUOTES.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        let quote = |(number, request): (u64, MintQuoteRequest)| {
+            QuoteOutcome::Issued(MintQuoteResponse {
+                // As long as a UUID, which cdk's are.
+                quote_id: format!("{number:036}"),
+                header_hash: request.header_hash,
+                amount: request.amount,
+                unit: request.unit,
+                expires_at_unix_s: 0,
+                state: QuoteState::Paid,
+            })
+        };
+        (first..).zip(requests).map(quote).collect()
+    }
+}
+
+struct Told(Arc<Progress>);
+
+impl QuoteAnswers for Told {
+    fn on_response(
+        &self,
+        _: &Connection,
+        _: &MintQuoteRequest,
+        _: &MintQuoteResponse,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn on_refusal(
+        &self,
+        _: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<(), StoreError> {
+        let hash = header_hash_to_text(&request.header_hash);
+        eprintln!("the request for {hash} was refused: {}", error.error_message);
+        Ok(())
+    }
+
+    fn on_keyset(&self, _: &Connection, _: &KeysetAnnouncement) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn committed(&self, events: &[QuoteEvent]) {
+        let issued = events.iter().filter(|event| matches!(event, QuoteEvent::Issued { .. }));
+        self.0.count(issued.count());
+    }
+}

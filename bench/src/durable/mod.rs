@@ -1,0 +1,99 @@
+//! Requests that are on disk before they are sent, and answered from a disk: what all systems have in common.
+
+pub mod hub;
+pub mod jetstream;
+pub mod redis_lists;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use crate::error::BenchError;
+use crate::setting::Plan;
+use crate::workload::Sample;
+
+/// Requests that are stored together, of every system.
+pub const BATCH: usize = 64;
+
+/// Batches that may be on their way to the requester's disk at a time.
+pub const FEEDERS: usize = 16;
+
+/// Requests that were stored and whose answers are not recorded: as many at a time in every system.
+pub const OUTSTANDING: usize = 8_192;
+
+/// The payload of a request, in bytes.
+pub const REQUEST_BYTES: usize = 200;
+
+/// The payload of an answer, in bytes: a `MintQuoteResponse` with a UUID, channel id and authenticator.
+pub const ANSWER_BYTES: usize = 143;
+
+/// What has been answered, and how much may be asked meanwhile.
+pub struct Progress {
+    answered: AtomicU64,
+    room: Arc<Semaphore>,
+}
+
+impl Progress {
+    /// Nothing is answered; `outstanding` may be asked.
+    pub fn new(outstanding: usize) -> Arc<Progress> {
+        Arc::new(Progress {
+            answered: AtomicU64::new(0),
+            room: Arc::new(Semaphore::new(outstanding)),
+        })
+    }
+
+    /// So many more are answered and recorded, and as many may be asked anew.
+    pub fn count(&self, answered: usize) {
+        self.answered.fetch_add(answered as u64, Ordering::Relaxed);
+        self.room.add_permits(answered);
+    }
+
+    /// Answered and recorded so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// A permit for each request that may be asked.
+    pub fn room(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.room)
+    }
+}
+
+/// Lets `work` run as long as the plan warms up, then as long as it measures, and counts what is answered in the
+/// latter. `cpu_ns` reads the server's processor time in nanoseconds.
+///
+/// # Errors
+/// What `work` ends with; that it ends, or answers nothing, is one.
+pub async fn observe(
+    plan: &Plan,
+    progress: &Progress,
+    work: impl Future<Output = Result<(), BenchError>>,
+    cpu_ns: impl Fn() -> Result<u64, BenchError>,
+) -> Result<Sample, BenchError> {
+    let watch = async {
+        tokio::time::sleep(plan.warm_up).await;
+        let (answered, cpu, began) = (progress.answered(), cpu_ns()?, Instant::now());
+        tokio::time::sleep(plan.measure).await;
+        let answered = (progress.answered() - answered) as f64;
+        let (cpu, took) = (cpu_ns()? - cpu, began.elapsed());
+        if answered == 0.0 {
+            return Err(BenchError::Stalled {
+                what: "answers".to_owned(),
+                within_s: took.as_secs(),
+            });
+        }
+        Ok(Sample::of([
+            ("k_per_s", answered / took.as_secs_f64() / 1_000.0),
+            ("cpu_us", cpu as f64 / 1_000.0 / answered),
+        ]))
+    };
+    tokio::select! {
+        ended = work => {
+            ended?;
+            Err(BenchError::peer("the load", "ended before its time"))
+        }
+        seen = watch => seen,
+    }
+}

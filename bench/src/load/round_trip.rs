@@ -1,0 +1,115 @@
+//! Requests and their answers: so many in flight, each answer makes room for the next request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::meter::{Cost, Reading};
+use super::{AnyEndpoint, Shape};
+use crate::error::BenchError;
+use crate::setting::Plan;
+use crate::systems::Rig;
+
+/// Latencies that are kept, at most: of more, the first ones.
+const LATENCIES_MAX: usize = 1 << 20;
+
+/// What a round trip costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundTrip {
+    /// Rate and the server's processor time, for each round trip.
+    pub cost: Cost,
+    /// Half of them took less, in microseconds; with more than one in flight `None`.
+    pub p50_us: Option<f64>,
+}
+
+/// Asks and answers between the rig's one pair, warms up, and measures.
+///
+/// # Errors
+/// What an endpoint met, or [`BenchError::Stalled`].
+pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<RoundTrip, BenchError> {
+    let Rig {
+        server,
+        mut senders,
+        mut receivers,
+        folder: _folder,
+    } = rig;
+    let (Some(asking), Some(answering)) = (senders.pop(), receivers.pop()) else {
+        return Err(BenchError::peer("the load", "no pair"));
+    };
+    let answered = Arc::new(AtomicU64::new(0));
+    let timed = Arc::new(AtomicBool::new(false));
+    let mut answerer = JoinSet::new();
+    answerer.spawn(answer(answering));
+    let mut asker = JoinSet::new();
+    asker.spawn(ask(
+        asking,
+        shape.window,
+        Arc::clone(&answered),
+        Arc::clone(&timed),
+        plan.warm_up + plan.measure,
+    ));
+    let between = async {
+        sleep(plan.warm_up).await;
+        timed.store(true, Ordering::Relaxed);
+        let before = Reading::now(&server, answered.load(Ordering::Relaxed))?;
+        sleep(plan.measure).await;
+        Reading::now(&server, answered.load(Ordering::Relaxed))?.since(&before)
+    };
+    let cost = tokio::select! {
+        cost = between => cost?,
+        Some(Ok(Err(error))) = answerer.join_next() => return Err(error),
+    };
+    let mut latencies = match asker.join_next().await {
+        Some(Ok(latencies)) => latencies?,
+        _ => return Err(BenchError::peer("the load", "the asking task has ended")),
+    };
+    answerer.shutdown().await;
+    let p50_us = match (shape.window, latencies.len()) {
+        (1, 1..) => {
+            let middle = latencies.len() / 2;
+            let (_, middle, _) = latencies.select_nth_unstable(middle);
+            Some(middle.as_secs_f64() * 1e6)
+        }
+        _ => None,
+    };
+    Ok(RoundTrip { cost, p50_us })
+}
+
+/// Asks for `during`; gives the latencies of what was asked while `timed`, where one is in flight at a time.
+async fn ask(
+    mut asking: AnyEndpoint,
+    in_flight_max: usize,
+    answered: Arc<AtomicU64>,
+    timed: Arc<AtomicBool>,
+    during: Duration,
+) -> Result<Vec<Duration>, BenchError> {
+    let mut latencies = Vec::new();
+    let mut in_flight = 0;
+    let until = Instant::now() + during;
+    loop {
+        let began = Instant::now();
+        if began > until {
+            return Ok(latencies);
+        }
+        asking.send(in_flight_max - in_flight).await?;
+        in_flight = in_flight_max;
+        let came = asking.receive().await?;
+        in_flight = in_flight.checked_sub(came).ok_or_else(|| {
+            BenchError::peer("the load", "more answers came than requests were sent")
+        })?;
+        answered.fetch_add(came as u64, Ordering::Relaxed);
+        if in_flight_max == 1 && timed.load(Ordering::Relaxed) && latencies.len() < LATENCIES_MAX {
+            latencies.push(began.elapsed());
+        }
+    }
+}
+
+async fn answer(mut answering: AnyEndpoint) -> Result<(), BenchError> {
+    loop {
+        let requests = answering.receive().await?;
+        answering.send(requests).await?;
+    }
+}

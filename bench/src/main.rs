@@ -1,0 +1,58 @@
+//! `scripts/bench`: what a message costs through the hub, beside what its users would pick instead, in one run.
+//!
+//! | start here | what |
+//! |---|---|
+//! | [`workload`] | what is measured: a [`workload::Workload`] with its cases, and the list of all of them |
+//! | [`runner`] | the run: rounds, each of them all cases one after the other, and their medians |
+//! | [`load`] | shapes of load that are the same for every system: flow, round trip |
+//! | [`systems`] | the servers that are measured, and clients of them |
+//! | [`server`] | a server in a process of its own: its start, its end, its processor time and memory |
+//! | [`ratios`] | what must hold between the medians |
+//! | [`report`] | table, JSON, BENCHMARKS.md and its plot |
+//!
+//! To add a workload: a file in `workloads/` with a constant of type [`workload::Workload`], and a line in
+//! [`workload::all`].
+
+mod args;
+mod error;
+mod limits;
+mod load;
+mod ratios;
+mod report;
+mod runner;
+mod server;
+mod setting;
+mod systems;
+mod workload;
+mod workloads;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Threads of the load generators: as many as the machine of the published figures has cores.
+const THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(runner::run_command(args));
+            // A load generator that hangs in a blocking call does not keep the process.
+            runtime.shutdown_timeout(limits::SHUTDOWN);
+            outcome
+        }
+        Err(error) => Err(error::BenchError::machine("the runtime", error)),
+    };
+    match outcome {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(runner::FAILED)
+        }
+    }
+}

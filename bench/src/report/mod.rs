@@ -1,0 +1,4 @@
+//! What a run leaves.
+
+pub mod json;
+pub mod table;

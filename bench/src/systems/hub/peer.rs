@@ -1,0 +1,355 @@
+//! One authenticated connection with its one channel.
+
+use async_trait::async_trait;
+use rand::RngCore;
+use rand::rngs::OsRng;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use winze_messages::families::common::SetupConnection;
+use winze_messages::families::extensions::RequestExtensions;
+use winze_messages::families::hub::{ChannelOfferAccept, Credit, HubMessage, OpenChannel, Pong};
+use winze_messages::{EXT_HUB, authentication};
+use winze_runtime::clock::now_unix_s_u32;
+use winze_transport::{
+    Frame, FrameReader, FrameWriter, Limits, PAYLOAD_BYTES_MAX, Transcript, initiate,
+};
+
+use super::message::Messages;
+use super::{Hub, Member, Window};
+use crate::error::BenchError;
+use crate::limits::FRAMES_PER_TURN_MAX;
+use crate::load::Endpoint;
+
+/// Ciphertext that is handed to the socket at once.
+const WRITE_BATCH_BYTES: usize = 256 * 1024;
+
+/// A client with a channel.
+pub struct HubPeer {
+    name: String,
+    reader: FrameReader<OwnedReadHalf>,
+    writer: FrameWriter<OwnedWriteHalf>,
+    frames: Vec<Frame>,
+    extension: u16,
+    messages: Messages,
+    channel_id: u32,
+    /// Ids whose far ends are there.
+    present: usize,
+    /// Totals that the hub takes, and that were sent.
+    granted: Window,
+    spent: Window,
+    /// What this end takes beyond what it has taken; and the totals that it has taken, and has granted.
+    window: Window,
+    taken: Window,
+    told: Window,
+    /// Messages that came while something else was waited for.
+    came: usize,
+}
+
+impl HubPeer {
+    /// Dials, shakes hands, and is let in.
+    ///
+    /// # Errors
+    /// [`BenchError::Peer`] and [`BenchError::Machine`].
+    pub async fn connect(
+        hub: &Hub,
+        member: &Member,
+        extension: u16,
+        window: Window,
+        messages: Messages,
+    ) -> Result<HubPeer, BenchError> {
+        let name = member.name.to_string();
+        let failed = |error: &dyn std::fmt::Display| BenchError::peer(&name, error);
+        let mut stream = TcpStream::connect(hub.address)
+            .await
+            .map_err(|error| failed(&error))?;
+        stream.set_nodelay(true).map_err(|error| failed(&error))?;
+        let authority = Some(hub.authority);
+        let session = initiate(&mut stream, authority, now_unix_s_u32(), &mut OsRng)
+            .await
+            .map_err(|error| failed(&error))?;
+        let limits = Limits {
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
+        };
+        let (read_half, write_half) = stream.into_split();
+        let nothing = Window {
+            messages: 0,
+            bytes: 0,
+        };
+        let mut peer = HubPeer {
+            name,
+            reader: FrameReader::new(read_half, session.opener, limits),
+            writer: FrameWriter::new(write_half, session.sealer, limits),
+            frames: Vec::new(),
+            extension,
+            messages,
+            channel_id: 0,
+            present: 0,
+            granted: nothing,
+            spent: nothing,
+            window,
+            taken: nothing,
+            told: window,
+            came: 0,
+        };
+        peer.authenticate(member, &session.transcript).await?;
+        Ok(peer)
+    }
+
+    async fn authenticate(
+        &mut self,
+        member: &Member,
+        transcript: &Transcript,
+    ) -> Result<(), BenchError> {
+        let setup = SetupConnection {
+            protocol: 0,
+            min_version: 2,
+            max_version: 2,
+            flags: 0,
+            endpoint_host: "127.0.0.1".to_owned(),
+            endpoint_port: 0,
+            vendor: "winze-bench".to_owned(),
+            hardware_version: String::new(),
+            firmware: String::new(),
+            device_id: String::new(),
+        };
+        let extensions = RequestExtensions {
+            request_id: 1,
+            requested_extensions: vec![EXT_HUB, self.extension],
+        };
+        for step in [setup.to_frame(), extensions.to_frame()] {
+            let frame = step.map_err(|error| BenchError::peer(&self.name, error))?;
+            self.push(&frame)?;
+            self.flush().await?;
+            self.next_frame().await?;
+        }
+        let mut aux_rand = [0; 32];
+        OsRng.fill_bytes(&mut aux_rand);
+        let proof = authentication::sign(
+            &member.secret,
+            transcript.as_bytes(),
+            &member.name,
+            &aux_rand,
+        );
+        self.say(proof).await?;
+        self.wait_for(|message, _| matches!(message, HubMessage::AuthenticateSuccess(_)))
+            .await
+    }
+
+    /// Asks for the channel; it can be sent on once [`Self::far_ends_are_there`].
+    pub(super) async fn open(&mut self, peer: &str) -> Result<(), BenchError> {
+        self.say(OpenChannel {
+            request_id: 1,
+            extension: self.extension,
+            peer: peer.to_owned(),
+            label: String::new(),
+            credit_messages: self.window.messages,
+            credit_bytes: self.window.bytes,
+        })
+        .await?;
+        self.wait_for(|message, peer| match message {
+            HubMessage::OpenChannelSuccess(opened) => {
+                peer.channel_id = opened.channel_id;
+                peer.granted = Window {
+                    messages: opened.credit_messages,
+                    bytes: opened.credit_bytes,
+                };
+                true
+            }
+            _ => false,
+        })
+        .await
+    }
+
+    /// Waits until as many have taken the channel.
+    pub(super) async fn far_ends_are_there(&mut self, wanted: usize) -> Result<(), BenchError> {
+        while self.present < wanted {
+            let before = self.present;
+            self.wait_for(|_, peer| peer.present > before).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the channel that is offered.
+    pub(super) async fn accept(&mut self) -> Result<(), BenchError> {
+        self.wait_for(|message, peer| match message {
+            HubMessage::ChannelOffer(offer) => {
+                peer.channel_id = offer.channel_id;
+                peer.granted = Window {
+                    messages: offer.credit_messages,
+                    bytes: offer.credit_bytes,
+                };
+                true
+            }
+            _ => false,
+        })
+        .await?;
+        self.say(ChannelOfferAccept {
+            channel_id: self.channel_id,
+            credit_messages: self.window.messages,
+            credit_bytes: self.window.bytes,
+        })
+        .await
+    }
+
+    async fn wait_for(
+        &mut self,
+        mut wanted: impl FnMut(&HubMessage, &mut HubPeer) -> bool,
+    ) -> Result<(), BenchError> {
+        loop {
+            let frame = self.next_frame().await?;
+            let message = self.hub_message(&frame)?;
+            if wanted(&message, self) {
+                return self.flush().await;
+            }
+        }
+    }
+
+    /// During setting up, where frames come one by one.
+    async fn next_frame(&mut self) -> Result<Frame, BenchError> {
+        let mut frames = Vec::new();
+        match self.reader.read_batch(&mut frames, 1).await {
+            Ok(1) => {}
+            Ok(_) => return Err(BenchError::peer(&self.name, "the hub closed")),
+            Err(error) => return Err(BenchError::peer(&self.name, error)),
+        }
+        frames
+            .pop()
+            .ok_or_else(|| BenchError::peer(&self.name, "a batch without frames"))
+    }
+
+    fn push(&mut self, frame: &Frame) -> Result<(), BenchError> {
+        self.writer
+            .push(frame)
+            .map_err(|error| BenchError::peer(&self.name, error))
+    }
+
+    async fn flush(&mut self) -> Result<(), BenchError> {
+        self.writer
+            .flush()
+            .await
+            .map_err(|error| BenchError::peer(&self.name, error))
+    }
+
+    fn push_hub(&mut self, message: impl Into<HubMessage>) -> Result<(), BenchError> {
+        let frame = message.into().to_frame();
+        self.push(&frame.map_err(|error| BenchError::peer(&self.name, error))?)
+    }
+
+    async fn say(&mut self, message: impl Into<HubMessage>) -> Result<(), BenchError> {
+        self.push_hub(message)?;
+        self.flush().await
+    }
+
+    /// What the hub says itself. What ends the channel or refuses a message ends the measurement.
+    fn hub_message(&mut self, frame: &Frame) -> Result<HubMessage, BenchError> {
+        let message =
+            HubMessage::decode(frame).map_err(|error| BenchError::peer(&self.name, error))?;
+        match &message {
+            HubMessage::Credit(credit) if credit.channel_id == self.channel_id => {
+                self.granted = Window {
+                    messages: credit.messages,
+                    bytes: credit.bytes,
+                };
+            }
+            HubMessage::Ping(ping) => self.push_hub(Pong { nonce: ping.nonce })?,
+            HubMessage::Presence(presence) => match presence.present {
+                true => self.present += 1,
+                false => return Err(BenchError::peer(&self.name, "the far end went away")),
+            },
+            HubMessage::GroupMember(member) => self.present += usize::from(member.peer_present),
+            HubMessage::AuthenticateError(_)
+            | HubMessage::OpenChannelError(_)
+            | HubMessage::Reject(_)
+            | HubMessage::CloseChannel(_)
+            | HubMessage::Close(_) => {
+                return Err(BenchError::peer(&self.name, format!("{message:?}")));
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    /// Takes what one read brings; sends what is to be said about it.
+    async fn read(&mut self) -> Result<(), BenchError> {
+        let mut frames = std::mem::take(&mut self.frames);
+        match self
+            .reader
+            .read_batch(&mut frames, FRAMES_PER_TURN_MAX)
+            .await
+        {
+            Ok(0) => return Err(BenchError::peer(&self.name, "the hub closed")),
+            Ok(_) => {}
+            Err(error) => return Err(BenchError::peer(&self.name, error)),
+        }
+        for frame in frames.drain(..) {
+            if frame.extension() == self.extension {
+                if !self.messages.check(&frame) {
+                    return Err(BenchError::peer(
+                        &self.name,
+                        "another message than was sent",
+                    ));
+                }
+                self.came += 1;
+                self.taken.messages += 1;
+                self.taken.bytes += frame.payload.len() as u64;
+            } else {
+                self.hub_message(&frame)?;
+            }
+        }
+        self.frames = frames;
+        self.grant()?;
+        if self.writer.pending_bytes() > 0 {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the credit once half of a window was taken, as our client does.
+    fn grant(&mut self) -> Result<(), BenchError> {
+        let next = Window {
+            messages: self.taken.messages + self.window.messages,
+            bytes: self.taken.bytes + self.window.bytes,
+        };
+        let due = next.messages - self.told.messages >= self.window.messages / 2
+            || next.bytes - self.told.bytes >= self.window.bytes / 2;
+        if !due {
+            return Ok(());
+        }
+        self.told = next;
+        self.push_hub(Credit {
+            channel_id: self.channel_id,
+            messages: next.messages,
+            bytes: next.bytes,
+        })
+    }
+}
+
+#[async_trait]
+impl Endpoint for HubPeer {
+    async fn send(&mut self, messages: usize) -> Result<(), BenchError> {
+        for _ in 0..messages {
+            let frame = self.messages.make(self.channel_id);
+            let bytes = frame.payload.len() as u64;
+            while self.spent.messages + 1 > self.granted.messages
+                || self.spent.bytes + bytes > self.granted.bytes
+            {
+                self.flush().await?;
+                self.read().await?;
+            }
+            self.spent.messages += 1;
+            self.spent.bytes += bytes;
+            self.push(&frame)?;
+            if self.writer.pending_bytes() >= WRITE_BATCH_BYTES {
+                self.flush().await?;
+            }
+        }
+        self.flush().await
+    }
+
+    async fn receive(&mut self) -> Result<usize, BenchError> {
+        while self.came == 0 {
+            self.read().await?;
+        }
+        Ok(std::mem::take(&mut self.came))
+    }
+}

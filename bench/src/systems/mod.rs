@@ -1,0 +1,48 @@
+//! The servers that are measured, and clients of them.
+
+pub mod certificate;
+pub mod hub;
+pub mod nats;
+
+use tempfile::TempDir;
+
+use crate::error::BenchError;
+use crate::load::{AnyEndpoint, Shape};
+use crate::server::Server;
+use crate::setting::Setting;
+
+/// A server with its clients connected, and their routes there.
+pub struct Rig {
+    /// The server; in a process of its own.
+    pub server: Server,
+    /// Who sends.
+    pub senders: Vec<AnyEndpoint>,
+    /// Who receives; the first from the first sender, and so on.
+    pub receivers: Vec<AnyEndpoint>,
+    /// The server's folder; goes with this.
+    pub folder: TempDir,
+}
+
+/// Starts a system by its name and connects what the shape says.
+///
+/// # Errors
+/// [`BenchError`], also for a name that is no system's.
+pub async fn rig(setting: &Setting, system: &str, shape: Shape) -> Result<Rig, BenchError> {
+    match system {
+        "hub" => hub::rig(setting, shape).await,
+        "nats" => nats::rig(setting, shape, false).await,
+        "nats-tls" => nats::rig(setting, shape, true).await,
+        other => Err(BenchError::machine(other, "no system of this name")),
+    }
+}
+
+/// A folder of a server's own, gone with what it belongs to.
+///
+/// # Errors
+/// [`BenchError::Machine`].
+pub fn folder() -> Result<TempDir, BenchError> {
+    tempfile::Builder::new()
+        .prefix("winze-bench-")
+        .tempdir()
+        .map_err(|error| BenchError::machine("a temporary folder", error))
+}

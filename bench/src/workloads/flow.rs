@@ -1,0 +1,71 @@
+//! Messages one way: one pair, and many.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::PAYLOAD_BYTES;
+use crate::error::BenchError;
+use crate::load::{Shape, flow};
+use crate::setting::{Plan, Setting};
+use crate::systems;
+use crate::workload::{CPU, Case, RATE, Sample, Workload};
+
+/// Payloads of a full run, in bytes.
+const PAYLOADS: [u64; 4] = [PAYLOAD_BYTES, 64, 1_024, 16_384];
+/// Systems, in the order in which they are measured.
+const SYSTEMS: [&str; 3] = ["hub", "nats", "nats-tls"];
+/// Bytes outstanding at most, whatever the window in messages: what large messages are bounded by, at all systems.
+const OUTSTANDING_BYTES_MAX: usize = 8 << 20;
+
+/// 32 pairs, 16 messages outstanding each.
+pub const PAIRS: Workload = Workload {
+    name: "pairs",
+    about: "32 pairs, each with 16 messages outstanding",
+    parameter: "payload bytes",
+    metrics: &[RATE, CPU],
+    cases,
+    measure: |setting, case| measure(setting, case, 32, 16),
+};
+
+/// One pair, 16,384 messages outstanding.
+pub const BULK: Workload = Workload {
+    name: "bulk",
+    about: "one pair with 16,384 messages outstanding, 8 MiB at most",
+    parameter: "payload bytes",
+    metrics: &[RATE, CPU],
+    cases,
+    measure: |setting, case| measure(setting, case, 1, 16_384),
+};
+
+fn cases(plan: &Plan) -> Vec<Case> {
+    let payloads = if plan.quick {
+        &PAYLOADS[..1]
+    } else {
+        &PAYLOADS[..]
+    };
+    let each = |payload: &u64| {
+        let parameter = *payload;
+        SYSTEMS.map(|system| Case { system, parameter })
+    };
+    payloads.iter().flat_map(each).collect()
+}
+
+fn measure<'a>(
+    setting: &'a Setting,
+    case: &'a Case,
+    pairs: usize,
+    window: usize,
+) -> BoxFuture<'a, Result<Sample, BenchError>> {
+    async move {
+        let payload_bytes = case.parameter as usize;
+        let window = window.min(OUTSTANDING_BYTES_MAX / payload_bytes);
+        let shape = Shape::pairs(pairs, window, payload_bytes);
+        let rig = systems::rig(setting, case.system, shape).await?;
+        let cost = flow::measure(rig, shape, &setting.plan).await?;
+        Ok(Sample::of([
+            (RATE.key, cost.k_per_s),
+            (CPU.key, cost.cpu_us),
+        ]))
+    }
+    .boxed()
+}

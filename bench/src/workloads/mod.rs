@@ -1,0 +1,8 @@
+//! The kinds of work.
+
+pub mod fan_out;
+pub mod flow;
+pub mod round_trip;
+
+/// The payload that the bounds are for, in bytes: a quote request with its authenticator.
+pub const PAYLOAD_BYTES: u64 = 200;

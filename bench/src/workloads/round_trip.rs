@@ -1,0 +1,66 @@
+//! Requests and answers between one pair.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::PAYLOAD_BYTES;
+use crate::error::BenchError;
+use crate::load::{Shape, round_trip};
+use crate::setting::{Plan, Setting};
+use crate::systems;
+use crate::workload::{CPU, Case, Metric, RATE, Sample, Workload};
+
+/// Systems, in the order in which they are measured.
+const SYSTEMS: [&str; 3] = ["hub", "nats", "nats-tls"];
+/// Half of the round trips took less.
+const P50: Metric = Metric {
+    key: "p50_us",
+    title: "p50, us",
+    decimals: 0,
+};
+
+/// One request in flight.
+pub const ONE: Workload = Workload {
+    name: "rtt1",
+    about: "request and answer, 1 in flight",
+    parameter: "payload bytes",
+    metrics: &[P50, CPU],
+    cases,
+    measure: |setting, case| measure(setting, case, 1),
+};
+
+/// 256 requests in flight.
+pub const MANY: Workload = Workload {
+    name: "rtt256",
+    about: "request and answer, 256 in flight",
+    parameter: "payload bytes",
+    metrics: &[RATE, CPU],
+    cases,
+    measure: |setting, case| measure(setting, case, 256),
+};
+
+fn cases(_: &Plan) -> Vec<Case> {
+    let parameter = PAYLOAD_BYTES;
+    SYSTEMS.map(|system| Case { system, parameter }).to_vec()
+}
+
+fn measure<'a>(
+    setting: &'a Setting,
+    case: &'a Case,
+    in_flight: usize,
+) -> BoxFuture<'a, Result<Sample, BenchError>> {
+    async move {
+        let shape = Shape {
+            answers: true,
+            ..Shape::pairs(1, in_flight, case.parameter as usize)
+        };
+        let rig = systems::rig(setting, case.system, shape).await?;
+        let done = round_trip::measure(rig, shape, &setting.plan).await?;
+        let mut sample = Sample::of([(RATE.key, done.cost.k_per_s), (CPU.key, done.cost.cpu_us)]);
+        if let Some(p50_us) = done.p50_us {
+            sample.0.insert(P50.key, p50_us);
+        }
+        Ok(sample)
+    }
+    .boxed()
+}
