@@ -6,6 +6,7 @@
 //!
 //! The header's `msg_length` counts plaintext. An empty payload has no block.
 
+mod ciphertext;
 mod decoder;
 mod encoder;
 

@@ -1,23 +1,21 @@
 use std::fmt;
-use std::mem;
 
+use super::ciphertext::Ciphertext;
 use super::{CodecError, HEADER_BLOCK_BYTES};
 use crate::frame::{Frame, HEADER_BYTES, Header};
-use crate::limits::{Limits, READ_BUFFER_BYTES};
+use crate::limits::Limits;
 use crate::noise::{BLOCK_PLAINTEXT_BYTES_MAX, CipherError, MAC_BYTES, Opener};
 
 /// Turns a stream of encrypted bytes, cut into whatever pieces, into frames.
 ///
-/// Memory: [`READ_BUFFER_BYTES`] of ciphertext where the reader writes into [`Self::buffer_mut`],
-/// and the payload of one unfinished frame. For that payload nothing is taken until its header is
-/// authentic, its length within the limit, and its first block has come and is authentic.
+/// Memory: what was fed and not yet decrypted, and the payload of one unfinished frame. Of a block
+/// that has not come whole, at most twice what has come of it is held, and of a payload nothing
+/// until its header is authentic, its length within the limit, and its first block has come and
+/// is authentic. A frame is given with one allocation of exactly its payload.
 pub struct FrameDecoder {
     opener: Opener,
     limits: Limits,
-    /// Ciphertext: `buffer[start..end]` waits to be decrypted, what is behind `end` is free.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
+    ciphertext: Ciphertext,
     /// The frame whose header was taken and whose payload is still coming.
     incoming: Option<Frame>,
     incoming_bytes: usize,
@@ -30,9 +28,7 @@ impl FrameDecoder {
         FrameDecoder {
             opener,
             limits,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
+            ciphertext: Ciphertext::default(),
             incoming: None,
             incoming_bytes: 0,
             failed: None,
@@ -51,42 +47,42 @@ impl FrameDecoder {
         if let Err(error) = outcome {
             self.failed = Some(error);
             self.incoming = None;
+            self.ciphertext = Ciphertext::default();
         }
         outcome
     }
 
-    /// Room for the bytes that come next; [`Self::advance`] says how many there were. Never empty
-    /// after [`Self::next_frame`] gave `None`.
-    pub fn buffer_mut(&mut self) -> &mut [u8] {
-        self.compact();
-        if self.buffer.len() < READ_BUFFER_BYTES {
-            self.buffer.resize(READ_BUFFER_BYTES, 0);
-        }
-        self.buffer.get_mut(self.end..).unwrap_or_default()
-    }
-
-    /// Counts in the first `bytes` of what [`Self::buffer_mut`] gave.
-    pub fn advance(&mut self, bytes: usize) {
-        self.end = self.end.saturating_add(bytes).min(self.buffer.len());
-    }
-
-    /// Takes a copy of all of `bytes`, for callers that have them already. They are held until
-    /// [`Self::next_frame`] gets to them: feeding without calling it is for the caller to bound.
+    /// Takes a copy of all of `bytes`. They are held until [`Self::next_frame`] gets to them:
+    /// feeding without calling it is for the caller to bound.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.compact();
-        self.buffer.truncate(self.end);
-        self.buffer.extend_from_slice(bytes);
-        self.end = self.buffer.len();
+        self.ciphertext.extend(bytes);
+    }
+
+    /// Takes a buffer full of ciphertext, to decrypt it where it lies.
+    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
+        self.ciphertext.lend(buffer);
+    }
+
+    /// The buffer that was lent, once nothing in it is needed any more: at the latest when
+    /// [`Self::next_frame`] gave `None`.
+    pub(crate) fn take_back(&mut self) -> Option<Vec<u8>> {
+        self.ciphertext.take_back()
     }
 
     /// Whether bytes of an unfinished frame are held: the stream must not end here.
     pub fn is_mid_frame(&self) -> bool {
-        self.incoming.is_some() || self.start < self.end
+        self.incoming.is_some() || self.ciphertext.waiting_bytes() > 0
     }
 
     /// What is taken from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Memory held for ciphertext, in bytes.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.ciphertext.held_bytes()
     }
 
     fn decode(&mut self) -> Result<Option<Frame>, CodecError> {
@@ -109,21 +105,19 @@ impl FrameDecoder {
 
     /// False when the header is not all there yet.
     fn decode_header(&mut self) -> Result<bool, CodecError> {
-        let Some(block) = take(
-            &mut self.buffer,
-            &mut self.start,
-            self.end,
-            HEADER_BLOCK_BYTES,
-        ) else {
-            return Ok(false);
-        };
-        let header = match self.opener.open(block) {
-            Ok(plaintext) => plaintext
-                .first_chunk::<HEADER_BYTES>()
-                .map(Header::parse)
-                .ok_or(CodecError::HeaderNotAuthentic)?,
-            Err(CipherError::NotAuthentic) => return Err(CodecError::HeaderNotAuthentic),
-            Err(error) => return Err(CodecError::Cipher(error)),
+        let Self {
+            ciphertext, opener, ..
+        } = self;
+        let opened = ciphertext.next_block(HEADER_BLOCK_BYTES, |block| {
+            let plaintext = opener.open(block)?;
+            let header = plaintext.first_chunk::<HEADER_BYTES>().map(Header::parse);
+            header.ok_or(CipherError::NotAuthentic)
+        });
+        let header = match opened {
+            None => return Ok(false),
+            Some(Ok(header)) => header,
+            Some(Err(CipherError::NotAuthentic)) => return Err(CodecError::HeaderNotAuthentic),
+            Some(Err(error)) => return Err(CodecError::Cipher(error)),
         };
         let payload_bytes = header.payload_bytes as usize;
         if payload_bytes > self.limits.payload_bytes_max {
@@ -147,55 +141,39 @@ impl FrameDecoder {
     fn decode_block(&mut self) -> Result<bool, CodecError> {
         let missing_bytes = self.missing_bytes();
         let block_bytes = missing_bytes.min(BLOCK_PLAINTEXT_BYTES_MAX) + MAC_BYTES;
-        let Some(frame) = &mut self.incoming else {
+        let Self {
+            ciphertext,
+            opener,
+            incoming: Some(frame),
+            ..
+        } = self
+        else {
             return Ok(false);
         };
-        let Some(block) = take(&mut self.buffer, &mut self.start, self.end, block_bytes) else {
-            return Ok(false);
-        };
-        match self.opener.open(block) {
-            Ok(plaintext) => {
-                frame.payload.reserve_exact(missing_bytes);
-                frame.payload.extend_from_slice(plaintext);
-                Ok(true)
-            }
-            Err(CipherError::NotAuthentic) => Err(CodecError::PayloadNotAuthentic {
+        let opened = ciphertext.next_block(block_bytes, |block| {
+            let plaintext = opener.open(block)?;
+            frame.payload.reserve_exact(missing_bytes);
+            frame.payload.extend_from_slice(plaintext);
+            Ok(())
+        });
+        match opened {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(CipherError::NotAuthentic)) => Err(CodecError::PayloadNotAuthentic {
                 extension_type: frame.extension_type,
                 msg_type: frame.msg_type,
                 offset_bytes: frame.payload.len(),
             }),
-            Err(error) => Err(CodecError::Cipher(error)),
+            Some(Err(error)) => Err(CodecError::Cipher(error)),
         }
     }
-
-    /// Moves what waits to the front, so that all free room is in one piece behind it.
-    fn compact(&mut self) {
-        let start = mem::take(&mut self.start);
-        if start > 0 {
-            self.buffer.copy_within(start..self.end, 0);
-            self.end -= start;
-        }
-    }
-}
-
-/// The next `bytes` of `buffer[start..end]`, if they are there. A function of the fields that it
-/// needs, so that the others can be used beside what it borrows.
-fn take<'b>(
-    buffer: &'b mut [u8],
-    start: &mut usize,
-    end: usize,
-    bytes: usize,
-) -> Option<&'b mut [u8]> {
-    let block = buffer.get_mut(*start..end)?.get_mut(..bytes)?;
-    *start += bytes;
-    Some(block)
 }
 
 impl fmt::Debug for FrameDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameDecoder")
             .field("limits", &self.limits)
-            .field("waiting_bytes", &(self.end - self.start))
+            .field("waiting_bytes", &self.ciphertext.waiting_bytes())
             .field("incoming", &self.incoming)
             .field("failed", &self.failed)
             .finish_non_exhaustive()
@@ -206,7 +184,7 @@ impl fmt::Debug for FrameDecoder {
 mod tests {
     use super::*;
     use crate::codec::FrameEncoder;
-    use crate::noise::connected_pair;
+    use crate::noise::{BLOCK_BYTES_MAX, connected_pair};
 
     const MIB: usize = 1 << 20;
 
@@ -304,17 +282,41 @@ mod tests {
     }
 
     #[test]
-    fn room_to_read_into_is_never_empty_while_a_frame_is_awaited() {
+    fn a_peer_that_sends_a_byte_now_and_then_has_no_more_held_than_twice_what_came() {
         let (mut sender, mut receiver) = pair(MIB);
         let mut wire = Vec::new();
         sender.encode(&frame(200_000), &mut wire).unwrap();
         let mut frames = 0;
+        // Of a block, as the blocks before it have been decrypted.
+        let mut come_bytes = 0;
         for byte in wire {
-            *receiver.buffer_mut().first_mut().unwrap() = byte;
-            receiver.advance(1);
+            receiver.lend(vec![byte]);
+            come_bytes += 1;
             frames += usize::from(receiver.next_frame().unwrap().is_some());
+            assert!(receiver.take_back().is_some(), "the buffer is free again");
+            if receiver.ciphertext.waiting_bytes() == 0 {
+                come_bytes = 0;
+            }
+            let held_bytes = receiver.held_bytes();
+            assert!(held_bytes <= 2 * come_bytes, "{held_bytes} of {come_bytes}");
+            assert!(held_bytes <= BLOCK_BYTES_MAX);
         }
         assert_eq!(frames, 1);
-        assert_eq!(receiver.buffer.len(), READ_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn a_lent_buffer_comes_back_when_its_last_frame_was_given_and_not_before() {
+        let (mut sender, mut receiver) = pair(MIB);
+        let mut wire = Vec::new();
+        for _ in 0..2 {
+            sender.encode(&frame(200), &mut wire).unwrap();
+        }
+        receiver.lend(wire);
+        assert_eq!(receiver.next_frame(), Ok(Some(frame(200))));
+        assert_eq!(receiver.take_back(), None);
+        assert_eq!(receiver.next_frame(), Ok(Some(frame(200))));
+        assert!(receiver.take_back().is_some());
+        assert_eq!(receiver.next_frame(), Ok(None));
+        assert_eq!(receiver.held_bytes(), 0);
     }
 }

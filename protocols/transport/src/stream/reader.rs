@@ -1,8 +1,12 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::{fmt, io};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::buffers;
 use crate::codec::{CodecError, FrameDecoder};
 use crate::frame::Frame;
 use crate::limits::Limits;
@@ -10,7 +14,7 @@ use crate::noise::Opener;
 
 /// Reads frames in batches: one read takes what the stream has, up to
 /// [`READ_BUFFER_BYTES`](crate::limits::READ_BUFFER_BYTES), and every whole frame in it is given
-/// at once.
+/// at once. While it waits for bytes it holds no buffer.
 pub struct FrameReader<R> {
     stream: R,
     decoder: FrameDecoder,
@@ -47,15 +51,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if frames > 0 {
                 return Ok(frames);
             }
-            let read_bytes = self.stream.read(self.decoder.buffer_mut()).await?;
-            if read_bytes == 0 {
+            if poll_fn(|context| self.poll_read(context)).await? == 0 {
                 return match self.decoder.is_mid_frame() {
                     false => Ok(0),
                     true => Err(ReadError::CutOff),
                 };
             }
-            self.decoder.advance(read_bytes);
-            self.bytes_received += read_bytes as u64;
         }
     }
 
@@ -71,11 +72,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.decoder.set_limits(limits);
     }
 
+    /// Reads once, into a buffer of this thread's that the decoder has only if something came.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = buffers::take_for_read();
+        let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
+        if let Poll::Ready(Ok(read_bytes @ 1..)) = read {
+            self.decoder.lend(buffer);
+            self.bytes_received += read_bytes as u64;
+        } else {
+            buffers::give_from_read(buffer);
+        }
+        read
+    }
+
+    /// Appends the frames that are there, at most `frames_max`.
     fn take_decoded(
         &mut self,
         out: &mut Vec<Frame>,
         frames_max: usize,
     ) -> Result<usize, CodecError> {
+        let taken = self.decode(out, frames_max);
+        if let Some(buffer) = self.decoder.take_back() {
+            buffers::give_from_read(buffer);
+        }
+        taken
+    }
+
+    fn decode(&mut self, out: &mut Vec<Frame>, frames_max: usize) -> Result<usize, CodecError> {
         let mut frames = 0;
         while frames < frames_max {
             match self.decoder.next_frame() {
@@ -112,4 +135,46 @@ pub enum ReadError {
     /// The stream ended inside a frame: the peer died, or somebody cut the connection.
     #[error("the stream ended in the middle of a frame")]
     CutOff,
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::noise::connected_pair;
+    use crate::stream::FrameWriter;
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_its_peer_holds_no_buffer() {
+        let limits = Limits {
+            payload_bytes_max: 100_000,
+        };
+        let frame = |payload_bytes| Frame {
+            extension_type: 0x4802,
+            msg_type: 1,
+            payload: vec![7; payload_bytes],
+        };
+        let (client, server) = connected_pair();
+        let (to_server, to_client) = duplex(1 << 20);
+        let mut writer = FrameWriter::new(to_server, client.sealer, limits);
+        let mut reader = FrameReader::new(to_client, server.opener, limits);
+        for round in 1..3 {
+            for payload_bytes in [0, 200, 100_000] {
+                writer.push(&frame(payload_bytes)).unwrap();
+            }
+            writer.flush().await.unwrap();
+            let mut received = Vec::new();
+            while received.len() < 3 {
+                reader.read_batch(&mut received, 10).await.unwrap();
+            }
+            let nothing = poll_fn(|context| match reader.poll_read(context) {
+                Poll::Pending => Poll::Ready(true),
+                Poll::Ready(_) => Poll::Ready(false),
+            });
+            assert!(nothing.await);
+            assert_eq!(reader.decoder.held_bytes(), 0, "round {round}");
+            assert_eq!(writer.held_bytes(), 0, "round {round}");
+        }
+    }
 }

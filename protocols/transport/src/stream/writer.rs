@@ -1,14 +1,15 @@
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::buffers;
 use crate::codec::{CodecError, FrameEncoder};
 use crate::frame::Frame;
-use crate::limits::{Limits, WRITE_KEPT_BYTES, WRITE_PENDING_BYTES_MAX};
+use crate::limits::{Limits, WRITE_PENDING_BYTES_MAX};
 use crate::noise::Sealer;
 
 /// Writes frames in batches: any number are pushed, then all go out with as few writes as the
-/// stream allows.
+/// stream allows. While nothing is pending it holds no buffer.
 pub struct FrameWriter<W> {
     stream: W,
     encoder: FrameEncoder,
@@ -38,6 +39,9 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         let pending_bytes = self.pending_bytes();
         if pending_bytes >= WRITE_PENDING_BYTES_MAX {
             return Err(CodecError::WriterFull { pending_bytes });
+        }
+        if self.pending.capacity() == 0 {
+            self.pending = buffers::take_for_write();
         }
         // Moving at most as much as was written keeps the cost of a byte constant.
         if self.written > pending_bytes {
@@ -69,8 +73,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
         self.written += written_bytes;
         if self.pending_bytes() == 0 {
-            self.pending.clear();
-            self.pending.shrink_to(WRITE_KEPT_BYTES);
+            buffers::give_from_write(mem::take(&mut self.pending));
             self.written = 0;
         }
         Ok(written_bytes)
@@ -87,6 +90,12 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.shutdown().await
+    }
+
+    /// Memory held for ciphertext, in bytes.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.pending.capacity()
     }
 
     /// What is sent from the next frame on.

@@ -1,18 +1,20 @@
 use winze_transport::{
-    CodecError, FrameDecoder, FrameEncoder, Initiator, Responder, Session, encrypted_frame_bytes,
+    CodecError, FrameDecoder, FrameEncoder, HEADER_BLOCK_BYTES, Initiator, Limits,
+    PAYLOAD_BYTES_MAX, Responder, Session, encrypted_frame_bytes,
 };
 
 use crate::reference::{self, ReferenceInitiator, ReferencePeer};
-use crate::world::{LIMITS, NOW, authority, codec_pair, frame, hub, rng};
-
-/// Around the ends of the first and second block, and one of many blocks.
-const PAYLOAD_BYTES: [usize; 8] = [0, 1, 65_518, 65_519, 65_520, 131_038, 131_039, 1_000_003];
+use crate::world::{BORDERS_BYTES, NOW, authority, codec_pair, frame, hub, rng};
 
 /// Exchanges frames of every size in both directions; ours get theirs in pieces.
 fn converse(ours: Session, theirs: &mut ReferencePeer) {
-    let mut encoder = FrameEncoder::new(ours.sealer, LIMITS);
-    let mut decoder = FrameDecoder::new(ours.opener, LIMITS);
-    for (number, payload_bytes) in (0..).zip(PAYLOAD_BYTES) {
+    let limits = Limits {
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+    };
+    let mut encoder = FrameEncoder::new(ours.sealer, limits);
+    let mut decoder = FrameDecoder::new(ours.opener, limits);
+    let sizes = BORDERS_BYTES.into_iter().chain([PAYLOAD_BYTES_MAX]);
+    for (number, payload_bytes) in (0..).zip(sizes) {
         let frame = frame(number, payload_bytes);
 
         let mut wire = Vec::new();
@@ -68,10 +70,12 @@ fn a_network_that_alters_a_frame_ends_the_connection_and_is_told_where() {
         msg_type: 1,
         offset_bytes,
     };
+    for position in 0..HEADER_BLOCK_BYTES {
+        let expected = CodecError::HeaderNotAuthentic;
+        assert_eq!(alter_and_decode(position), expected, "byte {position}");
+    }
     let (first_block, second_block) = (22, 22 + 65_535);
     for (position, expected) in [
-        (0, CodecError::HeaderNotAuthentic),
-        (first_block - 1, CodecError::HeaderNotAuthentic),
         (first_block, in_payload(0)),
         (second_block - 1, in_payload(0)),
         (second_block, in_payload(65_519)),

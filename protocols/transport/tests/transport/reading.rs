@@ -7,9 +7,12 @@ use std::task::{Context, Poll, Waker};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, ReadBuf};
-use winze_transport::{CodecError, Frame, FrameReader, Limits, ReadError, encrypted_frame_bytes};
+use winze_transport::{
+    CodecError, Frame, FrameEncoder, FrameReader, Limits, PAYLOAD_BYTES_MAX, ReadError,
+    encrypted_frame_bytes,
+};
 
-use crate::world::{LIMITS, codec_pair, connected, frame};
+use crate::world::{BORDERS_BYTES, LIMITS, codec_pair, connected, frame};
 
 /// A network that hands out bytes in given pieces, and makes its reader wait before each.
 struct Pieces {
@@ -100,6 +103,11 @@ fn wire_of(frames: &[Frame]) -> Vec<u8> {
     wire
 }
 
+/// A byte more or less than what a block, or a read, takes whole.
+fn border_bytes() -> impl Strategy<Value = usize> {
+    prop::sample::select(&BORDERS_BYTES[..9])
+}
+
 fn hub_reader(network: Pieces, limits: Limits) -> FrameReader<Pieces> {
     FrameReader::new(network, connected(1).1.opener, limits)
 }
@@ -109,7 +117,7 @@ proptest! {
 
     #[test]
     fn the_frames_are_the_same_however_the_network_cuts_them_and_the_caller_cancels(
-        payload_bytes in vec(prop_oneof![4 => 0..300_usize, 1 => 60_000..140_000_usize], 0..12),
+        payload_bytes in vec(prop_oneof![4 => 0..300_usize, 1 => border_bytes(), 1 => 60_000..140_000_usize], 0..12),
         piece_bytes in vec(prop_oneof![1..50_usize, 1..100_000_usize], 1..8),
         frames_max in 0..6_usize,
     ) {
@@ -135,6 +143,46 @@ fn one_read_gives_every_whole_frame_in_it() {
     let batch = poll_once(reader.read_batch(&mut frames, 1000)).unwrap();
     assert_eq!(batch.unwrap(), 99);
     assert!(frames == sent[..99]);
+}
+
+#[test]
+fn the_longest_frame_there_is_passes_a_reader() {
+    let limits = Limits {
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+    };
+    let mut encoder = FrameEncoder::new(connected(1).0.sealer, limits);
+    let sent = [PAYLOAD_BYTES_MAX, 5].map(|payload_bytes| frame(1, payload_bytes));
+    let mut wire = Vec::new();
+    for frame in &sent {
+        encoder.encode(frame, &mut wire).unwrap();
+    }
+    let mut reader = hub_reader(Pieces::cut(&wire, &[50_000, 70_000]), limits);
+    let (received, error) = read_all(&mut reader, 1);
+    assert!(error.is_none(), "{error:?}");
+    assert!(received == sent);
+    assert_eq!(received[0].payload.capacity(), PAYLOAD_BYTES_MAX);
+}
+
+#[test]
+fn two_connections_of_one_thread_do_not_mix_what_they_read() {
+    let sent = |of: u8| [frame(of, 70_000), frame(of + 1, 3), frame(of + 2, 9_000)];
+    let (wires, mut received) = (
+        [sent(10), sent(20)].map(|sent| wire_of(&sent)),
+        [vec![], vec![]],
+    );
+    // Each is left in the middle of a block, and with frames that were not taken, while the other reads.
+    let mut readers = wires.map(|wire| hub_reader(Pieces::cut(&wire, &[1_000, 66_000]), LIMITS));
+    let mut ended = 0;
+    while ended < 2 {
+        ended = 0;
+        for (reader, received) in readers.iter_mut().zip(&mut received) {
+            ended += usize::from(matches!(
+                poll_once(reader.read_batch(received, 1)),
+                Some(Ok(0))
+            ));
+        }
+    }
+    assert!(received[0] == sent(10) && received[1] == sent(20));
 }
 
 #[test]

@@ -15,6 +15,11 @@ pub const LIMITS: Limits = Limits {
     payload_bytes_max: 2_000_000,
 };
 
+/// Payloads around the ends of the first and the second block, and one of many blocks.
+pub const BORDERS_BYTES: [usize; 10] = [
+    0, 1, 65_518, 65_519, 65_520, 131_037, 131_038, 131_039, 131_040, 1_000_003,
+];
+
 pub fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }

@@ -1,14 +1,14 @@
 //! What the hub's limits add up to, from the hub's own constants.
 
 use winze_hub::limits::{HubLimits, WRITE_BATCH_BYTES};
-use winze_transport::limits::{READ_BUFFER_BYTES, WRITE_KEPT_BYTES};
+use winze_transport::limits::READ_BUFFER_BYTES;
 
-/// What of the program, and of its threads' stacks and heaps, becomes resident only once it has work, in bytes: the
-/// same for one connection as for all.
+/// What of the program, and of its threads' stacks, heaps and spare buffers, becomes resident only once it has work, in
+/// bytes: the same for one connection as for all.
 const PROGRAM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a connection costs beside its buffers, in bytes: its task, cipher states, identity, entries in maps, a few
-/// control messages.
+/// control messages, the start of a frame.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 
 /// What a message costs beside its payload while it waits, in bytes: its frame, its place in a queue, the allocator's
@@ -30,17 +30,13 @@ impl Load {
     /// The most memory that this makes a hub hold on top of what it has when nobody is connected, in bytes.
     pub(super) fn bound_bytes(&self, limits: &HubLimits) -> u64 {
         let payload = u64::from(limits.payload_bytes_max);
-        // What came in and is being decrypted; what is kept of a written batch.
-        let connection = (READ_BUFFER_BYTES + WRITE_KEPT_BYTES) as u64 + CONNECTION_BYTES;
-        // A read's frames and the one that is not whole; a batch to write, as frames and encrypted, and one message more.
-        let batches =
-            (READ_BUFFER_BYTES + 2 * WRITE_BATCH_BYTES - WRITE_KEPT_BYTES) as u64 + 3 * payload;
+        // What came in and is being decrypted, a read's frames and the one that is not whole; a batch to write, as frames
+        // and encrypted, and one message more. A connection that waits for its peer has given its buffers back.
+        let batches = 2 * (READ_BUFFER_BYTES + WRITE_BATCH_BYTES) as u64 + 3 * payload;
         let window = limits.window_bytes + limits.window_messages * MESSAGE_BYTES;
         PROGRAM_BYTES
-            + self.connections * connection
+            + self.connections * CONNECTION_BYTES
             + self.busy * batches
             + self.channel_ends * window
     }
 }
-
-const _: () = assert!(WRITE_KEPT_BYTES <= 2 * WRITE_BATCH_BYTES);
