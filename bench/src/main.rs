@@ -5,6 +5,7 @@
 //! | [`workload`] | what is measured: a [`workload::Workload`] with its cases, and the list of all of them |
 //! | [`runner`] | the run: rounds, each of them all cases one after the other, and their medians |
 //! | [`load`] | shapes of load that are the same for every system: flow, round trip |
+//! | [`durable`] | load that is stored at both ends |
 //! | [`systems`] | the servers that are measured, and clients of them |
 //! | [`server`] | a server in a process of its own: its start, its end, its processor time and memory |
 //! | [`ratios`] | what must hold between the medians |
@@ -14,6 +15,7 @@
 //! [`workload::all`].
 
 mod args;
+mod durable;
 mod error;
 mod limits;
 mod load;

@@ -77,5 +77,6 @@ pub fn all() -> Vec<Workload> {
         workloads::round_trip::ONE,
         workloads::round_trip::MANY,
         workloads::fan_out::FAN_OUT,
+        workloads::durable::DURABLE,
     ]
 }

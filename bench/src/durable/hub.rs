@@ -104,7 +104,9 @@ impl RequesterStore {
     /// How many requests wait.
     pub async fn waiting(&self) -> Result<u64, BenchError> {
         let peer = self.peer.clone();
-        let waiting = self.store.read(move |c| outbox::waiting(c, &peer, EXT_MINT_QUOTE));
+        let waiting = self
+            .store
+            .read(move |c| outbox::waiting(c, &peer, EXT_MINT_QUOTE));
         waiting.await.map_err(requester_failed)
     }
 }
@@ -144,8 +146,8 @@ impl Pair {
         config.window = window;
         let told = Arc::new(Told(Arc::clone(&progress)));
         let store = requester_store.store.clone();
-        let requester = QuoteRequester::start(&requester_hub, store, config, told)
-            .map_err(requester_failed)?;
+        let requester =
+            QuoteRequester::start(&requester_hub, store, config, told).map_err(requester_failed)?;
         let pair = Pair {
             requester_store,
             requester_hub,
@@ -295,7 +297,10 @@ impl QuoteAnswers for Told {
         error: &MintQuoteError,
     ) -> Result<(), StoreError> {
         let hash = header_hash_to_text(&request.header_hash);
-        eprintln!("the request for {hash} was refused: {}", error.error_message);
+        eprintln!(
+            "the request for {hash} was refused: {}",
+            error.error_message
+        );
         Ok(())
     }
 
@@ -304,7 +309,9 @@ impl QuoteAnswers for Told {
     }
 
     fn committed(&self, events: &[QuoteEvent]) {
-        let issued = events.iter().filter(|event| matches!(event, QuoteEvent::Issued { .. }));
+        let issued = events
+            .iter()
+            .filter(|event| matches!(event, QuoteEvent::Issued { .. }));
         self.0.count(issued.count());
     }
 }

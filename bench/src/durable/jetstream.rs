@@ -86,7 +86,10 @@ async fn answer(context: Context, requests: PullConsumer) -> Result<(), BenchErr
     let requests = messages(&requests).await?;
     let mut batches = requests.ready_chunks(TAKEN_MAX);
     while let Some(batch) = batches.next().await {
-        let batch: Vec<_> = batch.into_iter().collect::<Result<_, _>>().map_err(failed)?;
+        let batch: Vec<_> = batch
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
         store(&context, ANSWERS, &answer, batch.len()).await?;
         if let Some(last) = batch.last() {
             last.ack().await.map_err(failed)?;
@@ -99,7 +102,10 @@ async fn take(answers: PullConsumer, progress: Arc<Progress>) -> Result<(), Benc
     let answers = messages(&answers).await?;
     let mut batches = answers.ready_chunks(TAKEN_MAX);
     while let Some(batch) = batches.next().await {
-        let batch: Vec<_> = batch.into_iter().collect::<Result<_, _>>().map_err(failed)?;
+        let batch: Vec<_> = batch
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
         if let Some(last) = batch.last() {
             last.ack().await.map_err(failed)?;
         }

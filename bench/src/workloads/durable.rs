@@ -68,7 +68,8 @@ pub async fn hub_and_parties(
 ) -> Result<(Hub, Parties), BenchError> {
     let (requester, responder) = (Member::new("pool", "main")?, Member::new("mint", "main")?);
     let responder_name = responder.name.to_string();
-    let listed = requester.listing(Some((EXT_MINT_QUOTE, &responder_name))) + &responder.listing(None);
+    let listed =
+        requester.listing(Some((EXT_MINT_QUOTE, &responder_name))) + &responder.listing(None);
     let limits = format!(
         "window_messages = {OUTSTANDING}\nwindow_bytes = {}\n",
         OUTSTANDING * REQUEST_BYTES

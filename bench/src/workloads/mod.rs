@@ -1,5 +1,6 @@
 //! The kinds of work.
 
+pub mod durable;
 pub mod fan_out;
 pub mod flow;
 pub mod round_trip;
