@@ -10,17 +10,21 @@
 //! their caller.
 
 mod file;
+mod record;
 mod row;
 mod set_back;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+#[cfg(doc)]
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
 use row::{StoredAnswer, Table, announcement_checksum};
 
 pub use file::AnswersFile;
+pub(crate) use record::Recording;
+pub use record::{Decision, record};
 pub(crate) use row::{check, seal_all};
 pub use set_back::{
     AnsweredPeer, Compared, SetBack, accept, compare, note_requests, numbers, peers, set_back,
@@ -86,6 +90,29 @@ pub static ANSWERS_SCHEMA: Schema = Schema {
             PRIMARY KEY (extension, peer)
         ) STRICT, WITHOUT ROWID;
         ",
+        // Rows lie in the order in which they were made. Keys are hashes: only the index, which holds little
+        // else, is changed all over.
+        "
+        ALTER TABLE answer_effect RENAME TO answer_effect_by_key;
+        CREATE TABLE answer_effect (
+            id INTEGER PRIMARY KEY,
+            extension INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            content BLOB NOT NULL,
+            peer TEXT NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            created_unix_ms INTEGER NOT NULL,
+            checksum BLOB
+        ) STRICT;
+        INSERT INTO answer_effect
+            (extension, key, content, peer, msg_type, body, sequence, created_unix_ms, checksum)
+            SELECT extension, key, content, peer, msg_type, body, sequence, created_unix_ms, checksum
+            FROM answer_effect_by_key;
+        CREATE UNIQUE INDEX answer_effect_key ON answer_effect (key, extension);
+        DROP TABLE answer_effect_by_key;
+        ",
     ],
 };
 
@@ -136,9 +163,11 @@ pub enum Found {
 
 /// Looks a request up. Reads only.
 pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreError> {
-    if let Some(given) = given(connection, asked)? {
-        return Ok(Found::Given(given));
-    }
+    let has_other_content = match given(connection, asked)? {
+        Given::This(given) => return Ok(Found::Given(given)),
+        Given::OtherContent => true,
+        Given::Nothing => false,
+    };
     let effect = connection
         .prepare_cached(
             "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
@@ -152,135 +181,43 @@ pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreEr
             Ok::<_, StoreError>((stored.whole(Table::Effect)?, is_same, is_theirs))
         })
         .transpose()?;
-    match effect {
-        Some((numbered, true, true)) => return Ok(Found::Given(numbered)),
-        Some((numbered, true, false)) => return Ok(Found::Effect(numbered.answer)),
+    Ok(match effect {
+        Some((numbered, true, true)) => Found::Given(numbered),
+        Some((numbered, true, false)) => Found::Effect(numbered.answer),
         Some((numbered, false, _)) if is_broken(Rule::ConflictOnOtherContent) => {
-            return Ok(Found::Effect(numbered.answer));
+            Found::Effect(numbered.answer)
         }
-        Some((_, false, _)) => return Ok(Found::Conflict),
-        None => {}
-    }
-    let other_content = connection
-        .prepare_cached(
-            "SELECT 1 FROM answer_given WHERE extension = ?1 AND key = ?2 AND peer = ?3 LIMIT 1",
-        )?
-        .exists(params![asked.extension, asked.key, asked.peer])?;
-    Ok(match other_content {
-        true => Found::Conflict,
-        false => Found::Nothing,
+        Some((_, false, _)) => Found::Conflict,
+        None if has_other_content => Found::Conflict,
+        None => Found::Nothing,
     })
 }
 
-/// What was decided about a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It took effect; this answers it for everyone.
-    Effect(Answer),
-    /// A final refusal, for this peer.
-    Refusal(Answer),
+/// What a peer was given under a key, beside effects.
+enum Given {
+    This(NumberedAnswer),
+    OtherContent,
+    Nothing,
 }
 
-/// Records what was decided and gives the answer to send, numbered. To be committed before the
-/// answer is sent.
-///
-/// Where the record has an answer already, that one counts and `decision` is dropped: two peers
-/// may have asked at the same time. `conflict` makes the answer for a request whose key has other
-/// content. `None` where nothing is recorded and nothing was decided.
-///
-/// # Errors
-/// [`StoreError::Aborted`] when key or body are over their bounds.
-pub fn record(
-    connection: &Connection,
-    asked: &Asked<'_>,
-    decision: Option<Decision>,
-    conflict: impl FnOnce() -> Answer,
-    now_unix_ms: u64,
-) -> Result<Option<NumberedAnswer>, StoreError> {
-    let (answer, table) = match (find(connection, asked)?, decision) {
-        (Found::Given(given), _) => return Ok(Some(given)),
-        (Found::Effect(effect), _) => (effect, Table::Given),
-        (Found::Conflict, _) => (conflict(), Table::Given),
-        (Found::Nothing, Some(Decision::Effect(effect))) => (effect, Table::Effect),
-        (Found::Nothing, Some(Decision::Refusal(refusal))) => (refusal, Table::Given),
-        (Found::Nothing, None) => return Ok(None),
-    };
-    if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
-        return Err(StoreError::Aborted {
-            reason: format!(
-                "an answer has a key of {} and a body of {} bytes, {KEY_BYTES_MAX} and \
-                 {BODY_BYTES_MAX} are allowed",
-                asked.key.len(),
-                answer.body.len()
-            ),
-        });
+fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Given, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
+         FROM answer_given WHERE extension = ?1 AND key = ?2 AND peer = ?3",
+    )?;
+    let rows = statement.query_map(
+        params![asked.extension, asked.key, asked.peer],
+        StoredAnswer::read,
+    )?;
+    let mut found = Given::Nothing;
+    for stored in rows {
+        let stored = stored?;
+        if stored.content == asked.content {
+            return Ok(Given::This(stored.whole(Table::Given)?));
+        }
+        found = Given::OtherContent;
     }
-    let sequence = next_sequence(connection, asked)?;
-    let stored = StoredAnswer {
-        extension: asked.extension,
-        key: asked.key.to_vec(),
-        peer: asked.peer.to_owned(),
-        content: asked.content.to_vec(),
-        numbered: NumberedAnswer { answer, sequence },
-        checksum: None,
-    };
-    let checksum = stored.checksum_in(table);
-    let NumberedAnswer { answer, sequence } = stored.numbered;
-    connection
-        .prepare_cached(match table {
-            Table::Effect => {
-                "INSERT INTO answer_effect
-                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-            }
-            Table::Given => {
-                "INSERT INTO answer_given
-                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-            }
-        })?
-        .execute(params![
-            asked.extension,
-            asked.key,
-            asked.peer,
-            asked.content,
-            answer.msg_type,
-            answer.body,
-            sequence,
-            now_unix_ms,
-            checksum
-        ])?;
-    Ok(Some(NumberedAnswer { answer, sequence }))
-}
-
-fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Option<NumberedAnswer>, StoreError> {
-    connection
-        .prepare_cached(
-            "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
-             FROM answer_given
-             WHERE extension = ?1 AND key = ?2 AND peer = ?3 AND content = ?4",
-        )?
-        .query_row(
-            params![asked.extension, asked.key, asked.peer, asked.content],
-            StoredAnswer::read,
-        )
-        .optional()?
-        .map(|stored| stored.whole(Table::Given))
-        .transpose()
-}
-
-/// One above the last, and above what was given before the record was set back.
-fn next_sequence(connection: &Connection, asked: &Asked<'_>) -> Result<u64, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "INSERT INTO answer_peer (extension, peer, last_sequence)
-             VALUES (?1, ?2, 1 + coalesce((SELECT told_answers FROM answer_set_back
-                                           WHERE extension = ?1 AND peer = ?2), 0))
-             ON CONFLICT (extension, peer) DO UPDATE
-             SET last_sequence = max(last_sequence + 1, excluded.last_sequence)
-             RETURNING last_sequence",
-        )?
-        .query_row(params![asked.extension, asked.peer], |row| row.get(0))?)
+    Ok(found)
 }
 
 /// A state that peers are told when a channel opens and when it changes.

@@ -20,6 +20,15 @@ pub const STORE_STATEMENTS_CACHED_MAX: usize = 128;
 /// To how many bytes the write-ahead log is cut back once it was copied into the database.
 pub const STORE_WAL_BYTES_KEPT_MAX: i64 = 64 * 1024 * 1024;
 
+/// After how many pages (of 4,096 bytes) the write-ahead log is copied into the database. Keys are hashes, so each row changes
+/// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also how much a
+/// start after a crash reads again, at most (64 MiB, and what one transaction adds).
+pub const STORE_CHECKPOINT_PAGES: i64 = 16_384;
+
+/// Pages that the store's writer keeps in memory, in KiB: with fewer than one transaction changes SQLite writes them
+/// out and reads them back in the midst of it.
+pub const STORE_WRITER_CACHE_KIB: i64 = 64 * 1_024;
+
 /// Longest key of a request in bytes: the widest of any family (session, round, attempt, sender)
 /// stays below.
 pub const KEY_BYTES_MAX: usize = 128;
@@ -88,7 +97,7 @@ pub const RESEND_PER_TIMEOUT_MAX: usize = 16;
 
 /// Answers that may wait to be recorded; beyond, they stay with the channel, whose credit bounds
 /// them.
-pub const SETTLEMENTS_WAITING_MAX: usize = 1_024;
+pub const SETTLEMENTS_WAITING_MAX: usize = 4_096;
 
 /// Events that are taken off a channel at once.
 pub const EVENTS_PER_TURN_MAX: usize = 256;

@@ -7,6 +7,7 @@
 
 mod discarded;
 mod ended;
+mod enqueue;
 mod file;
 mod operator;
 mod row;
@@ -14,12 +15,16 @@ mod set_back;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::limits::{ANNOUNCED_TOPICS_MAX, BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::ANNOUNCED_TOPICS_MAX;
+#[cfg(doc)]
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
 use row::Content;
 
 pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
+pub(crate) use ended::Marking;
 pub use ended::{Answered, RecordedAnswer, mark_answered, park};
+pub use enqueue::{enqueue, enqueue_all};
 pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
 pub(crate) use row::{DAMAGED, check, seal_all};
@@ -182,99 +187,6 @@ pub struct Backlog {
     pub set_back: Option<SetBack>,
     /// The peer's store was, likewise.
     pub peer_set_back: Option<SetBack>,
-}
-
-/// Writes a request down, once: the same key with the same content changes nothing.
-///
-/// # Errors
-/// [`StoreError::Conflict`] when the key is there with another message type or body;
-/// [`StoreError::Aborted`] when key or body are over their bounds.
-pub fn enqueue(
-    connection: &Connection,
-    request: &NewRequest<'_>,
-    now_unix_ms: u64,
-) -> Result<Enqueued, StoreError> {
-    if request.key.is_empty() || request.key.len() > KEY_BYTES_MAX {
-        return Err(StoreError::Aborted {
-            reason: format!(
-                "a request's key has {} bytes, 1 to {KEY_BYTES_MAX} are allowed",
-                request.key.len()
-            ),
-        });
-    }
-    if request.body.len() > BODY_BYTES_MAX {
-        return Err(StoreError::Aborted {
-            reason: format!(
-                "a request's body has {} bytes, at most {BODY_BYTES_MAX} are allowed",
-                request.body.len()
-            ),
-        });
-    }
-    let same = connection
-        .prepare_cached(
-            "SELECT msg_type = ?4 AND body = ?5 FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND key = ?3",
-        )?
-        .query_row(
-            params![
-                request.peer,
-                request.extension,
-                request.key,
-                request.msg_type,
-                request.body
-            ],
-            |row| row.get::<_, bool>(0),
-        )
-        .optional()?;
-    match same {
-        Some(true) => return Ok(Enqueued::AlreadyThere),
-        Some(false) => {
-            return Err(StoreError::Conflict {
-                table: "outbox",
-                peer: request.peer.to_owned(),
-                key_hex: hex::encode(request.key),
-            });
-        }
-        None => {}
-    }
-    let sequence: u64 = connection
-        .prepare_cached(
-            // What was once compared since the start may be sent from the moment it is written.
-            "INSERT INTO outbox_peer (peer, extension, last_sequence, waiting, parked)
-             VALUES (?1, ?2, 1, 1, 0)
-             ON CONFLICT (peer, extension) DO UPDATE
-             SET last_sequence = last_sequence + 1, waiting = waiting + 1,
-                 sendable = CASE WHEN is_compared THEN last_sequence + 1 ELSE sendable END
-             RETURNING last_sequence",
-        )?
-        .query_row(params![request.peer, request.extension], |row| row.get(0))?;
-    let content = Content {
-        peer: request.peer,
-        extension: request.extension,
-        sequence,
-        key: request.key,
-        msg_type: request.msg_type,
-        body: request.body,
-        created_unix_ms: now_unix_ms,
-        answer: None,
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO outbox
-             (peer, extension, sequence, key, msg_type, body, state, created_unix_ms, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
-        )?
-        .execute(params![
-            request.peer,
-            request.extension,
-            sequence,
-            request.key,
-            request.msg_type,
-            request.body,
-            now_unix_ms,
-            content.checksum(WAITING)
-        ])?;
-    Ok(Enqueued::New)
 }
 
 /// Up to `rows_max` waiting requests with numbers above `after_sequence`, the oldest first.

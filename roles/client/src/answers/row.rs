@@ -14,7 +14,7 @@ pub(super) enum Table {
 impl Table {
     const BOTH: [Table; 2] = [Table::Effect, Table::Given];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Table::Effect => "answer_effect",
             Table::Given => "answer_given",
@@ -162,6 +162,20 @@ pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
         }
     };
     for table in Table::BOTH {
+        // Whether the way to each row leads there.
+        let verdict: String = connection
+            .query_row(
+                &format!("PRAGMA integrity_check('{}')", table.name()),
+                [],
+                |row| row.get(0),
+            )
+            .map_err(corrupt(table.name()))?;
+        if verdict != "ok" {
+            return Err(StoreError::Corrupt {
+                table: table.name(),
+                detail: verdict,
+            });
+        }
         let mut rows = connection.prepare(&answers_of(table))?;
         for stored in rows.query_map([], StoredAnswer::read)? {
             stored.map_err(corrupt(table.name()))?.whole(table)?;

@@ -39,37 +39,110 @@ pub fn mark_answered(
     answer: &RecordedAnswer,
     now_unix_ms: u64,
 ) -> Result<Answered, StoreError> {
+    let mut marking = Marking::new(connection, peer, extension, now_unix_ms);
     let found = StoredRow::find(connection, peer, extension, key)?;
-    let Some(mut row) = found.filter(|row| row.state == WAITING) else {
-        return Ok(Answered::Stale);
-    };
-    let found = match &row.answer {
-        None => Answered::First,
-        Some(known) if known.identity == answer.identity => Answered::Again,
-        Some(_) => return Ok(Answered::Otherwise),
-    };
-    let answer = StoredAnswer {
-        sequence: answer.sequence.min(STORE_NUMBER_MAX),
-        identity: answer.identity.to_vec(),
-    };
-    let (sequence, identity) = (answer.sequence, answer.identity.clone());
-    let checksum = row.checksum_with(ANSWERED, Some(answer));
-    connection
-        .prepare_cached(
-            "UPDATE outbox SET answer_sequence = ?2, answer_identity = ?3, state = ?4,
-                 ended_unix_ms = coalesce(ended_unix_ms, ?5), error = NULL, checksum = ?6
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            row.id,
-            sequence,
-            identity,
-            ANSWERED,
+    let answered = marking.mark_row(found, answer)?;
+    marking.finish()?;
+    Ok(answered)
+}
+
+/// [`mark_answered`] for many requests to one peer in one transaction: what is counted of them is written once, by
+/// [`Self::finish`], without which the transaction must not be committed.
+pub(crate) struct Marking<'a> {
+    connection: &'a Connection,
+    peer: &'a str,
+    extension: u16,
+    now_unix_ms: u64,
+    marked: u64,
+}
+
+impl<'a> Marking<'a> {
+    pub(crate) fn new(
+        connection: &'a Connection,
+        peer: &'a str,
+        extension: u16,
+        now_unix_ms: u64,
+    ) -> Marking<'a> {
+        Marking {
+            connection,
+            peer,
+            extension,
             now_unix_ms,
-            checksum
-        ])?;
-    left_waiting(connection, peer, extension, ANSWERED)?;
-    Ok(found)
+            marked: 0,
+        }
+    }
+
+    /// Marks the request with this key, which is looked for under its number: numbers lie side by side on the disk, keys
+    /// all over it.
+    pub(crate) fn mark(
+        &mut self,
+        sequence: u64,
+        key: &[u8],
+        answer: &RecordedAnswer,
+    ) -> Result<Answered, StoreError> {
+        let (connection, peer, extension) = (self.connection, self.peer, self.extension);
+        let found = match StoredRow::find_waiting(connection, peer, extension, sequence, key)? {
+            None => StoredRow::find(connection, peer, extension, key)?,
+            found => found,
+        };
+        self.mark_row(found, answer)
+    }
+
+    fn mark_row(
+        &mut self,
+        found: Option<StoredRow>,
+        answer: &RecordedAnswer,
+    ) -> Result<Answered, StoreError> {
+        let Some(mut row) = found.filter(|row| row.state == WAITING) else {
+            return Ok(Answered::Stale);
+        };
+        let found = match &row.answer {
+            None => Answered::First,
+            Some(known) if known.identity == answer.identity => Answered::Again,
+            Some(_) => return Ok(Answered::Otherwise),
+        };
+        let sequence = answer.sequence.min(STORE_NUMBER_MAX);
+        let stored = StoredAnswer {
+            sequence,
+            identity: answer.identity.to_vec(),
+        };
+        let checksum = row.checksum_with(ANSWERED, Some(stored));
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox SET answer_sequence = ?2, answer_identity = ?3, state = ?4,
+                     ended_unix_ms = coalesce(ended_unix_ms, ?5), error = NULL, checksum = ?6
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                row.id,
+                sequence,
+                answer.identity,
+                ANSWERED,
+                self.now_unix_ms,
+                checksum
+            ])?;
+        self.marked += 1;
+        Ok(found)
+    }
+
+    /// As of when.
+    pub(crate) fn now_unix_ms(&self) -> u64 {
+        self.now_unix_ms
+    }
+
+    /// Writes down how many wait no longer.
+    pub(crate) fn finish(self) -> Result<(), StoreError> {
+        if self.marked == 0 {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox_peer SET waiting = waiting - ?3
+                 WHERE peer = ?1 AND extension = ?2",
+            )?
+            .execute(params![self.peer, self.extension, self.marked])?;
+        Ok(())
+    }
 }
 
 /// Puts a waiting request aside, with the reason for the operator to read: its peer refused it for
@@ -98,21 +171,11 @@ pub fn park(
             error,
             row.checksum_in(PARKED)
         ])?;
-    left_waiting(connection, peer, extension, PARKED)?;
-    Ok(true)
-}
-
-fn left_waiting(
-    connection: &Connection,
-    peer: &str,
-    extension: u16,
-    state: u8,
-) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + ?3
+            "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + 1
              WHERE peer = ?1 AND extension = ?2",
         )?
-        .execute(params![peer, extension, state == PARKED])?;
-    Ok(())
+        .execute(params![peer, extension])?;
+    Ok(true)
 }

@@ -1,6 +1,7 @@
 //! What a row of the outbox says, and the checksum that lies beside it.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -91,12 +92,34 @@ impl StoredRow {
         extension: u16,
         key: &[u8],
     ) -> Result<Option<StoredRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3");
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            format!("SELECT {COLUMNS} FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")
+        });
         Ok(connection
-            .prepare_cached(&sql)?
+            .prepare_cached(&SQL)?
             .query_row(params![peer, extension, key], StoredRow::read)
             .optional()?)
+    }
+
+    /// The waiting one with this number, if it has this key.
+    pub(super) fn find_waiting(
+        connection: &Connection,
+        peer: &str,
+        extension: u16,
+        sequence: u64,
+        key: &[u8],
+    ) -> Result<Option<StoredRow>, StoreError> {
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            format!(
+                "SELECT {COLUMNS} FROM outbox
+                 WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence = ?3"
+            )
+        });
+        let found = connection
+            .prepare_cached(&SQL)?
+            .query_row(params![peer, extension, sequence], StoredRow::read)
+            .optional()?;
+        Ok(found.filter(|row| row.key == key))
     }
 
     fn read(row: &Row<'_>) -> Result<StoredRow, rusqlite::Error> {

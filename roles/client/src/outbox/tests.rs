@@ -87,6 +87,39 @@ async fn a_share_that_is_handed_in_twice_is_one_request() {
 }
 
 #[tokio::test]
+async fn shares_that_are_handed_in_together_are_counted_as_those_that_come_alone() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        enqueue(c, &request(b"one", b"1"), 1)?;
+        let both = [request(b"two", b"2"), request(b"one", b"1")];
+        let other = NewRequest {
+            peer: "mint/other",
+            ..request(b"one", b"1")
+        };
+        let all = [both[0], both[1], both[0], other];
+        let enqueued = enqueue_all(c, &all, 2)?;
+        use Enqueued::{AlreadyThere, New};
+        assert_eq!(enqueued, [New, AlreadyThere, AlreadyThere, New]);
+        assert_eq!(
+            waiting_keys(c),
+            [(1, b"one".to_vec()), (2, b"two".to_vec())]
+        );
+        let own = backlog(c, both[0].peer, both[0].extension)?;
+        assert_eq!((own.waiting, own.last_sequence), (2, 2));
+        assert_eq!(waiting(c, other.peer, other.extension)?, 1);
+        // Another content under a known key: the whole hand-in is refused.
+        let refused = crate::store::in_savepoint(c, || {
+            enqueue_all(c, &[request(b"three", b"3"), request(b"one", b"x")], 3)
+        });
+        assert!(matches!(refused, Err(StoreError::Conflict { .. })));
+        assert_eq!(waiting(c, both[0].peer, both[0].extension)?, 2);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_backlog_comes_out_in_pages_in_the_order_it_was_made() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

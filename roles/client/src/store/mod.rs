@@ -1,8 +1,8 @@
 //! One SQLite file for everything that a role must not lose.
 //!
-//! All writes go through one thread. It takes every job that waits, runs each in a savepoint of
-//! its own and ends with one `COMMIT`: many requests share one fsync, and a job that fails takes
-//! nothing with it. Nobody hears `Ok` before that commit is on disk (WAL, `synchronous = FULL`).
+//! All writes go through one thread. It takes every job that waits, runs each so that it can be
+//! undone alone, and ends with one `COMMIT`: many requests share one fsync, and a job that fails
+//! takes nothing with it. Nobody hears `Ok` before that commit is on disk (WAL, `synchronous = FULL`).
 //! Reads have a connection and a thread of their own and see what was committed.
 
 pub(crate) mod beside;
@@ -32,7 +32,7 @@ pub use savepoint::in_savepoint;
 pub use schema::Schema;
 
 use crate::limits::{STORE_READS_WAITING_MAX, STORE_WRITES_WAITING_MAX};
-use job::{Job, TypedJob};
+use job::{Closure, Job, Once, Repeatable, TypedJob};
 
 /// A role's database; clones share it.
 ///
@@ -121,7 +121,22 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        submit(self.threads.writes.as_ref(), f).await
+        submit(self.threads.writes.as_ref(), Once::new(f)).await
+    }
+
+    /// [`Self::write`] for work that may be done again from its beginning: the cheapest way to write much. It may run
+    /// before writes that were handed in earlier and are not answered yet, and shares a transaction with others of its
+    /// kind without a savepoint; where one of them fails all of it is rolled back and run again, each in a savepoint, so that it
+    /// fails alone.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_repeatable<T, F>(&self, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        submit(self.threads.writes.as_ref(), Repeatable::new(f)).await
     }
 
     /// Runs `f` on a snapshot of what is committed. `f` cannot write.
@@ -133,7 +148,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        submit(self.threads.reads.as_ref(), f).await
+        submit(self.threads.reads.as_ref(), Once::new(f)).await
     }
 
     /// The file, as an absolute path without symbolic links.
@@ -165,14 +180,17 @@ impl Store {
     }
 }
 
-async fn submit<T, F>(queue: Option<&mpsc::Sender<Box<dyn Job>>>, f: F) -> Result<T, StoreError>
+async fn submit<T, C>(
+    queue: Option<&mpsc::Sender<Box<dyn Job>>>,
+    closure: C,
+) -> Result<T, StoreError>
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    C: Closure<T> + 'static,
 {
     let queue = queue.ok_or(StoreError::Closed)?;
     let (reply, answer) = oneshot::channel();
-    let job: Box<dyn Job> = Box::new(TypedJob::new(f, reply));
+    let job: Box<dyn Job> = Box::new(TypedJob::new(closure, reply));
     queue.send(job).await.map_err(|_| StoreError::Closed)?;
     answer.await.map_err(|_| StoreError::Closed)?
 }

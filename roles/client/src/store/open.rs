@@ -10,7 +10,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::lock::FileLock;
 use super::schema::{Schema, check, migrate};
 use super::{StoreError, schema, wal};
-use crate::limits::{STORE_BUSY_TIMEOUT_MS, STORE_STATEMENTS_CACHED_MAX, STORE_WAL_BYTES_KEPT_MAX};
+use crate::limits::{
+    STORE_BUSY_TIMEOUT_MS, STORE_CHECKPOINT_PAGES, STORE_STATEMENTS_CACHED_MAX,
+    STORE_WAL_BYTES_KEPT_MAX, STORE_WRITER_CACHE_KIB,
+};
 
 pub(super) struct Opened {
     pub(super) writer: Connection,
@@ -68,6 +71,11 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     }
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
+    writer.pragma_update(None, "wal_autocheckpoint", STORE_CHECKPOINT_PAGES)?;
+    // What a savepoint would bring back is kept in memory, not in a file beside.
+    writer.pragma_update(None, "temp_store", "MEMORY")?;
+    // Negative: in KiB.
+    writer.pragma_update(None, "cache_size", -STORE_WRITER_CACHE_KIB)?;
     let verdict: String = writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Err(StoreError::Damaged {

@@ -2,7 +2,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::StoreError;
-use super::job::Job;
+use super::job::{Job, Undo};
 
 /// Runs reads one after the other until every sender is gone, each on a snapshot of its own.
 pub(super) fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
@@ -14,7 +14,7 @@ pub(super) fn run(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn J
 
 fn run_one(connection: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     connection.execute_batch("BEGIN DEFERRED")?;
-    job.run(connection);
+    job.run(connection, Undo::Caller);
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("COMMIT")
     {

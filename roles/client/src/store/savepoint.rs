@@ -22,8 +22,7 @@ pub fn in_savepoint<T>(
         });
     }
     execute(connection, "SAVEPOINT winze")?;
-    // What a panicking closure left half done in the database is rolled back.
-    match catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(StoreError::Panicked)) {
+    match caught(f) {
         Ok(value) => {
             if let Err(error) = execute(connection, "RELEASE winze") {
                 if !connection.is_autocommit() {
@@ -41,6 +40,11 @@ pub fn in_savepoint<T>(
             Err(error)
         }
     }
+}
+
+/// Runs `f`; what it leaves half done in the database where it panics is for the caller to roll back.
+pub(super) fn caught<T>(f: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(StoreError::Panicked))
 }
 
 /// Rolls the savepoint back, or everything where that fails: half of what a job did must never be

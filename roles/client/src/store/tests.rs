@@ -114,6 +114,48 @@ async fn writers_that_wait_share_a_commit_and_a_bad_one_fails_alone() {
 }
 
 #[tokio::test]
+async fn of_writes_without_savepoints_a_bad_one_fails_alone_and_the_others_are_done_once() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let release = hold_writer(&store).await;
+    let jobs: Vec<BoxedWrite> = vec![Box::new(|c| insert(c, "single"))];
+    let single = hand_in(&store, jobs).await;
+    let mut waiting = Vec::new();
+    for worker in 0..20 {
+        let store = store.clone();
+        waiting.push(tokio::spawn(async move {
+            let write = store.write_repeatable(move |c| {
+                insert(c, &format!("miner {worker}"))?;
+                match worker {
+                    7 => Err(StoreError::Aborted {
+                        reason: "not his".into(),
+                    }),
+                    11 => panic!("a bug in a role"),
+                    _ => Ok(worker),
+                }
+            });
+            write.await
+        }));
+        tokio::task::yield_now().await;
+    }
+    let commits_before = store.counts().commits;
+    drop(release);
+    for handle in single {
+        handle.await.unwrap().unwrap();
+    }
+    for (worker, handle) in waiting.into_iter().enumerate() {
+        match (worker, handle.await.unwrap()) {
+            (7, outcome) => assert!(matches!(outcome, Err(StoreError::Aborted { .. }))),
+            (11, outcome) => assert!(matches!(outcome, Err(StoreError::Panicked))),
+            (_, outcome) => assert_eq!(outcome.unwrap(), worker),
+        }
+    }
+    assert_eq!(count(&store).await, 19);
+    assert_eq!(store.counts().commits, commits_before + 2);
+    assert_eq!(store.counts().writes_failed, 2);
+}
+
+#[tokio::test]
 async fn a_job_that_cannot_be_undone_takes_the_whole_transaction_with_it() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::job::{Job, Ran};
+use super::job::{Job, Ran, Undo};
 use super::{Counters, StoreError};
 use crate::limits::STORE_BATCH_JOBS_MAX;
 
@@ -77,27 +77,24 @@ impl Batch {
 }
 
 fn run_batch(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Batch {
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        return Batch::failed(error.into());
+    if let Err(error) = begin(connection) {
+        return Batch::failed(error);
     }
-    let changes_before = total_changes(connection);
-    let mut succeeded = 0;
-    let mut disk_error = None;
-    for job in batch {
-        match job.run(connection) {
-            Ran::Succeeded => succeeded += 1,
-            Ran::Failed => {}
-            Ran::DiskFailed(error) => disk_error = Some(error),
-        }
-        // SQLite ends a transaction by itself after some failures (full disk, IO error), and with
-        // it what the jobs before this one did.
-        if connection.is_autocommit() {
-            let cause = "the transaction ended inside a job".to_owned();
-            return Batch {
-                disk_error,
-                ..Batch::failed(StoreError::RolledBack { cause })
-            };
-        }
+    let mut tally = Tally {
+        changes_before: total_changes(connection),
+        ..Tally::default()
+    };
+    let outcome = run_all(connection, batch, &mut tally);
+    let Tally {
+        succeeded,
+        disk_error,
+        changes_before,
+    } = tally;
+    if let Err(error) = outcome {
+        return Batch {
+            disk_error,
+            ..Batch::failed(error)
+        };
     }
     let changed = total_changes(connection) != changes_before;
     if let Err(error) = connection.execute_batch("COMMIT") {
@@ -114,6 +111,97 @@ fn run_batch(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Batch {
         disk_error,
         changed,
     }
+}
+
+/// How the jobs of a transaction went.
+#[derive(Default)]
+struct Tally {
+    succeeded: u64,
+    disk_error: Option<String>,
+    /// When the transaction began (anew).
+    changes_before: Option<i64>,
+}
+
+impl Tally {
+    /// False where it failed.
+    fn count(&mut self, ran: Ran) -> bool {
+        match ran {
+            Ran::Succeeded => {
+                self.succeeded += 1;
+                return true;
+            }
+            Ran::Failed => {}
+            Ran::DiskFailed(error) => self.disk_error = Some(error),
+        }
+        false
+    }
+}
+
+/// Runs the jobs in the transaction that has just begun; fails where that was lost. The first ones need no savepoint:
+/// where one of those fails, the transaction begins anew.
+fn run_all(
+    connection: &Connection,
+    batch: &mut [Box<dyn Job>],
+    tally: &mut Tally,
+) -> Result<(), StoreError> {
+    batch.sort_by_key(|job| !job.is_repeatable());
+    let repeatable = batch.partition_point(|job| job.is_repeatable());
+    let (first, rest) = batch.split_at_mut(repeatable.max(1).min(batch.len()));
+    if !run_bare(connection, first, tally)? {
+        connection.execute_batch("ROLLBACK")?;
+        begin(connection)?;
+        tally.changes_before = total_changes(connection);
+        // One that must not be run again has failed, and nothing else was done yet.
+        if repeatable > 0 {
+            tally.succeeded = 0;
+            run_apart(connection, first, tally)?;
+        }
+    }
+    run_apart(connection, rest, tally)
+}
+
+/// Until one fails: false then.
+fn run_bare(
+    connection: &Connection,
+    jobs: &mut [Box<dyn Job>],
+    tally: &mut Tally,
+) -> Result<bool, StoreError> {
+    for job in jobs {
+        let succeeded = tally.count(job.run(connection, Undo::Caller));
+        still_open(connection)?;
+        if !succeeded {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Each in a savepoint of its own.
+fn run_apart(
+    connection: &Connection,
+    jobs: &mut [Box<dyn Job>],
+    tally: &mut Tally,
+) -> Result<(), StoreError> {
+    for job in jobs {
+        tally.count(job.run(connection, Undo::Savepoint));
+        still_open(connection)?;
+    }
+    Ok(())
+}
+
+/// SQLite ends a transaction by itself after some failures (full disk, IO error), and with it what
+/// the jobs before this one did.
+fn still_open(connection: &Connection) -> Result<(), StoreError> {
+    match connection.is_autocommit() {
+        true => Err(StoreError::RolledBack {
+            cause: "the transaction ended inside a job".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+fn begin(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch("BEGIN IMMEDIATE")?)
 }
 
 /// Rows that were ever changed on this connection.

@@ -71,12 +71,22 @@ impl HeldRequest {
     /// What is to be noted about it now; `error` is why it was put off.
     pub(super) fn take_note(&self, error: Option<String>) -> AttemptNote {
         self.unnoted.store(false, Ordering::Relaxed);
+        self.note(error)
+    }
+
+    fn note(&self, error: Option<String>) -> AttemptNote {
         AttemptNote {
             sequence: self.sequence,
             attempts: self.attempts.load(Ordering::Relaxed),
             last_sent_unix_ms: self.last_sent_unix_ms.load(Ordering::Relaxed),
             error,
         }
+    }
+
+    /// As [`Self::take_note_of_sending`], for a transaction that may be rolled back: it stays to be noted.
+    pub(super) fn note_of_sending(&self) -> Option<AttemptNote> {
+        let unnoted = self.unnoted.load(Ordering::Relaxed);
+        unnoted.then(|| self.note(None))
     }
 
     /// What is to be noted where it was sent and nothing has been noted since.

@@ -39,7 +39,8 @@ use crate::store::{Store, StoreError};
 /// store's writer thread; what they get was authenticated. When one fails, what it did is rolled
 /// back, the request stays as it was, and the same answer is asked for again later.
 pub trait QuoteAnswers: Send + Sync + 'static {
-    /// The quote exists. Called once per request.
+    /// The quote exists. What it did counts once per request; it is called again where that was rolled back, as it is
+    /// with everything else in the transaction when the effect of another answer fails.
     fn on_response(
         &self,
         tx: &Connection,

@@ -10,7 +10,7 @@ use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
 use super::held::HeldRequest;
 use super::{QuoteAnswers, QuoteEvent};
-use crate::outbox::{self, Answered, AttemptNote, Backlog, RecordedAnswer};
+use crate::outbox::{self, Answered, AttemptNote, Backlog, Marking, RecordedAnswer};
 use crate::store::{StoreError, in_savepoint};
 
 /// A change of the outbox that goes with an effect in the role's own tables.
@@ -72,15 +72,24 @@ pub(super) fn record_all(
     answers: &dyn QuoteAnswers,
     now_unix_ms: u64,
 ) -> Result<RecordedBatch, StoreError> {
-    let settlements = settlements
-        .into_iter()
-        .map(|settlement| {
-            let outcome = in_savepoint(connection, || {
-                settlement.record(connection, mint, answers, now_unix_ms)
-            });
-            (settlement, outcome.unwrap_or_else(Recorded::Failed))
-        })
-        .collect::<Vec<_>>();
+    let mut reached = 0;
+    let together = together(
+        connection,
+        mint,
+        &settlements,
+        answers,
+        now_unix_ms,
+        &mut reached,
+    );
+    let recorded = match together {
+        Ok(recorded) => recorded,
+        Err(error) if connection.is_autocommit() => return Err(error),
+        Err(error) => {
+            let failed = (reached, error);
+            one_by_one(connection, mint, &settlements, failed, answers, now_unix_ms)
+        }
+    };
+    let settlements: Vec<_> = settlements.into_iter().zip(recorded).collect();
     let is_on_disk =
         |recorded: &Recorded| !matches!(recorded, Recorded::Stale | Recorded::Failed(_));
     let numbers = settlements
@@ -96,6 +105,55 @@ pub(super) fn record_all(
         settlements,
         backlog: outbox::backlog(connection, &mint.name, EXT_MINT_QUOTE)?,
     })
+}
+
+/// All of them, or none: SQLite keeps what each page was before every savepoint, so one for each would cost more than
+/// what is recorded. `reached` is the place of the one that failed.
+fn together(
+    connection: &Connection,
+    mint: &Mint,
+    settlements: &[Settlement],
+    answers: &dyn QuoteAnswers,
+    now_unix_ms: u64,
+    reached: &mut usize,
+) -> Result<Vec<Recorded>, StoreError> {
+    in_savepoint(connection, || {
+        let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms);
+        let mut recorded = Vec::with_capacity(settlements.len());
+        for (place, settlement) in settlements.iter().enumerate() {
+            *reached = place;
+            recorded.push(settlement.record(connection, mint, &mut marking, answers)?);
+        }
+        marking.finish()?;
+        Ok(recorded)
+    })
+}
+
+/// Where one of them has failed: that is rolled back alone, and not tried again now.
+fn one_by_one(
+    connection: &Connection,
+    mint: &Mint,
+    settlements: &[Settlement],
+    failed: (usize, StoreError),
+    answers: &dyn QuoteAnswers,
+    now_unix_ms: u64,
+) -> Vec<Recorded> {
+    let (failed, error) = failed;
+    let mut recorded = Vec::with_capacity(settlements.len());
+    for (place, settlement) in settlements.iter().enumerate() {
+        if place == failed {
+            recorded.push(Recorded::Failed(error.clone()));
+            continue;
+        }
+        let alone = in_savepoint(connection, || {
+            let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms);
+            let recorded = settlement.record(connection, mint, &mut marking, answers)?;
+            marking.finish()?;
+            Ok(recorded)
+        });
+        recorded.push(alone.unwrap_or_else(Recorded::Failed));
+    }
+    recorded
 }
 
 impl Settlement {
@@ -122,9 +180,10 @@ impl Settlement {
         &self,
         connection: &Connection,
         mint: &Mint,
+        marking: &mut Marking<'_>,
         answers: &dyn QuoteAnswers,
-        now_unix_ms: u64,
     ) -> Result<Recorded, StoreError> {
+        let now_unix_ms = marking.now_unix_ms();
         let Mint {
             name: mint,
             announcer,
@@ -145,7 +204,7 @@ impl Settlement {
                     sequence: *sequence,
                     identity: identity(response),
                 };
-                match outbox::mark_answered(connection, mint, family, key, &answer, now_unix_ms)? {
+                match marking.mark(held.sequence, key, &answer)? {
                     Answered::Stale => return Ok(Recorded::Stale),
                     Answered::Again => return Ok(Recorded::Again),
                     Answered::Otherwise => {
@@ -163,7 +222,7 @@ impl Settlement {
             Settlement::Refused(held, error, _) => {
                 let key = &held.request.header_hash;
                 let reason = refusal_text(error);
-                note(connection, mint, held.take_note_of_sending().as_ref())?;
+                note(connection, mint, held.note_of_sending().as_ref())?;
                 if held.is_asked_again {
                     park(key, &otherwise(&reason))?;
                     return Ok(Recorded::Contradicted);

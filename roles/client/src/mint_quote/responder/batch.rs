@@ -14,7 +14,7 @@ use winze_transport::PublicKey;
 
 use super::asked::{Pool, Request};
 use super::{QuoteOutcome, ResponderCounts};
-use crate::answers::{self, Answer, Decision, Found, NumberedAnswer};
+use crate::answers::{self, Answer, Decision, Found, NumberedAnswer, Recording};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::sabotage::{Rule, is_broken};
 use crate::store::StoreError;
@@ -129,6 +129,8 @@ impl AnswersWanted {
         now_unix_ms: u64,
     ) -> Result<RecordedAnswers, StoreError> {
         let mut recorded = Vec::with_capacity(self.requests.len());
+        let pool = Arc::clone(&self.pool);
+        let mut recording = Recording::new(connection, EXT_MINT_QUOTE, &pool.text, now_unix_ms);
         let mut answered = 0;
         for (place, request) in self.requests.iter().enumerate() {
             let conflict = || {
@@ -139,18 +141,14 @@ impl AnswersWanted {
                     0,
                 )
             };
-            let answer = answers::record(
-                connection,
-                &self.pool.asked(request),
-                self.decisions.remove(&place),
-                conflict,
-                now_unix_ms,
-            )?;
+            let decision = self.decisions.remove(&place);
+            let answer = recording.record(&pool.asked(request), decision, conflict)?;
             if answer.is_some() {
                 answered = answered.max(request.number);
             }
             recorded.push(answer);
         }
+        recording.finish()?;
         if answered > 0 {
             answers::note_requests(connection, EXT_MINT_QUOTE, &self.pool.text, answered)?;
         }

@@ -7,7 +7,7 @@ pub struct QuoteResponderConfig {
     /// The pools that are served, each with its identity key. One name with two keys is a pool
     /// that changes its key: both are taken.
     pub pools: Vec<(PeerName, PublicKey)>,
-    /// Requests handed to the issuer at once, at most. Default 256.
+    /// Requests handed to the issuer at once, at most. Default 1,024.
     pub batch_max: usize,
     /// Requests of all pools that are with the issuer, at most; what comes beyond is answered
     /// with `busy`. Default 4,096.
@@ -24,7 +24,7 @@ impl QuoteResponderConfig {
     pub fn new(pools: Vec<(PeerName, PublicKey)>) -> QuoteResponderConfig {
         QuoteResponderConfig {
             pools,
-            batch_max: 256,
+            batch_max: 1_024,
             under_way_max: 4_096,
             retry_after_ms: 1_000,
             channels_max: 64,
