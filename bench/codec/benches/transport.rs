@@ -1,16 +1,16 @@
 //! What the transport costs by itself: a block, a batch of frames, a handshake.
 //!
-//! `cargo bench -p winze-transport`; a filter behind `--` picks by name, as in `-- batch`.
+//! `cargo bench --bench transport` in `bench/codec/`; what follows `--` picks by name, as in `-- batch`.
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use winze_transport::noise::MAC_BYTES;
 use winze_transport::{
-    Certificate, Frame, FrameDecoder, FrameEncoder, Initiator, Limits, Responder, SecretKey,
-    ServerIdentity, Session,
+    Certificate, Frame, FrameDecoder, FrameEncoder, FrameReader, FrameWriter, Initiator, Limits,
+    Responder, SecretKey, ServerIdentity, Session,
 };
 
 const NOW_UNIX_S: u32 = 1_794_000_000;
@@ -80,14 +80,7 @@ fn block(criterion: &mut Criterion) {
 fn batch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch");
     for payload_bytes in [0, 64, 200, 1_024, 16_384] {
-        let frames = vec![
-            Frame {
-                extension_type: 0x4802,
-                msg_type: 0x80,
-                payload: vec![7; payload_bytes],
-            };
-            BATCH_FRAMES
-        ];
+        let frames = frames(payload_bytes);
         let encode = |encoder: &mut FrameEncoder, wire: &mut Vec<u8>| {
             wire.clear();
             for frame in black_box(&frames) {
@@ -127,6 +120,48 @@ fn batch(criterion: &mut Criterion) {
     }
 }
 
+/// A batch pushed, written, read and decrypted, through a stream in memory.
+fn stream(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers");
+    let mut group = criterion.benchmark_group("stream");
+    for payload_bytes in [64, 200, 1_024, 16_384] {
+        let frames = frames(payload_bytes);
+        let (client, server) = connect(&identity(), &mut rng());
+        // Room for the whole batch, so that writing never waits.
+        let (from_client, to_server) = tokio::io::simplex(32 << 20);
+        let mut writer = FrameWriter::new(to_server, client.sealer, LIMITS);
+        let mut reader = FrameReader::new(from_client, server.opener, LIMITS);
+        let mut read = Vec::with_capacity(BATCH_FRAMES);
+        group.throughput(Throughput::Elements(BATCH_FRAMES as u64));
+        group.bench_function(BenchmarkId::from_parameter(payload_bytes), |bencher| {
+            bencher.iter(|| {
+                runtime.block_on(async {
+                    for frame in black_box(&frames) {
+                        writer.push(frame).expect("it is within the limits");
+                    }
+                    writer.flush().await.expect("there is room");
+                    read.clear();
+                    while read.len() < BATCH_FRAMES {
+                        let batch = reader.read_batch(&mut read, BATCH_FRAMES).await;
+                        batch.expect("nothing was altered");
+                    }
+                });
+            });
+        });
+    }
+}
+
+fn frames(payload_bytes: usize) -> Vec<Frame> {
+    let frame = Frame {
+        extension_type: 0x4802,
+        msg_type: 0x80,
+        payload: vec![7; payload_bytes],
+    };
+    vec![frame; BATCH_FRAMES]
+}
+
 /// Both sides' part of a connection.
 fn handshake(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("handshake");
@@ -142,5 +177,10 @@ fn handshake(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, block, batch, handshake);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for bench in [block, batch, stream, handshake] {
+        bench(&mut criterion);
+    }
+    criterion.final_summary();
+}
