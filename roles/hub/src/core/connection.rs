@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use winze_messages::families::hub::{Ping, Pong, Reject};
-use winze_transport::{Frame, Transcript};
+use winze_transport::{Frame, Transcript, encrypted_frame_bytes};
 
 use super::credit::Totals;
 use super::encoded;
@@ -63,7 +63,7 @@ pub(super) struct Connection {
     pong_due: Option<u64>,
     /// Whether the client is to be asked to reconnect: the hub goes.
     pub(super) reconnect_due: bool,
-    ends: BTreeMap<u32, End>,
+    ends: BTreeMap<u32, Box<End>>,
     last_channel_id: u32,
     /// Ends with control messages due, each once. They take turns.
     control_ring: VecDeque<u32>,
@@ -79,11 +79,13 @@ pub(super) struct Control {
     pub(super) freed_end: bool,
 }
 
-/// What [`Connection::next_delivery`] took.
+/// What [`Connection::next_deliveries`] took, all of one channel.
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) frame: Frame,
-    /// Who sent it, while it is there.
+pub(super) struct Deliveries {
+    pub(super) taken: Totals,
+    /// What they have on the wire, in bytes.
+    pub(super) bytes: usize,
+    /// Who sent them, while it is there.
     pub(super) from: Option<Far>,
 }
 
@@ -250,14 +252,15 @@ impl Connection {
 
     /// Whether an end is forgotten as soon as the client reads what is due.
     pub(super) fn frees_a_place(&self) -> bool {
-        self.ends.values().any(End::is_about_to_go)
+        self.ends.values().any(|end| end.is_about_to_go())
     }
 
     /// Channels that `opener` opened to this client, that are over, and that this client was not told the end of: it
     /// has not read, or gives no credit for what came before.
     pub(super) fn ends_closing_of(&self, opener: PeerId) -> usize {
-        let of_opener = |end: &&End| end.is_closing() && end.is_offered_by(opener);
-        self.ends.values().filter(of_opener).count()
+        let ends = self.ends.values();
+        ends.filter(|end| end.is_closing() && end.is_offered_by(opener))
+            .count()
     }
 
     pub(super) fn end_ids(&self) -> Vec<u32> {
@@ -273,26 +276,26 @@ impl Connection {
     pub(super) fn add_end(&mut self, end: End) -> Option<u32> {
         let channel_id = self.last_channel_id.checked_add(1)?;
         self.last_channel_id = channel_id;
-        self.ends.insert(channel_id, end);
+        self.ends.insert(channel_id, Box::new(end));
         Some(channel_id)
     }
 
     pub(super) fn end_at(&self, channel_id: u32) -> Option<&End> {
-        self.ends.get(&channel_id)
+        self.ends.get(&channel_id).map(Box::as_ref)
     }
 
     pub(super) fn end_mut(&mut self, channel_id: u32) -> Option<&mut End> {
-        self.ends.get_mut(&channel_id)
+        self.ends.get_mut(&channel_id).map(Box::as_mut)
     }
 
     /// The end, if the client knows of it. It may be closing.
     pub(super) fn known_end_mut(&mut self, channel_id: u32) -> Option<&mut End> {
-        self.ends.get_mut(&channel_id).filter(|end| end.is_known())
+        self.end_mut(channel_id).filter(|end| end.is_known())
     }
 
     /// Forgets an end. What still points to it from the rings finds nothing.
     pub(super) fn remove_end(&mut self, channel_id: u32) -> Option<End> {
-        let end = self.ends.remove(&channel_id)?;
+        let end = *self.ends.remove(&channel_id)?;
         if end.in_control_ring {
             self.control_ring.retain(|id| *id != channel_id);
         }
@@ -328,7 +331,9 @@ impl Connection {
     }
 
     pub(super) fn ends(&self) -> impl Iterator<Item = (u32, &End)> {
-        self.ends.iter().map(|(channel_id, end)| (*channel_id, end))
+        self.ends
+            .iter()
+            .map(|(channel_id, end)| (*channel_id, end.as_ref()))
     }
 
     /// What waits for this client on all its channels.
@@ -412,22 +417,38 @@ impl Connection {
         self.ping_due.take().map(|nonce| encoded(Ping { nonce }))
     }
 
-    /// The next message for the client, of the channel whose turn it is.
-    pub(super) fn next_delivery(&mut self) -> Option<Delivery> {
+    /// Appends the next message for the client to `out`, of the channel whose turn it is. Where no other channel has any,
+    /// its turns follow one another and are taken at once, until they have `bytes_max` on the wire.
+    pub(super) fn next_deliveries(
+        &mut self,
+        bytes_max: usize,
+        out: &mut Vec<Frame>,
+    ) -> Option<Deliveries> {
         while let Some(channel_id) = self.data_ring.pop_front() {
             let Some(end) = self.ends.get_mut(&channel_id) else {
                 continue;
             };
             end.in_data_ring = false;
-            let Some(frame) = end.outbound.pop_within_credit() else {
+            let is_alone = self.data_ring.is_empty();
+            let mut taken = Totals::default();
+            let mut bytes = 0;
+            while let Some(frame) = end.outbound.pop_within_credit() {
+                taken = taken.plus(Totals::one(frame.payload.len()));
+                bytes += encrypted_frame_bytes(frame.payload.len());
+                out.push(frame);
+                if !is_alone || bytes >= bytes_max {
+                    break;
+                }
+            }
+            if taken == Totals::default() {
                 continue;
-            };
+            }
             let from = end.far();
             self.schedule(channel_id);
             if is_broken(Rule::Turns) && self.data_ring.back() == Some(&channel_id) {
                 self.data_ring.rotate_right(1);
             }
-            return Some(Delivery { frame, from });
+            return Some(Deliveries { taken, bytes, from });
         }
         None
     }

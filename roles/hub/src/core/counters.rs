@@ -38,12 +38,23 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn received(&mut self, frame: &Frame) {
-        self.frame(frame, Flow::In);
+    /// Puts down what was tallied, and empties the tally.
+    pub(super) fn add(&mut self, flow: Flow, tally: &mut Tally) {
+        if let Some(((extension, msg_type), counted)) = tally.run.take() {
+            let totals = self.frames.entry((extension, msg_type, flow)).or_default();
+            *totals = totals.plus(counted);
+        }
     }
 
-    pub(super) fn sent(&mut self, frame: &Frame) {
-        self.frame(frame, Flow::Out);
+    pub(super) fn sent(&mut self, frames: &[Frame]) {
+        let mut tally = Tally::default();
+        for frame in frames {
+            if !tally.add(frame) {
+                self.add(Flow::Out, &mut tally);
+                tally.begin(frame);
+            }
+        }
+        self.add(Flow::Out, &mut tally);
     }
 
     pub(super) fn rejected(&mut self, reason: RejectReason) {
@@ -57,10 +68,29 @@ impl Counters {
     pub(super) fn ended(&mut self, cause: EndCause) {
         *self.ends.entry(cause).or_default() += 1;
     }
+}
 
-    fn frame(&mut self, frame: &Frame, flow: Flow) {
-        let key = (frame.extension(), frame.msg_type, flow);
-        let totals = self.frames.entry(key).or_default();
-        *totals = totals.plus(Totals::one(frame.payload.len()));
+/// A run of frames of one extension and type, which are looked up and put down together.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    run: Option<((u16, u8), Totals)>,
+}
+
+impl Tally {
+    /// Counts a frame that goes on with the run. False for any other.
+    pub(super) fn add(&mut self, frame: &Frame) -> bool {
+        match &mut self.run {
+            Some((of, totals)) if *of == (frame.extension(), frame.msg_type) => {
+                *totals = totals.plus(Totals::one(frame.payload.len()));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Begins a run with its first frame, where there is none.
+    pub(super) fn begin(&mut self, frame: &Frame) {
+        let of = (frame.extension(), frame.msg_type);
+        self.run = Some((of, Totals::one(frame.payload.len())));
     }
 }

@@ -93,8 +93,12 @@ impl HubCore {
         if is_foreign(frame.extension()) {
             end.note_foreign_traffic();
         }
+        let was_empty = end.outbound.is_empty();
         end.outbound.push(frame);
-        self.schedule(to);
+        // Behind another message it changes nothing of what is due.
+        if was_empty {
+            self.schedule(to);
+        }
         true
     }
 }

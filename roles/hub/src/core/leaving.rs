@@ -45,7 +45,10 @@ impl HubCore {
     /// After [`Self::wind_down`], whether nothing is on its way any more: every client was asked, nothing waits for its
     /// reader, and nothing has for `quiet_ms`, in which an answer would have come.
     pub fn is_drained(&mut self, quiet_ms: u64, now_ms: u64) -> bool {
-        let busy = self.connections.values().any(Connection::has_to_read);
+        let busy = self
+            .connections
+            .values()
+            .any(|connection| connection.has_to_read());
         match &mut self.leaving {
             Some(leaving) if busy => {
                 leaving.busy_at_ms = now_ms;

@@ -54,6 +54,7 @@ use crate::limits::{
 
 use channels::Channels;
 use connection::{Connection, Step};
+use counters::Tally;
 pub use counters::{Counters, Flow};
 pub use credit::Totals;
 use end::EndRef;
@@ -77,7 +78,9 @@ pub struct HubCore {
     /// What may be negotiated beside the hub family: everything that somebody may open a channel for.
     extensions: BTreeSet<u16>,
     registry: Registry,
-    connections: BTreeMap<ConnId, Connection>,
+    /// Boxed, as are the ends of channels: they are looked up for every message, and a map of pointers stays in the
+    /// processor's cache.
+    connections: BTreeMap<ConnId, Box<Connection>>,
     channels: Channels,
     ready: BTreeSet<ConnId>,
     /// There once the hub is on its way out.
@@ -127,7 +130,7 @@ impl HubCore {
     pub fn connected(&mut self, conn: ConnId, transcript: Transcript, now_ms: u64) {
         let full = self.connections.len() >= self.limits.connections_max;
         self.connections
-            .insert(conn, Connection::new(transcript, now_ms));
+            .insert(conn, Box::new(Connection::new(transcript, now_ms)));
         if let Some(leaving) = &self.leaving {
             let ending = shutdown(leaving.retry_after_ms);
             self.end_connection(conn, ending);
@@ -147,11 +150,13 @@ impl HubCore {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.heard(now_ms);
         }
+        let mut tally = Tally::default();
         for frame in batch.drain(..) {
-            if let Err(ending) = self.frame(conn, frame, now_ms) {
+            if let Err(ending) = self.frame(conn, frame, &mut tally, now_ms) {
                 self.end_connection(conn, ending);
             }
         }
+        self.counters.add(Flow::In, &mut tally);
     }
 
     /// A client's stream has ended between two frames. [`Self::closed`] follows.
@@ -202,7 +207,11 @@ impl HubCore {
 
     /// The largest payload that is taken from this client at present, in bytes: little before it is authenticated.
     pub fn payload_bytes_max(&self, conn: ConnId) -> usize {
-        match self.connections.get(&conn).map(Connection::step) {
+        match self
+            .connections
+            .get(&conn)
+            .map(|connection| connection.step())
+        {
             Some(Step::Ready { .. }) => self.limits.payload_bytes_max as usize,
             _ => PAYLOAD_BYTES_BEFORE_AUTHENTICATION,
         }
@@ -217,7 +226,10 @@ impl HubCore {
 
     /// Whether a client has proven who it is, and its connection goes on.
     pub fn is_authenticated(&self, conn: ConnId) -> bool {
-        let step = self.connections.get(&conn).map(Connection::step);
+        let step = self
+            .connections
+            .get(&conn)
+            .map(|connection| connection.step());
         matches!(step, Some(Step::Ready { .. }))
     }
 
@@ -243,15 +255,24 @@ impl HubCore {
         load
     }
 
-    fn frame(&mut self, conn: ConnId, frame: Frame, now_ms: u64) -> Result<(), Ending> {
+    fn frame(
+        &mut self,
+        conn: ConnId,
+        frame: Frame,
+        tally: &mut Tally,
+        now_ms: u64,
+    ) -> Result<(), Ending> {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return Ok(());
         };
         match connection.step() {
             Step::Ended => Ok(()),
             Step::Ready { .. } => {
-                if self.is_counted(&frame) {
-                    self.counters.received(&frame);
+                if !tally.add(&frame) {
+                    self.counters.add(Flow::In, tally);
+                    if self.is_counted(&frame) {
+                        tally.begin(&frame);
+                    }
                 }
                 if frame.is_channel_msg() {
                     self.forward(conn, frame)

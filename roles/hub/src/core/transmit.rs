@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use winze_transport::{Frame, encrypted_frame_bytes};
 
 use super::connection::Step;
-use super::credit::Totals;
 use super::{ConnId, HubCore};
 
 /// What [`HubCore::poll_transmit`] left.
@@ -43,6 +42,7 @@ impl HubCore {
         out: &mut Vec<Frame>,
     ) -> Transmit {
         self.ready.remove(&conn);
+        let before = out.len();
         let mut bytes = 0;
         let mut slot_freed = false;
         let drained = loop {
@@ -52,26 +52,23 @@ impl HubCore {
             let Some(connection) = self.connections.get_mut(&conn) else {
                 return Transmit::Last;
             };
-            let frame = if let Some(control) = connection.next_control() {
+            if let Some(control) = connection.next_control() {
                 slot_freed |= control.freed_end;
-                control.frame
-            } else if let Some(delivery) = connection.next_delivery() {
-                if let Some(far) = delivery.from
+                bytes += encrypted_frame_bytes(control.frame.payload.len());
+                out.push(control.frame);
+            } else if let Some(delivered) = connection.next_deliveries(bytes_max - bytes, out) {
+                bytes += delivered.bytes;
+                if let Some(far) = delivered.from
                     && let Some(sender) = self.end_mut(far.end)
                 {
-                    sender
-                        .inbound
-                        .take(Totals::one(delivery.frame.payload.len()));
+                    sender.inbound.take(delivered.taken);
                     self.schedule(far.end);
                 }
-                delivery.frame
             } else {
                 break true;
-            };
-            bytes += encrypted_frame_bytes(frame.payload.len());
-            self.counters.sent(&frame);
-            out.push(frame);
+            }
         };
+        self.counters.sent(out.get(before..).unwrap_or_default());
         if slot_freed {
             // An offer may have waited for the place. It is sent with the next poll.
             self.offer_waiting(conn);
