@@ -6,6 +6,7 @@
 //! | [`runner`] | the run: rounds, each of them all cases one after the other, and their medians |
 //! | [`load`] | shapes of load that are the same for every system: flow, round trip |
 //! | [`durable`] | load that is stored at both ends |
+//! | [`pipeline`] | shares on their way to quotes |
 //! | [`systems`] | the servers that are measured, and clients of them |
 //! | [`server`] | a server in a process of its own: its start, its end, its processor time and memory |
 //! | [`ratios`] | what must hold between the medians |
@@ -19,6 +20,7 @@ mod durable;
 mod error;
 mod limits;
 mod load;
+mod pipeline;
 mod ratios;
 mod report;
 mod runner;

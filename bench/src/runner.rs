@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::args::Args;
@@ -14,6 +15,7 @@ use crate::ratios::Figure;
 use crate::report;
 use crate::setting::{Plan, Programs, Setting};
 use crate::workload::{self, Case, Sample, Workload};
+use crate::workloads::backlog;
 
 /// Exit status: a measurement failed.
 pub const FAILED: u8 = 1;
@@ -97,6 +99,7 @@ pub async fn run_command(args: Args) -> Result<ExitCode, BenchError> {
     let setting = Setting {
         plan,
         programs: programs(&args)?,
+        shelf: Mutex::default(),
     };
     let outcome = tokio::select! {
         outcome = run(&setting, workloads, &args.system) => outcome,
@@ -132,11 +135,12 @@ async fn run(setting: &Setting, workloads: Vec<Workload>, systems: &[String]) ->
                 if missing.contains_key(key.1.system) || broken.contains(&key) {
                     continue;
                 }
-                let measured = timeout(CASE, (workload.measure)(setting, &key.1)).await;
+                let within = CASE + preparation_max(workload, &key.1);
+                let measured = timeout(within, (workload.measure)(setting, &key.1)).await;
                 let measured = measured.unwrap_or_else(|_| {
                     Err(BenchError::Stalled {
                         what: format!("{} at {}", workload.name, key.1.system),
-                        within_s: CASE.as_secs(),
+                        within_s: within.as_secs(),
                     })
                 });
                 let elapsed_s = began.elapsed().as_secs();
@@ -175,6 +179,14 @@ async fn run(setting: &Setting, workloads: Vec<Workload>, systems: &[String]) ->
         missing,
         failed,
         took: began.elapsed(),
+    }
+}
+
+/// How long a case may take before it is measured, beside what every case may.
+fn preparation_max(workload: &Workload, case: &Case) -> Duration {
+    match workload.name == backlog::BACKLOG.name {
+        true => backlog::fill_time_max(case),
+        false => Duration::ZERO,
     }
 }
 

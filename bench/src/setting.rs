@@ -1,7 +1,12 @@
 //! What every measurement is given: how long, how often, and where the programs are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::workloads::backlog::Filled;
 
 /// How the run was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,10 +37,11 @@ pub struct Programs {
 }
 
 /// Everything that a measurement may look at.
-#[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// How long and how often.
     pub plan: Plan,
     /// With what.
     pub programs: Programs,
+    /// Stores with a backlog, by its length; filled once for all rounds, and gone with the run.
+    pub shelf: Mutex<BTreeMap<u64, Filled>>,
 }

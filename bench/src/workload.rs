@@ -78,5 +78,7 @@ pub fn all() -> Vec<Workload> {
         workloads::round_trip::MANY,
         workloads::fan_out::FAN_OUT,
         workloads::durable::DURABLE,
+        workloads::backlog::BACKLOG,
+        workloads::pipeline::PIPELINE,
     ]
 }

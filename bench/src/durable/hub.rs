@@ -5,7 +5,7 @@
 //! in the requester's file; by then request, effect and answer are on the disks of both.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,23 +28,46 @@ use winze_messages::{PeerName, text::header_hash_to_text};
 use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
-use crate::durable::{BATCH, FEEDERS, Progress, REQUEST_BYTES};
+use crate::durable::{BATCH, FEEDERS, OUTSTANDING, Progress, REQUEST_BYTES};
 use crate::error::BenchError;
+use crate::setting::Setting;
+use crate::systems::hub::{Hub, Member};
 
 /// How long either side may take to find the other.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the hub is and who takes part.
+/// Who takes part in several runs, with the same keys: what is in their stores is about these.
 #[derive(Clone)]
-pub struct Parties {
-    /// `host:port` of the hub.
-    pub address: String,
-    /// Who has signed the hub's certificate.
-    pub authority: PublicKey,
-    /// Who asks; the hub lets it open a mint-quote channel to the responder.
+pub struct Cast {
+    /// Who asks.
     pub requester: Identity,
     /// Who answers.
     pub responder: Identity,
+    /// Their tables in the hub's configuration.
+    listed: String,
+}
+
+impl Cast {
+    /// Two with new keys.
+    pub fn new() -> Result<Cast, BenchError> {
+        let (requester, responder) = (Member::new("pool", "main")?, Member::new("mint", "main")?);
+        let asked = responder.name.to_string();
+        let listed = requester.listing(Some((EXT_MINT_QUOTE, &asked))) + &responder.listing(None);
+        Ok(Cast {
+            requester: Identity::of(requester.name, requester.secret),
+            responder: Identity::of(responder.name, responder.secret),
+            listed,
+        })
+    }
+
+    /// A hub that lets them in, with windows for all that is outstanding.
+    pub async fn hub(&self, setting: &Setting, folder: &Path) -> Result<Hub, BenchError> {
+        let limits = format!(
+            "window_messages = {OUTSTANDING}\nwindow_bytes = {}\n",
+            OUTSTANDING * REQUEST_BYTES
+        );
+        Hub::start(setting, folder, &self.listed, &limits).await
+    }
 }
 
 /// The asking side's store, with what was put in it.
@@ -111,39 +134,38 @@ impl RequesterStore {
     }
 }
 
+/// Opens the answering side's file.
+pub fn open_responder_store(path: &Path) -> Result<Store, BenchError> {
+    Store::open(path, &[ANSWERS_SCHEMA]).map_err(responder_failed)
+}
+
 impl Pair {
-    /// Connects both sides and waits until they know each other. `window` requests are under way at most.
+    /// Connects both sides and waits until they know each other. [`OUTSTANDING`] requests are under way at most.
     pub async fn start(
-        parties: &Parties,
+        hub: &Hub,
+        cast: &Cast,
         requester_store: RequesterStore,
-        responder_file: PathBuf,
-        window: usize,
+        responder_store: Store,
         progress: Arc<Progress>,
     ) -> Result<Pair, BenchError> {
         let client = |identity: &Identity| {
-            let mut config = HubClientConfig::new(parties.address.clone(), parties.authority);
-            config.window_messages = window as u64;
-            config.window_bytes = (window * 512) as u64;
-            config.unsent_messages_max = window;
+            let mut config = HubClientConfig::new(hub.address.to_string(), hub.authority);
+            config.window_messages = OUTSTANDING as u64;
+            config.window_bytes = (OUTSTANDING * REQUEST_BYTES) as u64;
+            config.unsent_messages_max = OUTSTANDING;
             HubClient::start(config, identity.clone())
         };
-        let answers = Store::open(&responder_file, &[ANSWERS_SCHEMA]).map_err(responder_failed)?;
-        let responder_hub = client(&parties.responder);
-        let pools = vec![(
-            parties.requester.peer().clone(),
-            parties.requester.public_key(),
-        )];
+        let responder_hub = client(&cast.responder);
+        let pools = vec![(cast.requester.peer().clone(), cast.requester.public_key())];
         let mut config = QuoteResponderConfig::new(pools);
-        config.under_way_max = config.under_way_max.max(window);
+        config.under_way_max = config.under_way_max.max(OUTSTANDING);
         let issuer = Arc::new(AtOnce);
-        let responder = QuoteResponder::start(&responder_hub, answers, config, issuer)
+        let responder = QuoteResponder::start(&responder_hub, responder_store, config, issuer)
             .map_err(responder_failed)?;
-        let requester_hub = client(&parties.requester);
-        let mut config = QuoteRequesterConfig::new(
-            parties.responder.peer().clone(),
-            parties.responder.public_key(),
-        );
-        config.window = window;
+        let requester_hub = client(&cast.requester);
+        let mut config =
+            QuoteRequesterConfig::new(cast.responder.peer().clone(), cast.responder.public_key());
+        config.window = OUTSTANDING;
         let told = Arc::new(Told(Arc::clone(&progress)));
         let store = requester_store.store.clone();
         let requester =

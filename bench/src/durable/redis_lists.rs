@@ -18,19 +18,20 @@ use crate::error::BenchError;
 const REQUESTS: &str = "requests";
 const ANSWERS: &str = "answers";
 
-/// Connections that pop requests and push their answers, and as many that pop answers. Each waits for an fsync in
-/// between, and Redis makes one for all that have come meanwhile.
-const WORKERS: usize = 8;
-
-/// Asks, answers and takes the answers. Ends by being dropped, or with an error.
-pub async fn keep_going(client: &Client, progress: &Arc<Progress>) -> Result<(), BenchError> {
+/// Asks, answers and takes the answers; `workers` connections answer, and as many take answers. Ends by being dropped, or with an error.
+pub async fn keep_going(
+    client: &Client,
+    workers: usize,
+    progress: &Arc<Progress>,
+) -> Result<(), BenchError> {
     let mut tasks = JoinSet::new();
-    for _ in 0..WORKERS {
+    for _ in 0..workers {
         tasks.spawn(answer(connect(client).await?));
         tasks.spawn(take(connect(client).await?, Arc::clone(progress)));
     }
+    let requester = connect(client).await?;
     for _ in 0..FEEDERS {
-        tasks.spawn(ask(connect(client).await?, Arc::clone(progress)));
+        tasks.spawn(ask(requester.clone(), Arc::clone(progress)));
     }
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(failed)??;

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod hub;
 pub mod nats;
+pub mod redis;
 
 use tempfile::TempDir;
 

@@ -1,8 +1,10 @@
 //! The kinds of work.
 
+pub mod backlog;
 pub mod durable;
 pub mod fan_out;
 pub mod flow;
+pub mod pipeline;
 pub mod round_trip;
 
 /// The payload that the bounds are for, in bytes: a quote request with its authenticator.

@@ -1,0 +1,109 @@
+//! Durable requests/s while much waits in the outbox already. What is answered is what has waited longest; as much is
+//! asked anew, so the backlog stays.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use winze_client::Store;
+
+use crate::durable::hub::{Cast, Pair, RequesterStore, open_responder_store};
+use crate::durable::{OUTSTANDING, Progress, observe};
+use crate::error::BenchError;
+use crate::setting::{Plan, Setting};
+use crate::systems::folder;
+use crate::workload::{CPU, Case, RATE, Sample, Workload};
+
+/// As `durable`, with so many requests in the outbox beside those that are outstanding there.
+pub const BACKLOG: Workload = Workload {
+    name: "backlog",
+    about: "durable requests with a backlog in the requester's outbox",
+    parameter: "backlog, requests",
+    metrics: &[RATE, CPU],
+    cases,
+    measure,
+};
+
+/// Requests that are put in the outbox in one write.
+const FILL_BATCH: usize = 16_384;
+
+/// The slowest that an outbox is filled, in requests a second: what takes longer has stalled.
+const FILL_PER_S_MIN: u64 = 5_000;
+
+/// Two stores with a backlog, kept from round to round: filling takes longer than measuring.
+pub struct Filled {
+    cast: Cast,
+    requests: RequesterStore,
+    answers: Store,
+    _folder: TempDir,
+}
+
+/// How long filling the outbox of a case may take.
+pub fn fill_time_max(case: &Case) -> Duration {
+    Duration::from_secs(case.parameter / FILL_PER_S_MIN)
+}
+
+fn cases(plan: &Plan) -> Vec<Case> {
+    let backlogs: &[u64] = match plan.quick {
+        true => &[0, 100_000],
+        false => &[0, 100_000, 10_000_000],
+    };
+    let case = |backlog: &u64| Case {
+        system: "hub",
+        parameter: *backlog,
+    };
+    backlogs.iter().map(case).collect()
+}
+
+fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sample, BenchError>> {
+    async move {
+        let mut shelf = setting.shelf.lock().await;
+        if !shelf.contains_key(&case.parameter) {
+            shelf.insert(case.parameter, fill(case.parameter).await?);
+        }
+        match shelf.get(&case.parameter) {
+            Some(filled) => work_off(setting, case.parameter, filled).await,
+            None => Err(BenchError::machine("the backlog", "is gone")),
+        }
+    }
+    .boxed()
+}
+
+async fn fill(backlog: u64) -> Result<Filled, BenchError> {
+    let folder = folder()?;
+    let cast = Cast::new()?;
+    let requests = folder.path().join("requester.sqlite");
+    let requests = RequesterStore::open(&requests, cast.responder.peer())?;
+    let answers = open_responder_store(&folder.path().join("responder.sqlite"))?;
+    let mut left = usize::try_from(backlog).unwrap_or(usize::MAX);
+    while left > 0 {
+        let now = left.min(FILL_BATCH);
+        requests.enqueue(now).await?;
+        left -= now;
+    }
+    Ok(Filled {
+        cast,
+        requests,
+        answers,
+        _folder: folder,
+    })
+}
+
+async fn work_off(setting: &Setting, backlog: u64, filled: &Filled) -> Result<Sample, BenchError> {
+    let folder = folder()?;
+    let hub = filled.cast.hub(setting, folder.path()).await?;
+    // What waits from the round before is outstanding here.
+    let over = filled.requests.waiting().await?.saturating_sub(backlog);
+    let over = usize::try_from(over).unwrap_or(usize::MAX);
+    let progress = Progress::new(OUTSTANDING.saturating_sub(over));
+    let (requests, answers) = (filled.requests.clone(), filled.answers.clone());
+    let pair = Pair::start(&hub, &filled.cast, requests, answers, progress.clone()).await?;
+    let asking = pair.keep_asking(progress.room());
+    let sample = observe(&setting.plan, &progress, asking, || hub.server.cpu_ns()).await?;
+    pair.stop().await?;
+    match filled.requests.waiting().await? >= backlog {
+        true => Ok(sample),
+        false => Err(BenchError::peer("the load", "let the backlog shrink")),
+    }
+}
