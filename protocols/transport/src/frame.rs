@@ -22,7 +22,7 @@ pub const HEADER_BYTES: usize = 6;
 pub const PAYLOAD_BYTES_MAX: usize = (1 << 24) - 1;
 
 /// Bytes of the channel id at the start of a channel message's payload.
-const CHANNEL_ID_BYTES: usize = 4;
+pub(crate) const CHANNEL_ID_BYTES: usize = 4;
 
 /// One message as it stands on the wire before encryption.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Memory that one connection can make the hub hold: for each channel end one window of messages that wait for its
 //! reader, and for each of its own refused messages the notice of it. With the defaults that is at most 256 channels of
 //! 262,144 bytes, and less than 300 bytes for each of 256 notices, twice as many at the end of a group's member: its own
-//! and its group's. A message to a group is a message in the window of each member that gets it, and none besides. Plus
+//! and its group's. A message to a group counts in the window of each member that gets it, and is in memory once. Plus
 //! [`CONTROL_MAX`] answers, one batch of [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer,
 //! and one message.
 

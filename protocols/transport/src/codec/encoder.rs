@@ -1,9 +1,9 @@
 use std::fmt;
 
 use super::{CodecError, encrypted_frame_bytes};
-use crate::frame::{Frame, PAYLOAD_BYTES_MAX};
+use crate::frame::{CHANNEL_ID_BYTES, Frame, Header, PAYLOAD_BYTES_MAX};
 use crate::limits::Limits;
-use crate::noise::{BLOCK_PLAINTEXT_BYTES_MAX, Sealer};
+use crate::noise::{BLOCK_PLAINTEXT_BYTES_MAX, CipherError, Sealer};
 
 /// Encrypts frames in the order in which they are to be sent.
 pub struct FrameEncoder {
@@ -22,6 +22,33 @@ impl FrameEncoder {
     /// After [`CodecError::FrameOverLimit`] the encoder goes on with the next frame, after
     /// [`CodecError::Cipher`] it gives that error for ever. In both cases `out` is as it was.
     pub fn encode(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.encode_parts(frame, &[], &frame.payload, out)
+    }
+
+    /// [`Self::encode`] of `frame` with another channel id, the frame itself staying as it is: one that goes to many has
+    /// to be in memory once. A frame without a channel id is encoded as it is.
+    pub fn encode_for_channel(
+        &mut self,
+        frame: &Frame,
+        channel_id: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        match frame.payload.split_first_chunk::<CHANNEL_ID_BYTES>() {
+            Some((_, rest)) if frame.is_channel_msg() => {
+                self.encode_parts(frame, &channel_id.to_le_bytes(), rest, out)
+            }
+            _ => self.encode(frame, out),
+        }
+    }
+
+    /// The frame's header, then `start` and `rest` as its payload, which have the length that the frame's has.
+    fn encode_parts(
+        &mut self,
+        frame: &Frame,
+        start: &[u8],
+        rest: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
         let payload_bytes = frame.payload.len();
         let payload_bytes_max = self.limits.payload_bytes_max.min(PAYLOAD_BYTES_MAX);
         let header = match frame.header() {
@@ -36,12 +63,28 @@ impl FrameEncoder {
 
         let before = out.len();
         out.reserve(encrypted_frame_bytes(payload_bytes));
-        let blocks = frame.payload.chunks(BLOCK_PLAINTEXT_BYTES_MAX);
-        for block in std::iter::once(&header.to_bytes()[..]).chain(blocks) {
-            if let Err(error) = self.sealer.seal(block, out) {
-                out.truncate(before);
-                return Err(CodecError::Cipher(error));
-            }
+        let sealed = self.seal_blocks(&header, start, rest, out);
+        sealed.map_err(|error| {
+            out.truncate(before);
+            CodecError::Cipher(error)
+        })
+    }
+
+    fn seal_blocks(
+        &mut self,
+        header: &Header,
+        start: &[u8],
+        rest: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CipherError> {
+        self.sealer.seal(&header.to_bytes(), out)?;
+        let first_bytes = rest.len().min(BLOCK_PLAINTEXT_BYTES_MAX - start.len());
+        let (first, more) = rest.split_at(first_bytes);
+        if header.payload_bytes > 0 {
+            self.sealer.seal_joined(start, first, out)?;
+        }
+        for block in more.chunks(BLOCK_PLAINTEXT_BYTES_MAX) {
+            self.sealer.seal(block, out)?;
         }
         Ok(())
     }

@@ -65,15 +65,26 @@ impl Sealer {
         Sealer(cipher)
     }
 
-    /// Appends `plaintext`, encrypted, and its [`MAC_BYTES`](super::MAC_BYTES) to `out`.
-    /// `plaintext` is at most [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX)
-    /// long, more is [`CipherError::BlockTooLong`]. After an error `out` is as it was and the sealer refuses further use.
+    /// [`Self::seal_joined`] of a plaintext in one piece.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), CipherError> {
-        if plaintext.len() > BLOCK_PLAINTEXT_BYTES_MAX {
+        self.seal_joined(&[], plaintext, out)
+    }
+
+    /// Appends `start` and `rest` as one plaintext, encrypted, and its [`MAC_BYTES`](super::MAC_BYTES)
+    /// to `out`. Together they are at most [`BLOCK_PLAINTEXT_BYTES_MAX`](super::BLOCK_PLAINTEXT_BYTES_MAX)
+    /// long, more is [`CipherError::BlockTooLong`]. After an error `out` is as it was and the sealer refuses further use.
+    pub fn seal_joined(
+        &mut self,
+        start: &[u8],
+        rest: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CipherError> {
+        if start.len().saturating_add(rest.len()) > BLOCK_PLAINTEXT_BYTES_MAX {
             return Err(self.0.fail(CipherError::BlockTooLong));
         }
         let before = out.len();
-        out.extend_from_slice(plaintext);
+        out.extend_from_slice(start);
+        out.extend_from_slice(rest);
         match self.0.seal(&[], &mut out[before..]) {
             Ok(mac) => {
                 out.extend_from_slice(&mac);

@@ -36,6 +36,18 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// with [`CodecError::FrameOverLimit`] a frame beyond the limits; neither harms the stream.
     /// [`CodecError::Cipher`] is final.
     pub fn push(&mut self, frame: &Frame) -> Result<(), CodecError> {
+        self.make_room()?;
+        self.encoder.encode(frame, &mut self.pending)
+    }
+
+    /// [`Self::push`] of `frame` with another channel id; see [`FrameEncoder::encode_for_channel`].
+    pub fn push_for_channel(&mut self, frame: &Frame, channel_id: u32) -> Result<(), CodecError> {
+        self.make_room()?;
+        self.encoder
+            .encode_for_channel(frame, channel_id, &mut self.pending)
+    }
+
+    fn make_room(&mut self) -> Result<(), CodecError> {
         let pending_bytes = self.pending_bytes();
         if pending_bytes >= WRITE_PENDING_BYTES_MAX {
             return Err(CodecError::WriterFull { pending_bytes });
@@ -48,7 +60,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             self.pending.drain(..self.written);
             self.written = 0;
         }
-        self.encoder.encode(frame, &mut self.pending)
+        Ok(())
     }
 
     /// Encrypted bytes that were pushed and not yet handed to the stream.

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::AsyncWrite;
 use winze_transport::limits::WRITE_PENDING_BYTES_MAX;
-use winze_transport::{CodecError, Frame, FrameWriter, Limits};
+use winze_transport::{CHANNEL_BIT, CodecError, Frame, FrameWriter, Limits};
 
 use crate::world::{LIMITS, codec_pair, connected, frame};
 
@@ -144,4 +144,41 @@ fn a_frame_over_the_limit_is_refused_and_the_next_one_goes_out() {
     let (_, mut receiver) = codec_pair(1);
     receiver.feed(&peer.taken);
     assert_eq!(receiver.next_frame(), Ok(Some(frame(2, 10))));
+}
+
+#[test]
+fn a_frame_for_many_channels_is_to_each_reader_as_if_it_had_been_made_for_it() {
+    let block = 65_519;
+    let sizes = [
+        4,
+        5,
+        200,
+        block - 1,
+        block,
+        block + 1,
+        2 * block,
+        2 * block + 1,
+    ];
+    let (mut ours, _) = codec_pair(11);
+    let (mut same, _) = codec_pair(11);
+    for (number, payload_bytes) in (1..).zip(sizes) {
+        let mut message = frame(number, payload_bytes);
+        message.extension_type |= CHANNEL_BIT;
+        let (mut shared, mut own) = (Vec::new(), Vec::new());
+        ours.encode_for_channel(&message, 0x0102_0304, &mut shared)
+            .unwrap();
+        assert!(message.set_channel_id(0x0102_0304));
+        same.encode(&message, &mut own).unwrap();
+        assert!(shared == own, "payload of {payload_bytes} bytes");
+    }
+
+    // What names no channel stays as it is.
+    let mut short = frame(9, 3);
+    short.extension_type |= CHANNEL_BIT;
+    for message in [frame(9, 0), frame(9, 200), short] {
+        let (mut shared, mut own) = (Vec::new(), Vec::new());
+        ours.encode_for_channel(&message, 7, &mut shared).unwrap();
+        same.encode(&message, &mut own).unwrap();
+        assert!(shared == own);
+    }
 }

@@ -10,6 +10,7 @@ use super::encoded;
 use super::end::{End, EndControl, Far};
 use super::event::Ending;
 use super::fan::Fan;
+use super::outgoing::Outgoing;
 use super::reasons::{CloseReason, RejectReason};
 use super::registry::PeerId;
 use crate::limits::{CONTROL_MAX, HubLimits};
@@ -419,10 +420,10 @@ impl Connection {
 
     /// Appends the next message for the client to `out`, of the channel whose turn it is. Where no other channel has any,
     /// its turns follow one another and are taken at once, until they have `bytes_max` on the wire.
-    pub(super) fn next_deliveries(
+    pub(super) fn next_deliveries<T: From<Outgoing>>(
         &mut self,
         bytes_max: usize,
-        out: &mut Vec<Frame>,
+        out: &mut Vec<T>,
     ) -> Option<Deliveries> {
         while let Some(channel_id) = self.data_ring.pop_front() {
             let Some(end) = self.ends.get_mut(&channel_id) else {
@@ -432,10 +433,10 @@ impl Connection {
             let is_alone = self.data_ring.is_empty();
             let mut taken = Totals::default();
             let mut bytes = 0;
-            while let Some(frame) = end.outbound.pop_within_credit() {
-                taken = taken.plus(Totals::one(frame.payload.len()));
-                bytes += encrypted_frame_bytes(frame.payload.len());
-                out.push(frame);
+            while let Some(message) = end.outbound.pop_within_credit() {
+                taken = taken.plus(Totals::one(message.payload_bytes()));
+                bytes += encrypted_frame_bytes(message.payload_bytes());
+                out.push(message.into());
                 if !is_alone || bytes >= bytes_max {
                     break;
                 }

@@ -46,7 +46,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn sent(&mut self, frames: &[Frame]) {
+    pub(super) fn sent<'f>(&mut self, frames: impl Iterator<Item = &'f Frame>) {
         let mut tally = Tally::default();
         for frame in frames {
             if !tally.add(frame) {

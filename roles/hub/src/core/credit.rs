@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use winze_transport::Frame;
-
+use super::outgoing::Outgoing;
 use crate::sabotage::{Rule, is_broken};
 
 /// Messages and bytes of payload, counted together.
@@ -160,7 +159,7 @@ impl Inbound {
 /// bounds the queue.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    queue: VecDeque<Frame>,
+    queue: VecDeque<Outgoing>,
     queued_bytes: u64,
     sent: Totals,
     credit: Totals,
@@ -175,9 +174,9 @@ impl Outbound {
     }
 
     /// Appends a message. The caller has counted it against its sender's window.
-    pub(super) fn push(&mut self, frame: Frame) {
-        self.queued_bytes += frame.payload.len() as u64;
-        self.queue.push_back(frame);
+    pub(super) fn push(&mut self, message: Outgoing) {
+        self.queued_bytes += message.payload_bytes() as u64;
+        self.queue.push_back(message);
     }
 
     /// Raises what the client takes; a smaller total than before is ignored.
@@ -187,21 +186,21 @@ impl Outbound {
 
     /// Whether the first message is within the client's credit.
     pub(super) fn deliverable(&self) -> bool {
-        self.queue.front().is_some_and(|frame| {
-            let sent = self.sent.plus(Totals::one(frame.payload.len()));
+        self.queue.front().is_some_and(|message| {
+            let sent = self.sent.plus(Totals::one(message.payload_bytes()));
             self.credit.covers(sent) || is_broken(Rule::Credit)
         })
     }
 
     /// The first message, if the client's credit allows it.
-    pub(super) fn pop_within_credit(&mut self) -> Option<Frame> {
+    pub(super) fn pop_within_credit(&mut self) -> Option<Outgoing> {
         if !self.deliverable() {
             return None;
         }
-        let frame = self.queue.pop_front()?;
-        self.queued_bytes -= frame.payload.len() as u64;
-        self.sent = self.sent.plus(Totals::one(frame.payload.len()));
-        Some(frame)
+        let message = self.queue.pop_front()?;
+        self.queued_bytes -= message.payload_bytes() as u64;
+        self.sent = self.sent.plus(Totals::one(message.payload_bytes()));
+        Some(message)
     }
 
     /// Drops everything that waits and says how much it was.
@@ -227,6 +226,8 @@ impl Outbound {
 
 #[cfg(test)]
 mod tests {
+    use winze_transport::Frame;
+
     use super::*;
 
     const WINDOW: Totals = Totals {
@@ -234,12 +235,12 @@ mod tests {
         bytes: 100,
     };
 
-    fn frame(payload_bytes: usize) -> Frame {
-        Frame {
+    fn frame(payload_bytes: usize) -> Outgoing {
+        Outgoing::Own(Frame {
             extension_type: 0xc802,
             msg_type: 0x80,
             payload: vec![0; payload_bytes],
-        }
+        })
     }
 
     #[test]

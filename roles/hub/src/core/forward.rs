@@ -6,6 +6,7 @@ use winze_transport::Frame;
 
 use super::end::EndRef;
 use super::event::Ending;
+use super::outgoing::Outgoing;
 use super::reasons::{CloseReason, RejectReason};
 use super::{ConnId, HubCore, is_foreign};
 
@@ -61,13 +62,13 @@ impl HubCore {
                 (RejectReason::PeerAway, text)
             }
             (None, _) if is_open_group => {
-                self.fan_out(own, ordinal, &frame);
+                self.fan_out(own, ordinal, frame);
                 return Ok(());
             }
             (None, Some(far)) => {
                 let far = self.misdirected_among(own, group).unwrap_or(far);
                 frame.set_channel_id(far.end.channel_id);
-                if self.deliver(far.end, frame) {
+                if self.deliver(far.end, Outgoing::Own(frame)) {
                     return Ok(());
                 }
                 peer_away()
@@ -86,15 +87,15 @@ impl HubCore {
     }
 
     /// Queues a message for its reader. False when that end is not there.
-    pub(super) fn deliver(&mut self, to: EndRef, frame: Frame) -> bool {
+    pub(super) fn deliver(&mut self, to: EndRef, message: Outgoing) -> bool {
         let Some(end) = self.end_mut(to) else {
             return false;
         };
-        if is_foreign(frame.extension()) {
+        if is_foreign(end.name.extension) {
             end.note_foreign_traffic();
         }
         let was_empty = end.outbound.is_empty();
-        end.outbound.push(frame);
+        end.outbound.push(message);
         // Behind another message it changes nothing of what is due.
         if was_empty {
             self.schedule(to);

@@ -11,6 +11,7 @@ use super::credit::Totals;
 use super::end::{End, EndRef, Far};
 use super::event::Event;
 use super::open::{Refusal, Request};
+use super::outgoing::Outgoing;
 use super::reasons::{ChannelCloseReason, RejectReason};
 use super::registry::{PeerId, Registry};
 use super::{HubCore, is_foreign};
@@ -74,10 +75,11 @@ impl HubCore {
 
     /// Copies a message on the group's id to every member that can have it. The others' refusals are told on their own
     /// channels.
-    pub(super) fn fan_out(&mut self, group: EndRef, group_ordinal: u64, frame: &Frame) {
+    pub(super) fn fan_out(&mut self, group: EndRef, group_ordinal: u64, frame: Frame) {
         let payload_bytes = frame.payload.len();
         let is_foreign = is_foreign(frame.extension());
         let members = self.take_members(group);
+        let frame = Arc::new(frame);
         let mut refused = 0;
         for channel_id in &members {
             let own = EndRef {
@@ -105,9 +107,11 @@ impl HubCore {
                         is_broken(Rule::MemberAlone) && members.first() == Some(channel_id);
                     let other = astray.then(|| self.misdirected(own, &members)).flatten();
                     let far = other.unwrap_or(far);
-                    let mut frame = frame.clone();
-                    frame.set_channel_id(far.end.channel_id);
-                    if self.deliver(far.end, frame) {
+                    let copy = Outgoing::Copy {
+                        frame: Arc::clone(&frame),
+                        channel_id: far.end.channel_id,
+                    };
+                    if self.deliver(far.end, copy) {
                         continue;
                     }
                     (RejectReason::PeerAway, PEER_AWAY)

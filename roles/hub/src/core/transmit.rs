@@ -1,10 +1,12 @@
 //! What is sent next on a connection.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use winze_transport::{Frame, encrypted_frame_bytes};
 
 use super::connection::Step;
+use super::outgoing::Outgoing;
 use super::{ConnId, HubCore};
 
 /// What [`HubCore::poll_transmit`] left.
@@ -35,11 +37,11 @@ impl HubCore {
     /// Appends the next frames for a client to `out`, until they have `bytes_max` on the wire or nothing is due. The
     /// last one may go beyond. Payload alone would be no bound: a tiny message has ten times as much on the wire. What
     /// is taken here leaves the hub's memory and counts as taken by its reader.
-    pub fn poll_transmit(
+    pub fn poll_transmit<T: From<Outgoing> + Borrow<Frame>>(
         &mut self,
         conn: ConnId,
         bytes_max: usize,
-        out: &mut Vec<Frame>,
+        out: &mut Vec<T>,
     ) -> Transmit {
         self.ready.remove(&conn);
         let before = out.len();
@@ -55,7 +57,7 @@ impl HubCore {
             if let Some(control) = connection.next_control() {
                 slot_freed |= control.freed_end;
                 bytes += encrypted_frame_bytes(control.frame.payload.len());
-                out.push(control.frame);
+                out.push(Outgoing::Own(control.frame).into());
             } else if let Some(delivered) = connection.next_deliveries(bytes_max - bytes, out) {
                 bytes += delivered.bytes;
                 if let Some(far) = delivered.from
@@ -68,7 +70,7 @@ impl HubCore {
                 break true;
             }
         };
-        self.counters.sent(out.get(before..).unwrap_or_default());
+        self.counters.sent(out.iter().skip(before).map(T::borrow));
         if slot_freed {
             // An offer may have waited for the place. It is sent with the next poll.
             self.offer_waiting(conn);

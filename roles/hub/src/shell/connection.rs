@@ -17,7 +17,7 @@ use super::linger::linger;
 use super::shared::Shared;
 use super::until;
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Transmit};
+use crate::core::{ConnId, Outgoing, Transmit};
 use crate::limits::{LINGER_MS, PAYLOAD_BYTES_BEFORE_AUTHENTICATION, READ_BATCH_FRAMES};
 
 /// A client that has connected.
@@ -131,8 +131,14 @@ impl Client {
                     return Outcome::SaidAll;
                 }
                 left = self.shared.poll_transmit(self.conn, &mut outgoing);
-                for frame in outgoing.drain(..) {
-                    if let Err(error) = writer.push(&frame) {
+                for message in outgoing.drain(..) {
+                    let pushed = match &message {
+                        Outgoing::Own(frame) => writer.push(frame),
+                        Outgoing::Copy { frame, channel_id } => {
+                            writer.push_for_channel(frame, *channel_id)
+                        }
+                    };
+                    if let Err(error) = pushed {
                         tracing::error!(conn = self.conn.0, %error, "cannot encrypt a frame");
                         return Outcome::Broken;
                     }

@@ -13,7 +13,7 @@ use super::log::{Log, Source};
 use super::reload::ConfigurationStatus;
 use crate::config::Listed;
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Counters, HubCore, ListErrors, Load, Reloaded, Transmit};
+use crate::core::{ConnId, Counters, HubCore, ListErrors, Load, Outgoing, Reloaded, Transmit};
 use crate::limits::{DRAIN_QUIET_MS, HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
@@ -121,7 +121,7 @@ impl Shared {
         })
     }
 
-    pub(super) fn poll_transmit(&self, conn: ConnId, out: &mut Vec<Frame>) -> Transmit {
+    pub(super) fn poll_transmit(&self, conn: ConnId, out: &mut Vec<Outgoing>) -> Transmit {
         self.with_core(|inner, _| inner.core.poll_transmit(conn, WRITE_BATCH_BYTES, out))
     }
 

@@ -136,7 +136,7 @@ fn a_poll_gives_no_more_than_it_was_asked_for_and_one_message() {
     let ends = net.joined(VENDOR, PLENTY);
     let ten = (0..10).map(|number| vendor(ends.pool_id, number, 1_000));
     net.send(ends.pool, ten);
-    let mut frames = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
     assert_eq!(
         net.core.poll_transmit(ends.mint, 2_500, &mut frames),
         Transmit::More
@@ -150,7 +150,7 @@ fn many_tiny_messages_are_no_larger_a_batch_than_a_few_large_ones() {
     let mut net = Net::new();
     let ends = net.joined(VENDOR, PLENTY);
     net.send(ends.pool, (0..200).map(|_| vendor(ends.pool_id, 0, 5)));
-    let mut frames = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
     assert_eq!(
         net.core.poll_transmit(ends.mint, 1_000, &mut frames),
         Transmit::More
