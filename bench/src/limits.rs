@@ -15,6 +15,12 @@ pub const CASE: Duration = Duration::from_secs(120);
 /// without work.
 pub const SEND_BATCH_MAX: usize = 1_024;
 
+/// Connections that are made at a time.
+pub const CONNECTING_MAX: usize = 16;
+
+/// Ciphertext that a client hands to its socket at once, in bytes.
+pub const WRITE_BATCH_BYTES: usize = 256 * 1024;
+
 /// Frames that a client takes from one read.
 pub const FRAMES_PER_TURN_MAX: usize = 4_096;
 

@@ -21,8 +21,8 @@ const LATENCIES_MAX: usize = 1 << 20;
 pub struct RoundTrip {
     /// Rate and the server's processor time, for each round trip.
     pub cost: Cost,
-    /// Half of them took less, in microseconds; with more than one in flight `None`.
-    pub p50_us: Option<f64>,
+    /// What half of them, and 99 in a hundred, took at most, in microseconds; with more than one in flight `None`.
+    pub p50_p99_us: Option<(f64, f64)>,
 }
 
 /// Asks and answers between the rig's one pair, warms up, and measures.
@@ -41,6 +41,7 @@ pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<RoundTrip, B
     };
     let answered = Arc::new(AtomicU64::new(0));
     let timed = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let mut answerer = JoinSet::new();
     answerer.spawn(answer(answering));
     let mut asker = JoinSet::new();
@@ -49,51 +50,51 @@ pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<RoundTrip, B
         shape.window,
         Arc::clone(&answered),
         Arc::clone(&timed),
-        plan.warm_up + plan.measure,
+        Arc::clone(&stop),
     ));
     let between = async {
         sleep(plan.warm_up).await;
         timed.store(true, Ordering::Relaxed);
         let before = Reading::now(&server, answered.load(Ordering::Relaxed))?;
         sleep(plan.measure).await;
-        Reading::now(&server, answered.load(Ordering::Relaxed))?.since(&before)
+        let after = Reading::now(&server, answered.load(Ordering::Relaxed))?;
+        stop.store(true, Ordering::Relaxed);
+        after.since(&before)
     };
     let cost = tokio::select! {
         cost = between => cost?,
         Some(Ok(Err(error))) = answerer.join_next() => return Err(error),
+        Some(Ok(Err(error))) = asker.join_next() => return Err(error),
     };
-    let mut latencies = match asker.join_next().await {
-        Some(Ok(latencies)) => latencies?,
+    // The asking end stays until the other is gone: its leaving would be that one's error.
+    let (mut latencies, _asking) = match asker.join_next().await {
+        Some(Ok(asked)) => asked?,
         _ => return Err(BenchError::peer("the load", "the asking task has ended")),
     };
     answerer.shutdown().await;
-    let p50_us = match (shape.window, latencies.len()) {
-        (1, 1..) => {
-            let middle = latencies.len() / 2;
-            let (_, middle, _) = latencies.select_nth_unstable(middle);
-            Some(middle.as_secs_f64() * 1e6)
-        }
-        _ => None,
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let place = (latencies.len() as f64 * share) as usize;
+        latencies
+            .get(place)
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1e6)
     };
-    Ok(RoundTrip { cost, p50_us })
+    let p50_p99_us = (shape.window == 1 && !latencies.is_empty()).then(|| (at(0.5), at(0.99)));
+    Ok(RoundTrip { cost, p50_p99_us })
 }
 
-/// Asks for `during`; gives the latencies of what was asked while `timed`, where one is in flight at a time.
+/// Asks until it is told to stop; gives the latencies of what was asked while `timed`, where one is in flight at a time.
 async fn ask(
     mut asking: AnyEndpoint,
     in_flight_max: usize,
     answered: Arc<AtomicU64>,
     timed: Arc<AtomicBool>,
-    during: Duration,
-) -> Result<Vec<Duration>, BenchError> {
+    stop: Arc<AtomicBool>,
+) -> Result<(Vec<Duration>, AnyEndpoint), BenchError> {
     let mut latencies = Vec::new();
     let mut in_flight = 0;
-    let until = Instant::now() + during;
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        if began > until {
-            return Ok(latencies);
-        }
         asking.send(in_flight_max - in_flight).await?;
         in_flight = in_flight_max;
         let came = asking.receive().await?;
@@ -105,6 +106,7 @@ async fn ask(
             latencies.push(began.elapsed());
         }
     }
+    Ok((latencies, asking))
 }
 
 async fn answer(mut answering: AnyEndpoint) -> Result<(), BenchError> {

@@ -2,8 +2,10 @@
 
 pub mod certificate;
 pub mod hub;
+pub mod naive;
 pub mod nats;
 pub mod redis;
+pub mod redis_queue;
 
 use tempfile::TempDir;
 
@@ -11,6 +13,7 @@ use crate::error::BenchError;
 use crate::load::{AnyEndpoint, Shape};
 use crate::server::Server;
 use crate::setting::Setting;
+use redis_queue::Pop;
 
 /// A server with its clients connected, and their routes there.
 pub struct Rig {
@@ -31,6 +34,10 @@ pub struct Rig {
 pub async fn rig(setting: &Setting, system: &str, shape: Shape) -> Result<Rig, BenchError> {
     match system {
         "hub" => hub::rig(setting, shape).await,
+        "naive" => naive::rig(&setting.programs.naive, shape).await,
+        "naive-soft" => naive::rig(&setting.programs.naive_soft, shape).await,
+        "redis-blmpop" => redis_queue::rig(setting, shape, Pop::Many).await,
+        "redis-brpop" => redis_queue::rig(setting, shape, Pop::One).await,
         "nats" => nats::rig(setting, shape, false).await,
         "nats-tls" => nats::rig(setting, shape, true).await,
         other => Err(BenchError::machine(other, "no system of this name")),

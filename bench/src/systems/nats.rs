@@ -11,15 +11,13 @@ use futures_util::{TryFutureExt, stream};
 use super::certificate::TlsFiles;
 use super::{Rig, folder};
 use crate::error::BenchError;
-use crate::limits::FRAMES_PER_TURN_MAX;
+use crate::limits::{CONNECTING_MAX, FRAMES_PER_TURN_MAX};
 use crate::load::{AnyEndpoint, Endpoint, Shape};
 use crate::server::Server;
 use crate::setting::Setting;
 
 /// Messages that a subscription holds; what comes beyond is dropped. Larger than any window here.
 const SUBSCRIPTION_MESSAGES: usize = 1 << 18;
-/// Connections that are made at a time.
-const CONNECTING_MAX: usize = 16;
 
 /// A running server and how to dial it.
 pub struct Nats {

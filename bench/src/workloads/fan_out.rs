@@ -11,7 +11,7 @@ use crate::systems;
 use crate::workload::{CPU, Case, RATE, Sample, Workload};
 
 /// Systems, in the order in which they are measured.
-const SYSTEMS: [&str; 3] = ["hub", "nats", "nats-tls"];
+const SYSTEMS: [&str; 5] = ["hub", "naive", "naive-soft", "nats", "nats-tls"];
 /// Receivers.
 const RECEIVERS: usize = 64;
 /// Messages that the slowest receiver may be behind.

@@ -13,7 +13,15 @@ use crate::workload::{CPU, Case, RATE, Sample, Workload};
 /// Payloads of a full run, in bytes.
 const PAYLOADS: [u64; 4] = [PAYLOAD_BYTES, 64, 1_024, 16_384];
 /// Systems, in the order in which they are measured.
-const SYSTEMS: [&str; 3] = ["hub", "nats", "nats-tls"];
+const SYSTEMS: [&str; 7] = [
+    "hub",
+    "naive",
+    "naive-soft",
+    "nats",
+    "nats-tls",
+    "redis-blmpop",
+    "redis-brpop",
+];
 /// Bytes outstanding at most, whatever the window in messages: what large messages are bounded by, at all systems.
 const OUTSTANDING_BYTES_MAX: usize = 8 << 20;
 

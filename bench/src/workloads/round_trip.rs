@@ -11,11 +11,25 @@ use crate::systems;
 use crate::workload::{CPU, Case, Metric, RATE, Sample, Workload};
 
 /// Systems, in the order in which they are measured.
-const SYSTEMS: [&str; 3] = ["hub", "nats", "nats-tls"];
+const SYSTEMS: [&str; 6] = [
+    "hub",
+    "naive",
+    "naive-soft",
+    "nats",
+    "nats-tls",
+    "redis-blmpop",
+];
 /// Half of the round trips took less.
 const P50: Metric = Metric {
     key: "p50_us",
     title: "p50, us",
+    decimals: 0,
+};
+
+/// 99 in a hundred took less.
+const P99: Metric = Metric {
+    key: "p99_us",
+    title: "p99, us",
     decimals: 0,
 };
 
@@ -24,7 +38,7 @@ pub const ONE: Workload = Workload {
     name: "rtt1",
     about: "request and answer, 1 in flight",
     parameter: "payload bytes",
-    metrics: &[P50, CPU],
+    metrics: &[P50, P99, RATE, CPU],
     cases,
     measure: |setting, case| measure(setting, case, 1),
 };
@@ -57,8 +71,9 @@ fn measure<'a>(
         let rig = systems::rig(setting, case.system, shape).await?;
         let done = round_trip::measure(rig, shape, &setting.plan).await?;
         let mut sample = Sample::of([(RATE.key, done.cost.k_per_s), (CPU.key, done.cost.cpu_us)]);
-        if let Some(p50_us) = done.p50_us {
+        if let Some((p50_us, p99_us)) = done.p50_p99_us {
             sample.0.insert(P50.key, p50_us);
+            sample.0.insert(P99.key, p99_us);
         }
         Ok(sample)
     }

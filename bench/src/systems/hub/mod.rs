@@ -18,6 +18,7 @@ use winze_transport::{Certificate, PublicKey, SecretKey};
 
 use super::{Rig, folder};
 use crate::error::BenchError;
+use crate::limits::CONNECTING_MAX;
 use crate::load::{AnyEndpoint, Shape};
 use crate::server::Server;
 use crate::setting::Setting;
@@ -36,8 +37,6 @@ const RECEIVER_ROLE: &str = "mint";
 const GROUP: &str = "group/all";
 /// How long the certificate is good, in seconds: longer than any run.
 const CERTIFICATE_VALID_S: u32 = 7 * 24 * 3_600;
-/// Connections that are made at a time.
-const CONNECTING_MAX: usize = 16;
 
 /// A running hub and how to dial it.
 pub struct Hub {
@@ -251,6 +250,22 @@ pub async fn rig(setting: &Setting, shape: Shape) -> Result<Rig, BenchError> {
         receivers: boxed(receiving),
         folder,
     })
+}
+
+/// A connection that is let in and opens nothing.
+///
+/// # Errors
+/// [`BenchError`].
+pub async fn idle_peer(hub: &Hub, member: &Member) -> Result<HubPeer, BenchError> {
+    let window = Window {
+        messages: 0,
+        bytes: 0,
+    };
+    let messages = Messages::Opaque {
+        extension: EXT_OPAQUE,
+        bytes: Vec::new(),
+    };
+    HubPeer::connect(hub, member, EXT_OPAQUE, window, messages).await
 }
 
 /// Credit that hub and clients give on a channel.

@@ -17,11 +17,8 @@ use winze_transport::{
 use super::message::Messages;
 use super::{Hub, Member, Window};
 use crate::error::BenchError;
-use crate::limits::FRAMES_PER_TURN_MAX;
+use crate::limits::{FRAMES_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::load::Endpoint;
-
-/// Ciphertext that is handed to the socket at once.
-const WRITE_BATCH_BYTES: usize = 256 * 1024;
 
 /// A client with a channel.
 pub struct HubPeer {
