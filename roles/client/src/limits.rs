@@ -105,6 +105,10 @@ pub const EVENTS_PER_TURN_MAX: usize = 256;
 /// How often a requester looks after its outbox, in milliseconds: the age of what its status says.
 pub const HOUSEKEEPING_MS: u64 = 1_000;
 
+/// After how many milliseconds without an answer it is noted on disk that a request was sent, for the operator to
+/// read. Of what is answered sooner nobody has to know.
+pub const NOTED_AFTER_MS: u64 = 500;
+
 /// After `Reconnect` from the hub: how long answers that are on their way are waited for before we reconnect by
 /// ourselves, in milliseconds. A hub that goes says `Close` before that.
 pub const RECONNECT_WITHIN_MS: u64 = 5_000;

@@ -261,7 +261,10 @@ pub fn note_attempt(
         .prepare_cached(
             "UPDATE outbox
              SET attempts = ?4, last_sent_unix_ms = ?5, error = coalesce(?6, error)
-             WHERE peer = ?1 AND extension = ?2 AND sequence = ?3 AND state = 0",
+             -- One row at most: else SQLite would prepare to undo this statement alone.
+             WHERE id = (SELECT id FROM outbox
+                         WHERE peer = ?1 AND extension = ?2 AND sequence = ?3 AND state = 0
+                         LIMIT 1)",
         )?
         .execute(params![
             peer,

@@ -197,25 +197,33 @@ pub(crate) fn reserve(
         "INSERT INTO allowance_reservation (header_hash, pool, unit, minute, amount)
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    let mut count = conn.prepare_cached(
-        "INSERT INTO allowance_used (pool, unit, minute, amount) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (pool, unit, minute) DO UPDATE SET amount = amount + excluded.amount",
-    )?;
     let mut verdicts = Vec::with_capacity(wishes.len());
+    let mut reserved = 0_u64;
     for (header_hash, amount) in wishes {
         let verdict = used.take(account.caps, *amount, now_s);
         if verdict == Verdict::Reserved {
-            let amount = to_sql(*amount);
+            reserved = reserved.saturating_add(*amount);
             note.execute(params![
                 header_hash,
                 account.pool,
                 account.unit,
                 minute,
-                amount
+                to_sql(*amount)
             ])?;
-            count.execute(params![account.pool, account.unit, minute, amount])?;
         }
         verdicts.push(verdict);
+    }
+    if verdicts.contains(&Verdict::Reserved) {
+        conn.prepare_cached(
+            "INSERT INTO allowance_used (pool, unit, minute, amount) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (pool, unit, minute) DO UPDATE SET amount = amount + excluded.amount",
+        )?
+        .execute(params![
+            account.pool,
+            account.unit,
+            minute,
+            to_sql(reserved)
+        ])?;
     }
     Ok(verdicts)
 }

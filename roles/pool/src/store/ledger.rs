@@ -48,7 +48,7 @@ impl Ledger {
         let header_hash = share.header_hash;
         let write = self
             .store
-            .write(move |tx| record(tx, &settings, &share, keyset_id, now_unix_ms));
+            .write_repeatable(move |tx| record(tx, &settings, &share, &keyset_id, now_unix_ms));
         write.await.unwrap_or_else(|error| {
             let share = winze_messages::text::header_hash_to_text(&header_hash);
             tracing::error!(%error, share, "a share could not be written down and is refused");
@@ -86,7 +86,7 @@ fn record(
     tx: &Connection,
     settings: &LedgerSettings,
     share: &AcceptedShare,
-    keyset_id: Vec<u8>,
+    keyset_id: &[u8],
     now_unix_ms: u64,
 ) -> Result<Recorded, StoreError> {
     if outbox::waiting(tx, &settings.mint.peer, EXT_MINT_QUOTE)? >= settings.waiting_max {
@@ -119,7 +119,7 @@ fn record(
         header_hash: share.header_hash,
         description: None,
         locking_key: *locking_key.as_bytes(),
-        keyset_id,
+        keyset_id: keyset_id.to_vec(),
     };
     let mut body = Vec::new();
     let aborted = |reason: String| StoreError::Aborted { reason };

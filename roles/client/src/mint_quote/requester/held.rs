@@ -141,10 +141,12 @@ impl HeldRequests {
         self.by_sequence.get(self.by_header_hash.get(header_hash)?)
     }
 
-    /// Notes about those that were sent, about which nothing has been noted since.
-    pub(super) fn take_notes(&self) -> impl Iterator<Item = AttemptNote> {
+    /// Notes about those that were sent by `unix_ms`, about which nothing has been noted since. What is answered sooner
+    /// needs none.
+    pub(super) fn take_notes(&self, unix_ms: u64) -> impl Iterator<Item = AttemptNote> {
         self.by_sequence
             .values()
+            .filter(move |request| request.last_sent_unix_ms.load(Ordering::Relaxed) <= unix_ms)
             .filter_map(|request| request.take_note_of_sending())
     }
 

@@ -8,7 +8,9 @@ use winze_messages::families::mint_quote::KeysetAnnouncement;
 
 use super::QuoteRequesterCore;
 use crate::delivery::Now;
-use crate::limits::{ANSWERED_DELETED_PER_STEP, ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX};
+use crate::limits::{
+    ANSWERED_DELETED_PER_STEP, ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX, NOTED_AFTER_MS,
+};
 use crate::mint_quote::requester::held::HeldRequest;
 use crate::mint_quote::requester::settlement::{
     Mint, Recorded, RecordedBatch, Settlement, record_all,
@@ -271,7 +273,8 @@ impl QuoteRequesterCore {
         }
         self.is_housekeeping = true;
         let mut notes: Vec<AttemptNote> = std::mem::take(&mut self.notes).into_values().collect();
-        notes.extend(self.held.take_notes());
+        let sent_by_unix_ms = now.unix_ms.saturating_sub(NOTED_AFTER_MS);
+        notes.extend(self.held.take_notes(sent_by_unix_ms));
         Some(HousekeepingWanted {
             mint: self.mint.name.clone(),
             notes,
