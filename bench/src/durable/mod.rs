@@ -17,8 +17,8 @@ use crate::workload::Sample;
 /// Requests that are stored together, of every system.
 pub const BATCH: usize = 64;
 
-/// Batches that may be on their way to the requester's disk at a time.
-pub const FEEDERS: usize = 16;
+/// Batches that may be on their way to the requester's disk at a time: whatever is not asked yet may be.
+pub const FEEDERS: usize = OUTSTANDING / BATCH;
 
 /// Requests that were stored and whose answers are not recorded: as many at a time in every system.
 pub const OUTSTANDING: usize = 8_192;

@@ -16,7 +16,7 @@ use crate::workload::{CPU, Case, RATE, Sample, Workload};
 /// Responders, and takers of answers, of `redis-always-wide`: Redis makes one fsync for all that have come meanwhile.
 const WORKERS_WIDE: usize = 8;
 
-/// 16 batches of 64 on their way to the requester's disk, 8,192 requests without a recorded answer at most.
+/// Batches of 64; 8,192 requests that are asked and have no recorded answer, those on their way to the disk included.
 pub const DURABLE: Workload = Workload {
     name: "durable",
     about: "requests on the requester's disk, effect and answer on the responder's, answered and recorded",
@@ -91,7 +91,7 @@ async fn jetstream(setting: &Setting, sync: &str) -> Result<Sample, BenchError> 
     let more = ["-c".to_owned(), config.display().to_string()];
     let nats = Nats::start(setting, folder.path(), true, &more).await?;
     let (requester, responder) = (nats.connect().await?, nats.connect().await?);
-    let progress = Progress::new(OUTSTANDING);
+    let progress = Progress::new(jetstream::OUTSTANDING);
     let going = jetstream::keep_going(requester, responder, &progress);
     observe(&setting.plan, &progress, going, || nats.server.cpu_ns()).await
 }
