@@ -1,5 +1,6 @@
 //! One client's connection: handshake, then bytes in and out until either side ends it.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,15 +123,18 @@ impl Client {
         let mut outgoing = Vec::new();
         let mut reading = true;
         let mut left = Transmit::More;
+        // Whether the core may have something: it says so when that comes true, so nobody asks in between.
+        let mut due = true;
         let mut stalled_at = Instant::now();
         // Once the core has ended the connection: when its task gives up, however slowly the client reads on.
         let mut over_at = None;
         loop {
-            if writer.pending_bytes() == 0 {
-                if left == Transmit::Last {
-                    return Outcome::SaidAll;
-                }
+            if writer.pending_bytes() == 0 && left == Transmit::Last {
+                return Outcome::SaidAll;
+            }
+            if writer.pending_bytes() == 0 && due {
                 left = self.shared.poll_transmit(self.conn, &mut outgoing);
+                due = left == Transmit::More;
                 for message in outgoing.drain(..) {
                     let pushed = match &message {
                         Outgoing::Own(frame) => writer.push(frame),
@@ -145,10 +149,23 @@ impl Client {
                 }
                 if left == Transmit::Last {
                     over_at = over_at.or_else(|| Some(self.over_at()));
-                }
-                stalled_at = self.stalled_at(left, over_at);
-                if left == Transmit::Last {
                     reading = false;
+                }
+                if left != Transmit::More && writer.pending_bytes() > 0 {
+                    // Mostly the socket takes it all at once. Where there is more, reading has its turn in between.
+                    tokio::select! {
+                        biased;
+                        written = writer.write_some() => if let Err(error) = written {
+                            tracing::debug!(conn = self.conn.0, %error, "connection lost");
+                            return Outcome::Broken;
+                        },
+                        () = ready(()) => {}
+                    }
+                }
+                if writer.pending_bytes() > 0 {
+                    stalled_at = self.stalled_at(left, over_at);
+                }
+                if left == Transmit::Last {
                     continue;
                 }
             }
@@ -195,6 +212,7 @@ impl Client {
                 // While there is something to write, all that matters is whether the connection has ended. What else is
                 // due is polled when that is written, whoever was woken for it.
                 () = wake.notified(), if over_at.is_none() && (pending || left == Transmit::Drained) => {
+                    due = true;
                     if !self.shared.is_open(self.conn) {
                         over_at = Some(self.over_at());
                         stalled_at = self.stalled_at(left, over_at);
