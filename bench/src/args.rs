@@ -36,6 +36,15 @@ pub struct Args {
     /// Write all medians and ratios to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write BENCHMARKS.md and its plot though not everything was measured
+    #[arg(long)]
+    pub write: bool,
+    /// Write neither BENCHMARKS.md nor its plot
+    #[arg(long, conflicts_with = "write")]
+    pub no_write: bool,
+    /// The folder of BENCHMARKS.md
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
     /// List workloads and their systems, and measure nothing
     #[arg(long)]
     pub list: bool,

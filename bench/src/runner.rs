@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -101,14 +102,22 @@ pub async fn run_command(args: Args) -> Result<ExitCode, BenchError> {
         programs: programs(&args)?,
         shelf: Mutex::default(),
     };
+    let mut terminated =
+        signal(SignalKind::terminate()).map_err(|error| BenchError::machine("the run", error))?;
+    let interrupted = || Err(BenchError::machine("the run", "interrupted"));
     let outcome = tokio::select! {
         outcome = run(&setting, workloads, &args.system) => outcome,
         // The future is dropped, and with it every server.
-        _ = tokio::signal::ctrl_c() => return Err(BenchError::machine("the run", "interrupted")),
+        _ = tokio::signal::ctrl_c() => return interrupted(),
+        _ = terminated.recv() => return interrupted(),
     };
     report::table::print(&outcome);
     if let Some(file) = &args.json {
         report::json::write(&outcome, file)?;
+    }
+    let whole = !args.quick && args.only.is_empty() && args.system.is_empty();
+    if args.write || (whole && !args.no_write) {
+        report::markdown::write(&outcome, &args.folder, &setting)?;
     }
     Ok(
         match (outcome.failed.is_empty(), outcome.missing.is_empty()) {

@@ -20,9 +20,9 @@ pub fn title(workload: &Workload, case: &Case) -> String {
 pub fn sample(workload: &Workload, sample: &Sample) -> String {
     let shown = workload.metrics.iter().filter_map(|metric| {
         let value = sample.0.get(metric.key)?;
-        Some(format!("{value:.*} {}", metric.decimals, metric.title))
+        Some(format!("{} {value:.*}", metric.title, metric.decimals))
     });
-    shown.collect::<Vec<_>>().join(", ")
+    shown.collect::<Vec<_>>().join(" | ")
 }
 
 /// `--list`.
