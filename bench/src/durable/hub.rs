@@ -100,26 +100,21 @@ impl RequesterStore {
     /// Puts `count` requests in the outbox, in one write.
     pub async fn enqueue(&self, count: usize) -> Result<(), BenchError> {
         let peer = self.peer.clone();
-        let requests: Vec<MintQuoteRequest> = (0..count).map(|_| request()).collect();
+        let requests = (0..count).map(|_| encoded_request());
+        let requests: Vec<([u8; 32], Vec<u8>)> = requests.collect::<Result<_, _>>()?;
         let enqueued = self.store.write(move |tx| {
-            let now_unix_ms = now_unix_ms();
-            let mut body = Vec::new();
-            for request in &requests {
-                body.clear();
-                let encoded = request.encode_body(&mut body);
-                encoded.map_err(|error| StoreError::Aborted {
-                    reason: error.to_string(),
-                })?;
-                let new = NewRequest {
-                    peer: &peer,
-                    extension: EXT_MINT_QUOTE,
-                    key: &request.header_hash,
-                    msg_type: MintQuoteRequest::MSG_TYPE,
-                    body: &body,
-                };
-                outbox::enqueue(tx, &new, now_unix_ms)?;
-            }
-            Ok(())
+            let new = |(key, body)| NewRequest {
+                peer: &peer,
+                extension: EXT_MINT_QUOTE,
+                key,
+                msg_type: MintQuoteRequest::MSG_TYPE,
+                body,
+            };
+            let new: Vec<NewRequest<'_>> = requests
+                .iter()
+                .map(|(key, body)| new((key.as_slice(), body.as_slice())))
+                .collect();
+            outbox::enqueue_all(tx, &new, now_unix_ms()).map(|_| ())
         });
         enqueued.await.map_err(requester_failed)
     }
@@ -251,8 +246,16 @@ fn responder_failed(problem: impl Display) -> BenchError {
     BenchError::peer("the responder", problem)
 }
 
+/// The idempotency key of a request, and its body.
+fn encoded_request() -> Result<([u8; 32], Vec<u8>), BenchError> {
+    let request = request();
+    let mut body = Vec::new();
+    request.encode_body(&mut body).map_err(requester_failed)?;
+    Ok((request.header_hash, body))
+}
+
 /// A request for a share that nobody has mined; with its authenticator [`REQUEST_BYTES`] long.
-pub fn request() -> MintQuoteRequest {
+fn request() -> MintQuoteRequest {
     let mut rng = rand::thread_rng();
     let mut request = MintQuoteRequest {
         amount: 1_024,
