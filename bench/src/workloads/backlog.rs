@@ -1,6 +1,7 @@
 //! Durable requests/s while much waits in the outbox already. What is answered is what has waited longest; as much is
 //! asked anew, so the backlog stays.
 
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -63,13 +64,11 @@ fn cases(plan: &Plan) -> Vec<Case> {
 fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sample, BenchError>> {
     async move {
         let mut shelf = setting.shelf.lock().await;
-        if !shelf.contains_key(&case.parameter) {
-            shelf.insert(case.parameter, fill(case.parameter).await?);
-        }
-        match shelf.get(&case.parameter) {
-            Some(filled) => work_off(setting, case.parameter, filled).await,
-            None => Err(BenchError::machine("the backlog", "is gone")),
-        }
+        let filled = match shelf.entry(case.parameter) {
+            Entry::Occupied(filled) => filled.into_mut(),
+            Entry::Vacant(place) => place.insert(fill(case.parameter).await?),
+        };
+        work_off(setting, case.parameter, filled).await
     }
     .boxed()
 }
