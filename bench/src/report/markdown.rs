@@ -35,6 +35,21 @@ same with `chacha20_force_soft` and `poly1305_force_soft`. It has no credit and 
 systems. In `fanout` it is that of the slowest receiver, and a delivery is counted.
 - The p50 of `rtt1` depends on whether the scheduler has both ends and the server on one core (no wake-up crosses cores) or \
 not; p99 and the rate show the mixture.
+- `durable` and `backlog`, **hub**: requester and responder of `winze-client`, each with its SQLite file on disk, \
+`synchronous = FULL`, and windows of 8,192. The requester is handed batches of 64; what answers does so at once, and \
+records it. A request counts when its answer is recorded in the requester's file.
+- `durable`, **redis-always**: RPUSH of 64, BLMPOP with COUNT 64, over TLS, appendfsync always; one connection asks, one \
+answers, one takes answers. **redis-always-wide** has eight connections that answer and eight that take, so that one \
+fsync serves many. What Redis has popped is on no disk until its answers are pushed: a responder that dies in between has \
+lost it, which the hub's does not.
+- `durable`, **jetstream-always** and **jetstream-default**: two streams on files, over TLS, `sync_interval: always` and \
+what it is by default; 1,024 outstanding, which fills it, and one acknowledgement for all before it.
+- `backlog`: what is answered has waited longest, and as much is asked anew. The outbox is filled once for all rounds.
+- `pipeline`, **hub**: the pool's ledger, requester and answers, the hub, and the whole mint with cdk's store, all with \
+their defaults; 512 miners wait for their shares to be accepted. **legacy**: RPUSH of one JSON object by each of as many \
+miners, BRPOP, and one quote to a transaction of the same store; Redis in the clear with appendfsync always, in \
+**legacy-everysec** once a second. A share of the legacy flow counts once its quote is in the store: it tells the pool \
+nothing, and records nothing there. *Server CPU* is the hub's or Redis's alone.
 ";
 
 /// Writes BENCHMARKS.md and BENCHMARKS.svg into `folder`.
