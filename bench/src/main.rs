@@ -33,19 +33,25 @@ mod workloads;
 use std::process::ExitCode;
 
 use clap::Parser;
+use durable::responder;
 
 /// Threads of the load generators: as many as the machine of the published figures has cores.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
         .build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(runner::run_command(args));
+            let outcome = match arguments.split_first() {
+                Some((first, more)) if first == responder::COMMAND => runtime
+                    .block_on(responder::run(more))
+                    .map(|()| ExitCode::SUCCESS),
+                _ => runtime.block_on(runner::run_command(args::Args::parse())),
+            };
             // A load generator that hangs in a blocking call does not keep the process.
             runtime.shutdown_timeout(limits::SHUTDOWN);
             outcome

@@ -5,9 +5,9 @@
 //! in the requester's file; by then request, effect and answer are on the disks of both.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::RngCore;
@@ -15,21 +15,21 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use winze_client::{
-    ANSWERS_SCHEMA, HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers,
-    QuoteEvent, QuoteIssuer, QuoteOutcome, QuoteRequester, QuoteRequesterConfig, QuoteResponder,
-    QuoteResponderConfig, Store, StoreError, outbox,
+    HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent,
+    QuoteRequester, QuoteRequesterConfig, Store, StoreError, outbox,
 };
 use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 use winze_messages::families::mint_quote::{
     EXT_MINT_QUOTE, KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse,
-    QuoteState,
 };
 use winze_messages::{PeerName, text::header_hash_to_text};
 use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
+use crate::durable::responder;
 use crate::durable::{BATCH, FEEDERS, OUTSTANDING, Progress, REQUEST_BYTES};
 use crate::error::BenchError;
+use crate::server::Server;
 use crate::setting::Setting;
 use crate::systems::hub::{Hub, Member};
 
@@ -82,8 +82,7 @@ pub struct Pair {
     requester_store: RequesterStore,
     requester_hub: HubClient,
     requester: QuoteRequester,
-    responder_hub: HubClient,
-    responder: QuoteResponder,
+    _responder: Server,
     progress: Arc<Progress>,
 }
 
@@ -129,35 +128,19 @@ impl RequesterStore {
     }
 }
 
-/// Opens the answering side's file.
-pub fn open_responder_store(path: &Path) -> Result<Store, BenchError> {
-    Store::open(path, &[ANSWERS_SCHEMA]).map_err(responder_failed)
-}
-
 impl Pair {
     /// Connects both sides and waits until they know each other. [`OUTSTANDING`] requests are under way at most.
     pub async fn start(
         hub: &Hub,
         cast: &Cast,
         requester_store: RequesterStore,
-        responder_store: Store,
+        responder_file: &Path,
+        folder: &Path,
         progress: Arc<Progress>,
     ) -> Result<Pair, BenchError> {
-        let client = |identity: &Identity| {
-            let mut config = HubClientConfig::new(hub.address.to_string(), hub.authority);
-            config.window_messages = OUTSTANDING as u64;
-            config.window_bytes = (OUTSTANDING * REQUEST_BYTES) as u64;
-            config.unsent_messages_max = OUTSTANDING;
-            HubClient::start(config, identity.clone())
-        };
-        let responder_hub = client(&cast.responder);
-        let pools = vec![(cast.requester.peer().clone(), cast.requester.public_key())];
-        let mut config = QuoteResponderConfig::new(pools);
-        config.under_way_max = config.under_way_max.max(OUTSTANDING);
-        let issuer = Arc::new(AtOnce);
-        let responder = QuoteResponder::start(&responder_hub, responder_store, config, issuer)
-            .map_err(responder_failed)?;
-        let requester_hub = client(&cast.requester);
+        let responder = responder::start(hub, cast, responder_file, folder).await?;
+        let identity = cast.requester.clone();
+        let requester_hub = HubClient::start(client_config(hub.address, hub.authority), identity);
         let mut config =
             QuoteRequesterConfig::new(cast.responder.peer().clone(), cast.responder.public_key());
         config.window = OUTSTANDING;
@@ -169,8 +152,7 @@ impl Pair {
             requester_store,
             requester_hub,
             requester,
-            responder_hub,
-            responder,
+            _responder: responder,
             progress,
         };
         pair.introduced().await?;
@@ -204,12 +186,10 @@ impl Pair {
         Ok(())
     }
 
-    /// Ends both sides in order.
+    /// Ends the requester in order; the responder is killed, as whoever stores what it does may be.
     pub async fn stop(self) -> Result<(), BenchError> {
         self.requester.shutdown().await;
-        self.responder.shutdown().await;
         self.requester_hub.shutdown().await;
-        self.responder_hub.shutdown().await;
         let counts = self.requester.status().counts;
         let strange = counts.refused
             + counts.rejected
@@ -242,8 +222,13 @@ fn requester_failed(problem: impl Display) -> BenchError {
     BenchError::peer("the requester", problem)
 }
 
-fn responder_failed(problem: impl Display) -> BenchError {
-    BenchError::peer("the responder", problem)
+/// A client of the hub at `address` that takes and gives all that is outstanding.
+pub(super) fn client_config(address: SocketAddr, authority: PublicKey) -> HubClientConfig {
+    let mut config = HubClientConfig::new(address.to_string(), authority);
+    config.window_messages = OUTSTANDING as u64;
+    config.window_bytes = (OUTSTANDING * REQUEST_BYTES) as u64;
+    config.unsent_messages_max = OUTSTANDING;
+    config
 }
 
 /// The idempotency key of a request, and its body.
@@ -273,35 +258,6 @@ fn request() -> MintQuoteRequest {
 /// The payload of a request with a description of no bytes: amount, unit, header hash, description, locking key and
 /// keyset with their lengths.
 const EMPTY_REQUEST_BYTES: usize = CHANNEL_ID_BYTES + AUTHENTICATOR_BYTES + 8 + 5 + 32 + 2 + 34 + 9;
-
-/// Answers at once: what is measured is the way there and back.
-struct AtOnce;
-
-static QUOTES: AtomicU64 = AtomicU64::new(0);
-
-#[async_trait::async_trait]
-impl QuoteIssuer for AtOnce {
-    async fn issue(
-        &self,
-        _: &PeerName,
-        _: &PublicKey,
-        requests: Vec<MintQuoteRequest>,
-    ) -> Vec<QuoteOutcome> {
-        let first = QUOTES.fetch_add(requests.len() as u64, Ordering::Relaxed);
-        let quote = |(number, request): (u64, MintQuoteRequest)| {
-            QuoteOutcome::Issued(MintQuoteResponse {
-                // As long as a UUID, which cdk's are.
-                quote_id: format!("{number:036}"),
-                header_hash: request.header_hash,
-                amount: request.amount,
-                unit: request.unit,
-                expires_at_unix_s: 0,
-                state: QuoteState::Paid,
-            })
-        };
-        (first..).zip(requests).map(quote).collect()
-    }
-}
 
 struct Told(Arc<Progress>);
 

@@ -3,6 +3,7 @@
 pub mod hub;
 pub mod jetstream;
 pub mod redis_lists;
+pub mod responder;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

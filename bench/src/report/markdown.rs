@@ -35,7 +35,7 @@ same with `chacha20_force_soft` and `poly1305_force_soft`. It has no credit and 
 systems. In `fanout` it is that of the slowest receiver, and a delivery is counted.
 - The p50 of `rtt1` depends on whether the scheduler has both ends and the server on one core (no wake-up crosses cores) or \
 not; p99 and the rate show the mixture.
-- `durable` and `backlog`, **hub**: requester and responder of `winze-client`, each with its SQLite file on disk, \
+- `durable` and `backlog`, **hub**: requester and responder of `winze-client`, each a process with its SQLite file on disk, \
 `synchronous = FULL`, and windows of 8,192. The requester is handed batches of 64; what answers does so at once, and \
 records it. A request counts when its answer is recorded in the requester's file.
 - `durable`, **redis-always**: RPUSH of 64, BLMPOP with COUNT 64, over TLS, appendfsync always; one connection asks, one \

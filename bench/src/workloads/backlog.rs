@@ -7,9 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use winze_client::Store;
 
-use crate::durable::hub::{Cast, Pair, RequesterStore, open_responder_store};
+use crate::durable::hub::{Cast, Pair, RequesterStore};
 use crate::durable::{OUTSTANDING, Progress, observe};
 use crate::error::BenchError;
 use crate::setting::{Plan, Setting};
@@ -40,8 +39,7 @@ const SHRINKS_MAX_PART: u64 = 10;
 pub struct Filled {
     cast: Cast,
     requests: RequesterStore,
-    answers: Store,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// How long filling the outbox of a case may take.
@@ -78,7 +76,6 @@ async fn fill(backlog: u64) -> Result<Filled, BenchError> {
     let cast = Cast::new()?;
     let requests = folder.path().join("requester.sqlite");
     let requests = RequesterStore::open(&requests, cast.responder.peer())?;
-    let answers = open_responder_store(&folder.path().join("responder.sqlite"))?;
     let mut left = usize::try_from(backlog).unwrap_or(usize::MAX);
     while left > 0 {
         let now = left.min(FILL_BATCH);
@@ -88,8 +85,7 @@ async fn fill(backlog: u64) -> Result<Filled, BenchError> {
     Ok(Filled {
         cast,
         requests,
-        answers,
-        _folder: folder,
+        folder,
     })
 }
 
@@ -100,8 +96,16 @@ async fn work_off(setting: &Setting, backlog: u64, filled: &Filled) -> Result<Sa
     let over = filled.requests.waiting().await?.saturating_sub(backlog);
     let over = usize::try_from(over).unwrap_or(usize::MAX);
     let progress = Progress::new(OUTSTANDING.saturating_sub(over));
-    let (requests, answers) = (filled.requests.clone(), filled.answers.clone());
-    let pair = Pair::start(&hub, &filled.cast, requests, answers, progress.clone()).await?;
+    let answers = filled.folder.path().join("responder.sqlite");
+    let pair = Pair::start(
+        &hub,
+        &filled.cast,
+        filled.requests.clone(),
+        &answers,
+        folder.path(),
+        progress.clone(),
+    )
+    .await?;
     let asking = pair.keep_asking(progress.room());
     let sample = observe(&setting.plan, &progress, asking, || hub.server.cpu_ns()).await?;
     pair.stop().await?;

@@ -4,7 +4,7 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::durable::hub::{Cast, Pair, RequesterStore, open_responder_store};
+use crate::durable::hub::{Cast, Pair, RequesterStore};
 use crate::durable::{OUTSTANDING, Progress, jetstream, observe, redis_lists};
 use crate::error::BenchError;
 use crate::setting::{Plan, Setting};
@@ -63,8 +63,16 @@ async fn hub(setting: &Setting) -> Result<Sample, BenchError> {
     let progress = Progress::new(OUTSTANDING);
     let requests = folder.path().join("requester.sqlite");
     let requests = RequesterStore::open(&requests, cast.responder.peer())?;
-    let answers = open_responder_store(&folder.path().join("responder.sqlite"))?;
-    let pair = Pair::start(&hub, &cast, requests, answers, progress.clone()).await?;
+    let answers = folder.path().join("responder.sqlite");
+    let pair = Pair::start(
+        &hub,
+        &cast,
+        requests,
+        &answers,
+        folder.path(),
+        progress.clone(),
+    )
+    .await?;
     let asking = pair.keep_asking(progress.room());
     let sample = observe(&setting.plan, &progress, asking, || hub.server.cpu_ns()).await?;
     pair.stop().await?;
