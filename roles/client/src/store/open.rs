@@ -72,8 +72,6 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
     writer.pragma_update(None, "wal_autocheckpoint", STORE_CHECKPOINT_PAGES)?;
-    // What a savepoint would bring back is kept in memory, not in a file beside.
-    writer.pragma_update(None, "temp_store", "MEMORY")?;
     // Negative: in KiB.
     writer.pragma_update(None, "cache_size", -STORE_WRITER_CACHE_KIB)?;
     let verdict: String = writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -85,6 +83,9 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     }
     schema::create_table(&writer)?;
     migrate(&writer, schemas)?;
+    // What a savepoint would bring back is kept in memory, not in a file beside. Not before: a migration sorts every key
+    // of a table where it makes an index.
+    writer.pragma_update(None, "temp_store", "MEMORY")?;
     check(&writer, schemas)?;
 
     let reader = connect(path)?;

@@ -156,6 +156,51 @@ async fn of_writes_without_savepoints_a_bad_one_fails_alone_and_the_others_are_d
 }
 
 #[tokio::test]
+async fn the_first_write_of_a_transaction_that_fails_leaves_nothing_and_takes_nothing_with_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for panics in [false, true] {
+        let release = hold_writer(&store).await;
+        let jobs: Vec<BoxedWrite> = vec![
+            Box::new(move |c| {
+                insert(c, "half of an effect")?;
+                assert!(!panics, "a bug in a role");
+                Err(StoreError::Aborted {
+                    reason: "the other half failed".into(),
+                })
+            }),
+            Box::new(|c| insert(c, "neighbour")),
+        ];
+        let waiting = hand_in(&store, jobs).await;
+        drop(release);
+        let mut failed = Vec::new();
+        for handle in waiting {
+            failed.push(handle.await.unwrap().is_err());
+        }
+        assert_eq!(failed, [true, false]);
+    }
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_only_until_the_work_is_done_again_is_no_trouble() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let mut has_failed = false;
+    let write = store.write_repeatable(move |c| {
+        insert(c, "miner")?;
+        if !std::mem::replace(&mut has_failed, true) {
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            return Err(rusqlite::Error::SqliteFailure(full, None).into());
+        }
+        Ok(())
+    });
+    write.await.unwrap();
+    assert_eq!(count(&store).await, 1);
+    assert_eq!(store.trouble(), None);
+}
+
+#[tokio::test]
 async fn a_job_that_cannot_be_undone_takes_the_whole_transaction_with_it() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

@@ -154,6 +154,7 @@ fn run_all(
         // One that must not be run again has failed, and nothing else was done yet.
         if repeatable > 0 {
             tally.succeeded = 0;
+            tally.disk_error = None;
             run_apart(connection, first, tally)?;
         }
     }

@@ -89,6 +89,12 @@ pub(super) fn record_all(
             one_by_one(connection, mint, &settlements, failed, answers, now_unix_ms)
         }
     };
+    // Then what was recorded before is gone, and what is written from here on would be committed alone.
+    if connection.is_autocommit() {
+        return Err(StoreError::RolledBack {
+            cause: "the transaction ended while answers were recorded".to_owned(),
+        });
+    }
     let settlements: Vec<_> = settlements.into_iter().zip(recorded).collect();
     let is_on_disk =
         |recorded: &Recorded| !matches!(recorded, Recorded::Stale | Recorded::Failed(_));
@@ -303,3 +309,6 @@ pub(super) fn refusal_text(error: &MintQuoteError) -> String {
         None => format!("code {}: {}", error.error_code, error.error_message),
     }
 }
+
+#[cfg(test)]
+mod tests;
