@@ -139,10 +139,11 @@ fn bounds(out: &mut String, outcome: &Outcome) {
     }
     for (name, metric) in EVEN {
         if let Some(share) = slowest_of_best(outcome, name, metric) {
-            let said = if share >= EVEN_MIN {
-                "met"
-            } else {
-                "**missed**"
+            let said = match share >= EVEN_MIN {
+                // A quick run leaves the largest cases out, and they decide.
+                _ if outcome.plan.quick => "as far as a quick run goes",
+                true => "met",
+                false => "**missed**",
             };
             let _ = writeln!(
                 out,
