@@ -114,7 +114,7 @@ pub(super) fn record_all(
 }
 
 /// All of them, or none: SQLite keeps what each page was before every savepoint, so one for each would cost more than
-/// what is recorded. `reached` is the place of the one that failed.
+/// what is recorded. `reached` is the place of the one that failed, or their number where none did.
 fn together(
     connection: &Connection,
     mint: &Mint,
@@ -130,12 +130,14 @@ fn together(
             *reached = place;
             recorded.push(settlement.record(connection, mint, &mut marking, answers)?);
         }
+        // What fails from here on is no settlement's fault.
+        *reached = settlements.len();
         marking.finish()?;
         Ok(recorded)
     })
 }
 
-/// Where one of them has failed: that is rolled back alone, and not tried again now.
+/// Where one of them has failed, or all of them together: the one is rolled back alone, and not tried again now.
 fn one_by_one(
     connection: &Connection,
     mint: &Mint,

@@ -247,3 +247,29 @@ async fn where_an_effect_ends_the_transaction_nothing_is_kept_not_even_that_answ
         .unwrap();
     assert_eq!(on_disk(&store).await, (vec![1, 2, 3], [0, 0], [0, 0]));
 }
+
+#[tokio::test]
+async fn where_only_the_count_of_a_batch_cannot_be_written_no_settlement_is_blamed_for_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open_with_shares(&folder, 3).await;
+    let refuse_counts_of_several = store.write(|c| {
+        c.execute_batch(
+            "CREATE TRIGGER several BEFORE UPDATE ON outbox_peer WHEN old.waiting - new.waiting > 1
+             BEGIN SELECT RAISE(ABORT, 'several at once'); END;",
+        )?;
+        Ok(())
+    });
+    refuse_counts_of_several.await.unwrap();
+
+    let batch = record(&store, &[(1, 1), (2, 2), (3, 3)], &[], &[])
+        .await
+        .unwrap();
+    let is_done = |recorded: &Recorded| matches!(recorded, Recorded::Done);
+    assert!(
+        batch
+            .settlements
+            .iter()
+            .all(|(_, recorded)| is_done(recorded))
+    );
+    assert_eq!(batch.backlog.waiting, 0);
+}
