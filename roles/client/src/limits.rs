@@ -29,6 +29,10 @@ pub const STORE_CHECKPOINT_PAGES: i64 = 16_384;
 /// out and reads them back in the midst of it.
 pub const STORE_WRITER_CACHE_KIB: i64 = 64 * 1_024;
 
+/// New entries of an index of keys that are kept in memory (under 1 MiB) until they are merged into the index: the more, the fewer
+/// pages of it each of them changes.
+pub const KEY_INDEX_NEW_MAX: u64 = 32_768;
+
 /// Longest key of a request in bytes: the widest of any family (session, round, attempt, sender)
 /// stays below.
 pub const KEY_BYTES_MAX: usize = 128;

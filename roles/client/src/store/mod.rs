@@ -9,6 +9,7 @@ pub(crate) mod beside;
 mod checksum;
 mod error;
 mod job;
+mod key_index;
 mod lock;
 mod open;
 mod reader;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use beside::StoreFileError;
 pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
+pub(crate) use key_index::{KeyIndex, key_hash, key_index};
 pub use savepoint::in_savepoint;
 pub use schema::Schema;
 
