@@ -6,6 +6,9 @@
 //!
 //! The hub rewrites the channel id, so everything here begins behind it.
 
+use std::hint::black_box;
+use std::sync::LazyLock;
+
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -44,9 +47,17 @@ pub struct PairKeys {
 }
 
 struct DirectionKey {
-    key: Zeroizing<[u8; MAC_BYTES]>,
+    key: KeyedHash,
     id: [u8; KEY_ID_BYTES],
 }
+
+/// HMAC-SHA256 (RFC 2104) with the key's own blocks hashed already, once for all messages.
+///
+/// The library does not wipe what it holds. So these states have one place, on the heap, however
+/// often their owner is moved, and that place is overwritten when this is dropped. What is out of
+/// reach are the copies on the stack: one when it is made, and for each message the one that is
+/// hashed on from. They last until the stack is used again.
+struct KeyedHash(Box<Hmac<Sha256>>);
 
 impl PairKeys {
     /// Derives both keys from `own` and `peer`; the peer derives the same from its side.
@@ -167,7 +178,10 @@ impl DirectionKey {
         let (key_part, id_part) = okm.split_at(MAC_BYTES);
         key.copy_from_slice(key_part);
         id.copy_from_slice(id_part);
-        DirectionKey { key, id }
+        DirectionKey {
+            key: KeyedHash::new(&key),
+            id,
+        }
     }
 
     fn mac(
@@ -177,14 +191,32 @@ impl DirectionKey {
         sequence: u64,
         request_digest: Option<[u8; 32]>,
     ) -> [u8; MAC_BYTES] {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key[..]).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::clone(&self.key.0);
         mac.update(&[msg_type]);
         mac.update(&sequence.to_le_bytes());
         mac.update(&request_digest.unwrap_or_default());
         mac.update(body);
         mac.finalize().into_bytes().into()
     }
+}
+
+impl KeyedHash {
+    fn new(key: &[u8; MAC_BYTES]) -> KeyedHash {
+        KeyedHash(Box::new(hash_behind(key)))
+    }
+}
+
+impl Drop for KeyedHash {
+    /// Puts a key that everybody knows in the place of ours.
+    fn drop(&mut self) {
+        *self.0 = hash_behind(&[0; MAC_BYTES]);
+        // What is never read again the compiler need not write.
+        black_box(&mut *self.0);
+    }
+}
+
+fn hash_behind(key: &[u8; MAC_BYTES]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 /// A message whose author is known.
@@ -251,7 +283,9 @@ pub enum AuthenticatorError {
 /// What an answer covers of the request that it answers: extension (without the channel bit),
 /// type and body.
 pub fn request_digest(extension: u16, msg_type: u8, body: &[u8]) -> [u8; 32] {
-    tagged_hash(REQUEST_TAG)
+    // The tag's block is the same for all.
+    static TAGGED: LazyLock<Sha256> = LazyLock::new(|| tagged_hash(REQUEST_TAG));
+    (TAGGED.clone())
         .chain_update(extension.to_le_bytes())
         .chain_update([msg_type])
         .chain_update(body)
