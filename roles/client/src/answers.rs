@@ -10,19 +10,23 @@
 //! their caller.
 
 mod file;
+mod find;
+mod index;
 mod record;
 mod row;
 mod set_back;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 #[cfg(doc)]
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
-use crate::sabotage::{Rule, is_broken};
 use crate::store::{Schema, StoreError};
-use row::{StoredAnswer, Table, announcement_checksum};
+use row::announcement_checksum;
 
 pub use file::AnswersFile;
+pub use find::find;
+pub(crate) use find::{Finding, RecordEnd};
+pub(crate) use index::index_all;
 pub(crate) use record::Recording;
 pub use record::{Decision, record};
 pub(crate) use row::{check, seal_all};
@@ -113,6 +117,33 @@ pub static ANSWERS_SCHEMA: Schema = Schema {
         CREATE UNIQUE INDEX answer_effect_key ON answer_effect (key, extension);
         DROP TABLE answer_effect_by_key;
         ",
+        // One index over both records, filled by `index_all`.
+        "
+        DROP INDEX answer_effect_key;
+        ALTER TABLE answer_given RENAME TO answer_given_by_key;
+        CREATE TABLE answer_given (
+            id INTEGER PRIMARY KEY,
+            extension INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            content BLOB NOT NULL,
+            peer TEXT NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            created_unix_ms INTEGER NOT NULL,
+            checksum BLOB
+        ) STRICT;
+        INSERT INTO answer_given
+            (extension, key, content, peer, msg_type, body, sequence, created_unix_ms, checksum)
+            SELECT extension, key, content, peer, msg_type, body, sequence, created_unix_ms, checksum
+            FROM answer_given_by_key ORDER BY extension, peer, sequence;
+        DROP TABLE answer_given_by_key;
+        CREATE TABLE answer_key (
+            hash INTEGER NOT NULL,
+            id INTEGER NOT NULL,
+            PRIMARY KEY (hash, id)
+        ) STRICT, WITHOUT ROWID;
+        ",
     ],
 };
 
@@ -159,65 +190,6 @@ pub enum Found {
     Effect(Answer),
     /// The key was used with other content.
     Conflict,
-}
-
-/// Looks a request up. Reads only.
-pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreError> {
-    let has_other_content = match given(connection, asked)? {
-        Given::This(given) => return Ok(Found::Given(given)),
-        Given::OtherContent => true,
-        Given::Nothing => false,
-    };
-    let effect = connection
-        .prepare_cached(
-            "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
-             FROM answer_effect WHERE extension = ?1 AND key = ?2",
-        )?
-        .query_row(params![asked.extension, asked.key], StoredAnswer::read)
-        .optional()?
-        .map(|stored| {
-            let is_same = stored.content == asked.content;
-            let is_theirs = stored.peer == asked.peer;
-            Ok::<_, StoreError>((stored.whole(Table::Effect)?, is_same, is_theirs))
-        })
-        .transpose()?;
-    Ok(match effect {
-        Some((numbered, true, true)) => Found::Given(numbered),
-        Some((numbered, true, false)) => Found::Effect(numbered.answer),
-        Some((numbered, false, _)) if is_broken(Rule::ConflictOnOtherContent) => {
-            Found::Effect(numbered.answer)
-        }
-        Some((_, false, _)) => Found::Conflict,
-        None if has_other_content => Found::Conflict,
-        None => Found::Nothing,
-    })
-}
-
-/// What a peer was given under a key, beside effects.
-enum Given {
-    This(NumberedAnswer),
-    OtherContent,
-    Nothing,
-}
-
-fn given(connection: &Connection, asked: &Asked<'_>) -> Result<Given, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT extension, key, peer, content, msg_type, body, sequence, checksum
-         FROM answer_given WHERE extension = ?1 AND key = ?2 AND peer = ?3",
-    )?;
-    let rows = statement.query_map(
-        params![asked.extension, asked.key, asked.peer],
-        StoredAnswer::read,
-    )?;
-    let mut found = Given::Nothing;
-    for stored in rows {
-        let stored = stored?;
-        if stored.content == asked.content {
-            return Ok(Given::This(stored.whole(Table::Given)?));
-        }
-        found = Given::OtherContent;
-    }
-    Ok(found)
 }
 
 /// A state that peers are told when a channel opens and when it changes.

@@ -370,7 +370,7 @@ async fn what_an_older_program_wrote_is_sealed_as_it_is() {
             .unwrap();
         assert!(page.len() == 1 && page[0].is_whole);
         for key in [[1], [2]] {
-            let found = store.read(move |c| {
+            let found = store.write(move |c| {
                 let asked = Asked {
                     peer: POOL,
                     extension: QUOTES,

@@ -88,7 +88,7 @@ pub struct Mint {
 impl Default for Mint {
     fn default() -> Mint {
         Mint {
-            disk: Disk::new(ANSWERS_SCHEMA.migrations),
+            disk: Disk::new(&[ANSWERS_SCHEMA], &[]),
             quotes: Quotes::new(),
             process: None,
             starts_at_ms: 0,
@@ -103,6 +103,8 @@ impl Default for Mint {
 impl Mint {
     /// Starts the process.
     pub fn start(&mut self, now: Now) {
+        let begun = self.disk.begin(now.unix_ms);
+        debug_assert!(begun.is_ok());
         let mut client = Client::new(identity(MINT), now.ms);
         let pools = [POOLS[0], POOLS[1], EVIL];
         let mut config = QuoteResponderConfig::new(

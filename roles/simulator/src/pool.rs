@@ -135,11 +135,9 @@ pub struct Pool {
 impl Pool {
     /// A pool that has never run.
     pub fn new(name: &'static str) -> Pool {
-        let mut tables: Vec<&str> = OUTBOX_SCHEMA.migrations.to_vec();
-        tables.push(QUOTES);
         Pool {
             name,
-            disk: Disk::new(&tables),
+            disk: Disk::new(&[OUTBOX_SCHEMA], &[QUOTES]),
             process: None,
             starts_at_ms: 0,
             books: Arc::default(),
@@ -149,7 +147,10 @@ impl Pool {
     }
 
     /// Starts the process.
-    pub fn start(&mut self, now_ms: u64, rng: &mut ChaCha8Rng) {
+    pub fn start(&mut self, now: Now, rng: &mut ChaCha8Rng) {
+        let now_ms = now.ms;
+        let begun = self.disk.begin(now.unix_ms);
+        debug_assert!(begun.is_ok());
         let begun = self.disk.write(u64::MAX, process_started);
         debug_assert!(begun.is_ok());
         self.is_dirty = true;

@@ -28,7 +28,7 @@ impl Quotes {
     /// None.
     pub(crate) fn new() -> Quotes {
         Quotes {
-            disk: Disk::new(&[TABLE]),
+            disk: Disk::new(&[], &[TABLE]),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use winze_client::store::StoreError;
+use winze_client::store::{self, Schema, StoreError};
 
 /// Backups of one disk that are kept.
 const BACKUPS_MAX: usize = 8;
@@ -13,6 +13,7 @@ const BACKUPS_MAX: usize = 8;
 /// A database, and the trouble that its disk has at present.
 pub struct Disk {
     db: Connection,
+    schemas: Vec<Schema>,
     /// Nothing can be committed before.
     pub full_until_ms: u64,
     /// Everything takes longer before.
@@ -28,18 +29,26 @@ struct Backup {
 }
 
 impl Disk {
-    /// An empty database with these tables.
-    pub fn new(tables: &[&str]) -> Disk {
+    /// An empty database with these tables, beside those of `schemas`.
+    pub fn new(schemas: &[Schema], tables: &[&str]) -> Disk {
         let db = Connection::open_in_memory().expect("memory is there");
-        for sql in tables {
+        let migrations = schemas.iter().flat_map(|schema| schema.migrations);
+        for sql in migrations.chain(tables) {
             db.execute_batch(sql).expect("the tables are SQL");
         }
+        store::begin(&db, schemas, 0).expect("it is empty");
         Disk {
             db,
+            schemas: schemas.to_vec(),
             full_until_ms: 0,
             slow_until_ms: 0,
             backups: VecDeque::new(),
         }
+    }
+
+    /// Another process opens it: what the one before kept in memory is gone.
+    pub fn begin(&self, now_unix_ms: u64) -> Result<(), StoreError> {
+        store::begin(&self.db, &self.schemas, now_unix_ms)
     }
 
     /// Keeps a copy. Nothing was committed in this step yet.

@@ -1,11 +1,13 @@
 //! How answers are recorded.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::row::{StoredAnswer, Table};
-use super::{Answer, Asked, Found, Given, NumberedAnswer, find, given};
+use super::find::Finding;
+use super::index::{KEYS, hash, place};
+use super::row::{Table, answer_checksum};
+use super::{Answer, Asked, Found, NumberedAnswer};
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
-use crate::store::StoreError;
+use crate::store::{KeyAdder, StoreError};
 
 /// What was decided about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub fn record(
     conflict: impl FnOnce() -> Answer,
     now_unix_ms: u64,
 ) -> Result<Option<NumberedAnswer>, StoreError> {
-    let mut recording = Recording::new(connection, asked.extension, asked.peer, now_unix_ms);
+    let mut recording = Recording::new(connection, asked.extension, asked.peer, now_unix_ms)?;
     let recorded = recording.record(asked, decision, conflict)?;
     recording.finish()?;
     Ok(recorded)
@@ -48,6 +50,11 @@ pub(crate) struct Recording<'a> {
     /// `None` until it is needed.
     last_sequence: Option<u64>,
     has_new: bool,
+    /// `None` until it is needed.
+    finding: Option<Finding<'a>>,
+    insert_effect: CachedStatement<'a>,
+    insert_given: CachedStatement<'a>,
+    keys: KeyAdder<'a>,
 }
 
 impl<'a> Recording<'a> {
@@ -56,15 +63,27 @@ impl<'a> Recording<'a> {
         extension: u16,
         peer: &'a str,
         now_unix_ms: u64,
-    ) -> Recording<'a> {
-        Recording {
+    ) -> Result<Recording<'a>, StoreError> {
+        Ok(Recording {
             connection,
             extension,
             peer,
             now_unix_ms,
             last_sequence: None,
             has_new: false,
-        }
+            finding: None,
+            insert_effect: connection.prepare_cached(
+                "INSERT INTO answer_effect
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            insert_given: connection.prepare_cached(
+                "INSERT INTO answer_given
+                 (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            keys: KEYS.adder(connection)?,
+        })
     }
 
     /// See [`record`]; `asked` is a request of this peer's.
@@ -74,32 +93,32 @@ impl<'a> Recording<'a> {
         decision: Option<Decision>,
         conflict: impl FnOnce() -> Answer,
     ) -> Result<Option<NumberedAnswer>, StoreError> {
-        // By far the most are new, and take effect: the index that has to be changed is asked no second time for these.
-        let decision = match decision {
-            Some(Decision::Effect(effect))
-                if matches!(given(self.connection, asked)?, Given::Nothing) =>
-            {
-                match self.insert(Table::Effect, asked, effect)? {
-                    Inserted::New(numbered) => return Ok(Some(numbered)),
-                    Inserted::KeyIsThere(effect) => Some(Decision::Effect(effect)),
-                }
-            }
-            other => other,
+        if self.finding.is_none() {
+            self.finding = Some(Finding::new(self.connection)?);
+        }
+        let found = match &mut self.finding {
+            Some(finding) => finding.find(asked)?,
+            None => Found::Nothing,
         };
-        let (answer, table) = match (find(self.connection, asked)?, decision) {
-            (Found::Given(given), _) => return Ok(Some(given)),
-            (Found::Effect(effect), _) => (effect, Table::Given),
-            (Found::Conflict, _) => (conflict(), Table::Given),
-            (Found::Nothing, Some(Decision::Effect(effect))) => (effect, Table::Effect),
-            (Found::Nothing, Some(Decision::Refusal(refusal))) => (refusal, Table::Given),
-            (Found::Nothing, None) => return Ok(None),
-        };
-        match self.insert(table, asked, answer)? {
-            Inserted::New(numbered) => Ok(Some(numbered)),
-            Inserted::KeyIsThere(_) => Err(StoreError::Corrupt {
-                table: table.name(),
-                detail: format!("key {} is there and is not found", hex::encode(asked.key)),
-            }),
+        match (found, decision) {
+            (Found::Given(given), _) => Ok(Some(given)),
+            (Found::Effect(effect), _) => self.insert(Table::Given, asked, effect).map(Some),
+            (Found::Conflict, _) => self.insert(Table::Given, asked, conflict()).map(Some),
+            (Found::Nothing, Some(decision)) => self.record_new(asked, decision).map(Some),
+            (Found::Nothing, None) => Ok(None),
+        }
+    }
+
+    /// Records what was decided about a request of this peer's that was looked up, where [nothing](Found::Nothing) was found and
+    /// nothing was recorded under its key since.
+    pub(crate) fn record_new(
+        &mut self,
+        asked: &Asked<'_>,
+        decision: Decision,
+    ) -> Result<NumberedAnswer, StoreError> {
+        match decision {
+            Decision::Effect(effect) => self.insert(Table::Effect, asked, effect),
+            Decision::Refusal(refusal) => self.insert(Table::Given, asked, refusal),
         }
     }
 
@@ -108,7 +127,7 @@ impl<'a> Recording<'a> {
         table: Table,
         asked: &Asked<'_>,
         answer: Answer,
-    ) -> Result<Inserted, StoreError> {
+    ) -> Result<NumberedAnswer, StoreError> {
         if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
             return Err(StoreError::Aborted {
                 reason: format!(
@@ -120,50 +139,28 @@ impl<'a> Recording<'a> {
             });
         }
         let sequence = self.last_sequence()? + 1;
-        let stored = StoredAnswer {
-            extension: asked.extension,
-            key: asked.key.to_vec(),
-            peer: asked.peer.to_owned(),
-            content: asked.content.to_vec(),
-            numbered: NumberedAnswer { answer, sequence },
-            checksum: None,
+        let numbered = NumberedAnswer { answer, sequence };
+        let checksum = answer_checksum(table, asked, &numbered);
+        let insert = match table {
+            Table::Effect => &mut self.insert_effect,
+            Table::Given => &mut self.insert_given,
         };
-        let checksum = stored.checksum_in(table);
-        let answer = &stored.numbered.answer;
-        let inserted = self
-            .connection
-            .prepare_cached(match table {
-                Table::Effect => {
-                    "INSERT INTO answer_effect
-                     (extension, key, peer, content, msg_type, body, sequence, created_unix_ms,
-                      checksum)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                     ON CONFLICT (key, extension) DO NOTHING"
-                }
-                Table::Given => {
-                    "INSERT INTO answer_given
-                     (extension, key, peer, content, msg_type, body, sequence, created_unix_ms,
-                      checksum)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-                }
-            })?
-            .execute(params![
-                asked.extension,
-                asked.key,
-                asked.peer,
-                asked.content,
-                answer.msg_type,
-                answer.body,
-                sequence,
-                self.now_unix_ms,
-                checksum
-            ])?;
-        if inserted == 0 {
-            return Ok(Inserted::KeyIsThere(stored.numbered.answer));
-        }
+        let row_id = insert.insert(params![
+            asked.extension,
+            asked.key,
+            asked.peer,
+            asked.content,
+            numbered.answer.msg_type,
+            numbered.answer.body,
+            sequence,
+            self.now_unix_ms,
+            checksum
+        ])?;
+        self.keys
+            .insert(hash(asked.extension, asked.key), place(table, row_id))?;
         self.last_sequence = Some(sequence);
         self.has_new = true;
-        Ok(Inserted::New(stored.numbered))
+        Ok(numbered)
     }
 
     /// The highest number that was given: also before the record was set back.
@@ -200,12 +197,6 @@ impl<'a> Recording<'a> {
                  SET last_sequence = excluded.last_sequence",
             )?
             .execute(params![self.extension, self.peer, last_sequence])?;
-        Ok(())
+        KEYS.merge_where_full(self.connection)
     }
-}
-
-enum Inserted {
-    New(NumberedAnswer),
-    /// Nothing has changed.
-    KeyIsThere(Answer),
 }

@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::{Answer, NumberedAnswer};
+use super::index::{KEYS, hash, place};
+use super::{Answer, Asked, NumberedAnswer};
 use crate::store::{StoreError, row_checksum};
 
+/// Either of the two records.
 #[derive(Clone, Copy)]
 pub(super) enum Table {
     Effect,
@@ -12,7 +14,7 @@ pub(super) enum Table {
 }
 
 impl Table {
-    const BOTH: [Table; 2] = [Table::Effect, Table::Given];
+    pub(super) const BOTH: [Table; 2] = [Table::Effect, Table::Given];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -33,6 +35,9 @@ pub(super) struct StoredAnswer {
 }
 
 impl StoredAnswer {
+    /// How many columns it reads.
+    pub(super) const COLUMNS: usize = 8;
+
     /// Of the columns extension, key, peer, content, msg_type, body, sequence, checksum.
     pub(super) fn read(row: &Row<'_>) -> Result<StoredAnswer, rusqlite::Error> {
         Ok(StoredAnswer {
@@ -52,31 +57,55 @@ impl StoredAnswer {
     }
 
     pub(super) fn checksum_in(&self, table: Table) -> [u8; 16] {
-        let NumberedAnswer { answer, sequence } = &self.numbered;
-        row_checksum(
-            table.name(),
-            &[
-                &self.extension.to_le_bytes(),
-                &self.key,
-                self.peer.as_bytes(),
-                &self.content,
-                &[answer.msg_type],
-                &answer.body,
-                &sequence.to_le_bytes(),
-            ],
+        checksum(
+            table,
+            (self.extension, &self.key, &self.peer, &self.content),
+            &self.numbered,
         )
     }
 
-    /// The answer, where it is what was once recorded.
-    pub(super) fn whole(self, table: Table) -> Result<NumberedAnswer, StoreError> {
+    /// The row, where it is what was once recorded.
+    pub(super) fn whole(self, table: Table) -> Result<StoredAnswer, StoreError> {
         match self.checksum.as_deref() == Some(&self.checksum_in(table)) {
-            true => Ok(self.numbered),
+            true => Ok(self),
             false => Err(StoreError::Corrupt {
                 table: table.name(),
                 detail: format!("the answer to {} of {}", hex::encode(self.key), self.peer),
             }),
         }
     }
+}
+
+/// Of a row that says `numbered` to `asked`.
+pub(super) fn answer_checksum(
+    table: Table,
+    asked: &Asked<'_>,
+    numbered: &NumberedAnswer,
+) -> [u8; 16] {
+    checksum(
+        table,
+        (asked.extension, asked.key, asked.peer, asked.content),
+        numbered,
+    )
+}
+
+fn checksum(
+    table: Table,
+    (extension, key, peer, content): (u16, &[u8], &str, &[u8]),
+    NumberedAnswer { answer, sequence }: &NumberedAnswer,
+) -> [u8; 16] {
+    row_checksum(
+        table.name(),
+        &[
+            &extension.to_le_bytes(),
+            key,
+            peer.as_bytes(),
+            content,
+            &[answer.msg_type],
+            &answer.body,
+            &sequence.to_le_bytes(),
+        ],
+    )
 }
 
 pub(super) fn announcement_checksum(
@@ -111,15 +140,23 @@ fn announcement(row: &Row<'_>) -> Result<AnnouncementRow, rusqlite::Error> {
 const ANNOUNCEMENTS: &str =
     "SELECT extension, topic, serial, body, checksum FROM answer_announcement";
 
-fn answers_of(table: Table) -> String {
+fn columns_of(table: Table) -> String {
     let name = table.name();
     format!("SELECT extension, key, peer, content, msg_type, body, sequence, checksum FROM {name}")
+}
+
+/// What [`StoredAnswer::read`] reads of every row, and its id.
+pub(super) fn answers_of(table: Table) -> String {
+    let name = table.name();
+    format!(
+        "SELECT extension, key, peer, content, msg_type, body, sequence, checksum, id FROM {name}"
+    )
 }
 
 /// Gives the rows of an older version their checksums.
 pub(crate) fn seal_all(connection: &Connection) -> Result<(), StoreError> {
     for table in Table::BOTH {
-        let mut rows = connection.prepare(&answers_of(table))?;
+        let mut rows = connection.prepare(&columns_of(table))?;
         let mut seal = connection.prepare(&format!(
             "UPDATE {} SET checksum = ?5
              WHERE extension = ?1 AND key = ?2 AND peer = ?3 AND content = ?4",
@@ -149,8 +186,9 @@ pub(crate) fn seal_all(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Looks at every row. A record that cannot be relied on is none to answer from: an effect that is
-/// not found is made again.
+/// Looks at every row, and sees to it that each is found by its key: those that were recorded last by the process before
+/// are not in the index yet, nor is what the disk has lost of it. A record that cannot be relied on is none to answer from:
+/// an effect that is not found is made again.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] with the first that is damaged.
@@ -161,24 +199,36 @@ pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
             detail: error.to_string(),
         }
     };
-    for table in Table::BOTH {
-        // Whether the way to each row leads there.
+    KEYS.begin(connection)?;
+    let [effect, given] = Table::BOTH.map(Table::name);
+    for name in [effect, given, "answer_key"] {
         let verdict: String = connection
-            .query_row(
-                &format!("PRAGMA integrity_check('{}')", table.name()),
-                [],
-                |row| row.get(0),
-            )
-            .map_err(corrupt(table.name()))?;
+            .query_row(&format!("PRAGMA integrity_check('{name}')"), [], |row| {
+                row.get(0)
+            })
+            .map_err(corrupt(name))?;
         if verdict != "ok" {
             return Err(StoreError::Corrupt {
-                table: table.name(),
+                table: name,
                 detail: verdict,
             });
         }
-        let mut rows = connection.prepare(&answers_of(table))?;
-        for stored in rows.query_map([], StoredAnswer::read)? {
-            stored.map_err(corrupt(table.name()))?.whole(table)?;
+    }
+    for table in Table::BOTH {
+        let mut select = connection.prepare(&answers_of(table))?;
+        let mut rows = select.query([])?;
+        let mut added = 0_usize;
+        while let Some(row) = rows.next().map_err(corrupt(table.name()))? {
+            let stored = StoredAnswer::read(row).map_err(corrupt(table.name()))?;
+            let stored = stored.whole(table)?;
+            let row_id = row.get(StoredAnswer::COLUMNS)?;
+            let hash = hash(stored.extension, &stored.key);
+            if KEYS.ensure(connection, hash, place(table, row_id))? {
+                added += 1;
+                if added.is_multiple_of(1_024) {
+                    KEYS.merge_where_full(connection)?;
+                }
+            }
         }
     }
     let name = "answer_announcement";

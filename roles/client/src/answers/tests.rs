@@ -80,7 +80,7 @@ async fn a_share_gets_one_quote_whoever_asks_and_however_often() {
     // Another pool is told the same, under a number of its own.
     ask(&store, "pool/b", 9, refuse("first of b")).await;
     let found = store
-        .read(|c| find(c, &asked("pool/c", &[1; 32])))
+        .write(|c| find(c, &asked("pool/c", &[1; 32])))
         .await
         .unwrap();
     assert_eq!(found, Found::Effect(answer("quote")));
@@ -282,7 +282,7 @@ async fn a_cut_log_is_noticed_by_the_pool_that_has_the_answers_and_told_as_it_is
         std::fs::write(folder.path().join("mint.sqlite"), &database).unwrap();
         std::fs::write(folder.path().join("mint.sqlite-wal"), &log[..cut]).unwrap();
         let store = open(&folder);
-        let kept = store.read(|c| {
+        let kept = store.write(|c| {
             let mut kept = 0;
             for n in 0..ANSWERS {
                 let content = [5; 32];

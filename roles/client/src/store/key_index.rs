@@ -10,7 +10,7 @@
 //! lost an entry. Other connections (the reader's, an operator's command) do not see what is new and cannot
 //! [`find`](KeyIndex::find) at all.
 
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::{StoreError, row_checksum};
 use crate::limits::KEY_INDEX_NEW_MAX;
@@ -89,18 +89,28 @@ impl KeyIndex {
     /// To be called on the connection that writes before anything else, when the file was opened. Nothing is new yet.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), StoreError> {
         connection.execute_batch(self.begin)?;
+        connection.execute_batch(self.clear_new)?;
         Ok(())
     }
 
     /// The ids of all rows that may have the key.
     pub(crate) fn find(&self, connection: &Connection, hash: i64) -> Result<Vec<i64>, StoreError> {
-        let mut statement = connection.prepare_cached(self.find)?;
-        let mut rows = statement.query([hash])?;
-        let mut ids = Vec::new();
-        while let Some(row) = rows.next()? {
-            ids.push(row.get(0)?);
-        }
-        Ok(ids)
+        self.finder(connection)?.find(hash)
+    }
+
+    /// [`Self::find`] for many hashes.
+    pub(crate) fn finder<'a>(
+        &self,
+        connection: &'a Connection,
+    ) -> Result<KeyFinder<'a>, StoreError> {
+        let statement = connection.prepare_cached(self.find)?;
+        Ok(KeyFinder { statement })
+    }
+
+    /// [`Self::insert`] for many rows.
+    pub(crate) fn adder<'a>(&self, connection: &'a Connection) -> Result<KeyAdder<'a>, StoreError> {
+        let statement = connection.prepare_cached(self.insert)?;
+        Ok(KeyAdder { statement })
     }
 
     /// Adds a row that was not there. Whoever adds many calls [`Self::merge_where_full`] among them.
@@ -110,10 +120,7 @@ impl KeyIndex {
         hash: i64,
         id: i64,
     ) -> Result<(), StoreError> {
-        connection
-            .prepare_cached(self.insert)?
-            .execute([hash, id])?;
-        Ok(())
+        self.adder(connection)?.insert(hash, id)
     }
 
     /// Adds a row where it is not there. True where that was so.
@@ -185,6 +192,36 @@ impl KeyIndex {
         }
         connection.execute(self.fill, [])?;
         connection.execute_batch("DROP TABLE temp.key_index_rows")?;
+        Ok(())
+    }
+}
+
+/// A [`KeyIndex`] that is asked.
+pub(crate) struct KeyFinder<'a> {
+    statement: CachedStatement<'a>,
+}
+
+impl KeyFinder<'_> {
+    /// See [`KeyIndex::find`].
+    pub(crate) fn find(&mut self, hash: i64) -> Result<Vec<i64>, StoreError> {
+        let mut rows = self.statement.query([hash])?;
+        let mut ids = Vec::new();
+        while let Some(row) = rows.next()? {
+            ids.push(row.get(0)?);
+        }
+        Ok(ids)
+    }
+}
+
+/// A [`KeyIndex`] that is added to.
+pub(crate) struct KeyAdder<'a> {
+    statement: CachedStatement<'a>,
+}
+
+impl KeyAdder<'_> {
+    /// See [`KeyIndex::insert`].
+    pub(crate) fn insert(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
+        self.statement.execute([hash, id])?;
         Ok(())
     }
 }

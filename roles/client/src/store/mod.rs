@@ -29,9 +29,9 @@ use tokio::sync::{mpsc, oneshot};
 pub use beside::StoreFileError;
 pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
-pub(crate) use key_index::{KeyIndex, key_hash, key_index};
+pub(crate) use key_index::{KeyAdder, KeyFinder, KeyIndex, key_hash, key_index};
 pub use savepoint::in_savepoint;
-pub use schema::Schema;
+pub use schema::{Schema, begin};
 
 use crate::limits::{STORE_READS_WAITING_MAX, STORE_WRITES_WAITING_MAX};
 use job::{Closure, Job, Once, Repeatable, TypedJob};

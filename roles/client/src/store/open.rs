@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use winze_runtime::clock::now_unix_ms;
 
 use super::lock::FileLock;
-use super::schema::{Schema, check, migrate};
+use super::schema::{Schema, begin, migrate};
 use super::{StoreError, schema, wal};
 use crate::limits::{
     STORE_BUSY_TIMEOUT_MS, STORE_CHECKPOINT_PAGES, STORE_STATEMENTS_CACHED_MAX,
@@ -86,7 +87,7 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     // What a savepoint would bring back is kept in memory, not in a file beside. Not before: a migration sorts every key
     // of a table where it makes an index.
     writer.pragma_update(None, "temp_store", "MEMORY")?;
-    check(&writer, schemas)?;
+    begin(&writer, schemas, now_unix_ms())?;
 
     let reader = connect(path)?;
     reader.pragma_update(None, "query_only", true)?;

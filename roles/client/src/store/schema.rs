@@ -1,7 +1,5 @@
 use rusqlite::{Connection, OptionalExtension};
 
-use winze_runtime::clock::now_unix_ms;
-
 use super::StoreError;
 use crate::{answers, outbox};
 
@@ -52,16 +50,26 @@ fn run_code(connection: &Connection, name: &str, index: usize) -> Result<(), Sto
     match (name, index) {
         ("outbox", 2) => outbox::seal_all(connection),
         ("answers", 1) => answers::seal_all(connection),
+        ("answers", 4) => answers::index_all(connection),
         _ => Ok(()),
     }
 }
 
-/// Looks at the rows whose loss or change would be one of money.
-pub(super) fn check(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+/// What a process does first with a file that is of this version: it looks at the rows whose loss or change would be one
+/// of money, and makes ready what it keeps in memory about them. [`Store::open`](super::Store::open) does it; whoever has
+/// a connection of its own instead, as a simulation has, does it whenever its process starts.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where the file cannot be relied on, [`StoreError::Sqlite`].
+pub fn begin(
+    connection: &Connection,
+    schemas: &[Schema],
+    now_unix_ms: u64,
+) -> Result<(), StoreError> {
     let transaction = connection.unchecked_transaction()?;
     for schema in schemas {
         match schema.name {
-            "outbox" => outbox::check(&transaction, now_unix_ms())?,
+            "outbox" => outbox::check(&transaction, now_unix_ms)?,
             "answers" => answers::check(&transaction)?,
             _ => {}
         }

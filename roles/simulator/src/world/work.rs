@@ -96,10 +96,11 @@ impl World {
             self.regroups_at_ms = u64::MAX;
             self.regroup();
         }
+        let now = self.now();
         for (place, name) in POOLS.into_iter().enumerate() {
             let pool = &mut self.pools[place];
             if pool.process.is_none() && pool.starts_at_ms <= now_ms {
-                pool.start(now_ms, &mut self.rng);
+                pool.start(now, &mut self.rng);
                 self.tell(|| format!("{name} starts"));
             }
         }
@@ -115,7 +116,6 @@ impl World {
             }
         }
         if self.mint.process.is_none() && self.mint.starts_at_ms <= now_ms {
-            let now = self.now();
             self.mint.start(now);
             if self.truth.keysets.is_empty() {
                 self.mint.rotate_keyset(now, &mut self.truth);

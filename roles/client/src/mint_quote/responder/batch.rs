@@ -14,7 +14,9 @@ use winze_transport::PublicKey;
 
 use super::asked::{Pool, Request};
 use super::{QuoteOutcome, ResponderCounts};
-use crate::answers::{self, Answer, Decision, Found, NumberedAnswer, Recording};
+use crate::answers::{
+    self, Answer, Decision, Finding, Found, NumberedAnswer, RecordEnd, Recording,
+};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::sabotage::{Rule, is_broken};
 use crate::store::StoreError;
@@ -27,6 +29,8 @@ pub struct QuoteBatch {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
     found: Vec<Found>,
+    /// Where the record ended when they were looked up.
+    looked_up_at: Option<RecordEnd>,
     /// The requests that are to be decided, by header hash: where a batch holds a hash twice, the
     /// first one decides, and the others find its answer in the record.
     new: HashMap<[u8; 32], usize>,
@@ -62,6 +66,7 @@ pub struct LookUp {
 /// What the record says about a batch.
 pub struct LookedUp {
     found: Vec<Found>,
+    end: RecordEnd,
     is_set_back: bool,
     /// The highest request number that was ever answered.
     answered: u64,
@@ -72,6 +77,7 @@ pub struct AnswersWanted {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
     decisions: HashMap<usize, Decision>,
+    looked_up_at: Option<RecordEnd>,
 }
 
 /// The final answer to each request of a batch, where it has one.
@@ -93,13 +99,15 @@ enum Verdict {
 }
 
 impl LookUp {
-    /// What the record says about each request, and whether it was set back.
+    /// What the record says about each request, and whether it was set back; on the connection that writes.
     pub fn find(&self, connection: &Connection) -> Result<LookedUp, StoreError> {
         let pool = &self.pool.text;
+        let mut finding = Finding::new(connection)?;
         let found = self.requests.iter();
-        let found = found.map(|request| answers::find(connection, &self.pool.asked(request)));
+        let found = found.map(|request| finding.find(&self.pool.asked(request)));
         Ok(LookedUp {
             found: found.collect::<Result<_, _>>()?,
+            end: RecordEnd::read(connection)?,
             is_set_back: answers::set_back(connection, EXT_MINT_QUOTE, pool)?
                 .is_some_and(|set_back| set_back.is_open()),
             answered: answers::numbers(connection, EXT_MINT_QUOTE, pool)?.requests,
@@ -130,7 +138,10 @@ impl AnswersWanted {
     ) -> Result<RecordedAnswers, StoreError> {
         let mut recorded = Vec::with_capacity(self.requests.len());
         let pool = Arc::clone(&self.pool);
-        let mut recording = Recording::new(connection, EXT_MINT_QUOTE, &pool.text, now_unix_ms);
+        let mut recording = Recording::new(connection, EXT_MINT_QUOTE, &pool.text, now_unix_ms)?;
+        // Where nobody has recorded anything meanwhile, what was looked up is still so: by far the most requests are new,
+        // and not looked up again.
+        let is_current = self.looked_up_at == Some(RecordEnd::read(connection)?);
         let mut answered = 0;
         for (place, request) in self.requests.iter().enumerate() {
             let conflict = || {
@@ -141,8 +152,12 @@ impl AnswersWanted {
                     0,
                 )
             };
-            let decision = self.decisions.remove(&place);
-            let answer = recording.record(&pool.asked(request), decision, conflict)?;
+            let asked = pool.asked(request);
+            let answer = match self.decisions.remove(&place) {
+                // Decided is what was not found, and of each key one request: the others find its answer in the record.
+                Some(decision) if is_current => Some(recording.record_new(&asked, decision)?),
+                decision => recording.record(&asked, decision, conflict)?,
+            };
             if answer.is_some() {
                 answered = answered.max(request.number);
             }
@@ -167,6 +182,7 @@ impl QuoteBatch {
             pool,
             requests: Arc::new(requests),
             found: Vec::new(),
+            looked_up_at: None,
             new: HashMap::new(),
             verdicts: HashMap::new(),
             retry_after_ms,
@@ -193,6 +209,7 @@ impl QuoteBatch {
     pub fn looked_up(&mut self, looked_up: LookedUp) {
         let LookedUp {
             found,
+            end,
             is_set_back,
             answered,
         } = looked_up;
@@ -208,6 +225,7 @@ impl QuoteBatch {
             }
         }
         self.found = found;
+        self.looked_up_at = Some(end);
     }
 
     /// The new requests, for each key that the pool uses.
@@ -330,6 +348,7 @@ impl QuoteBatch {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
             decisions,
+            looked_up_at: self.looked_up_at,
         })
     }
 

@@ -210,7 +210,9 @@ async fn decide_and_record(
     batch: &mut QuoteBatch,
 ) -> Result<Option<RecordedAnswers>, StoreError> {
     let look_up = batch.look_up();
-    batch.looked_up(shared.store.read(move |c| look_up.find(c)).await?);
+    let store = &shared.store;
+    // Where it is written: only there the index of what was recorded last is seen.
+    batch.looked_up(store.write_repeatable(move |c| look_up.find(c)).await?);
     for asked in batch.to_decide() {
         let permits = u32::try_from(asked.requests.len()).unwrap_or(u32::MAX);
         let Ok(_permits) = shared.under_way.try_acquire_many(permits) else {

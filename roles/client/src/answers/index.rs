@@ -1,0 +1,45 @@
+//! The way from a request's key to what was answered.
+
+use rusqlite::Connection;
+
+use super::row::{StoredAnswer, Table, answers_of};
+use crate::store::{KeyIndex, StoreError, key_hash, key_index};
+
+/// Over both tables: an entry's id is a [`place`].
+pub(super) const KEYS: KeyIndex = key_index!("answer_key");
+
+/// A row of either table, as the index names it: the lowest bit says which.
+pub(super) fn place(table: Table, row_id: i64) -> i64 {
+    let bit = match table {
+        Table::Effect => 0,
+        Table::Given => 1,
+    };
+    row_id << 1 | bit
+}
+
+/// What a [`place`] stands for.
+pub(super) fn table_and_row(place: i64) -> (Table, i64) {
+    let table = match place & 1 {
+        0 => Table::Effect,
+        _ => Table::Given,
+    };
+    (table, place >> 1)
+}
+
+pub(super) fn hash(extension: u16, key: &[u8]) -> i64 {
+    key_hash(&[&extension.to_le_bytes(), key])
+}
+
+/// Enters the rows of an older version, which had an index of its own for each table.
+pub(crate) fn index_all(connection: &Connection) -> Result<(), StoreError> {
+    for table in Table::BOTH {
+        let mut rows = connection.prepare(&answers_of(table))?;
+        let rows = rows.query_map([], |row| {
+            let stored = StoredAnswer::read(row)?;
+            let row_id = row.get(StoredAnswer::COLUMNS)?;
+            Ok((hash(stored.extension, &stored.key), place(table, row_id)))
+        })?;
+        KEYS.fill(connection, rows.map(|row| Ok(row?)))?;
+    }
+    Ok(())
+}
