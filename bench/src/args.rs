@@ -45,6 +45,9 @@ pub struct Args {
     /// The folder of BENCHMARKS.md
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub folder: PathBuf,
+    /// Show where the time goes instead, by perf: of the one workload of --only, at the hub (see scripts/profile)
+    #[arg(long, conflicts_with_all = ["quick", "system", "rounds", "json", "no_write", "list"])]
+    pub profile: bool,
     /// List workloads and their systems, and measure nothing
     #[arg(long)]
     pub list: bool,

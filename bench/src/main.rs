@@ -9,8 +9,9 @@
 //! | [`pipeline`] | shares on their way to quotes |
 //! | [`systems`] | the servers that are measured, and clients of them |
 //! | [`server`] | a server in a process of its own: its start, its end, its processor time and memory |
-//! | [`ratios`] | what must hold between the medians |
-//! | [`report`] | table, JSON, BENCHMARKS.md and its plot |
+//! | [`profiler`] | one workload under `perf`, instead |
+//! | [`page`] | the files that a run leaves |
+//! | `figures/` | a crate of its own: medians, bounds, tables, and how processor time is counted |
 //!
 //! To add a workload: a file in `workloads/` with a constant of type [`workload::Workload`], and a line in
 //! [`workload::all`].
@@ -20,9 +21,10 @@ mod durable;
 mod error;
 mod limits;
 mod load;
+mod machine;
+mod page;
 mod pipeline;
-mod ratios;
-mod report;
+mod profiler;
 mod runner;
 mod server;
 mod setting;

@@ -8,83 +8,23 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use winze_bench_figures::median::{Medians, Samples};
+use winze_bench_figures::outcome::Outcome;
+use winze_bench_figures::report::table;
 
 use crate::args::Args;
 use crate::error::BenchError;
 use crate::limits::CASE;
-use crate::ratios::Figure;
-use crate::report;
-use crate::setting::{Plan, Programs, Setting};
-use crate::workload::{self, Case, Sample, Workload};
+use crate::page;
+use crate::profiler;
+use crate::setting::{Programs, Setting};
+use crate::workload::{self, Case, Plan, Workload};
 use crate::workloads::backlog;
 
 /// Exit status: a measurement failed.
 pub const FAILED: u8 = 1;
 /// Exit status: a system is not on this machine.
 const MISSING: u8 = 3;
-
-/// The samples of one case, one for each round that gave one.
-pub type Samples = BTreeMap<(&'static str, Case), Vec<Sample>>;
-
-/// What the whole run gave.
-pub struct Outcome {
-    /// The workloads that were measured.
-    pub workloads: Vec<Workload>,
-    /// How it was asked for.
-    pub plan: Plan,
-    /// Every sample.
-    pub medians: Medians,
-    /// Systems that are not on this machine, with what was looked for.
-    pub missing: BTreeMap<String, String>,
-    /// Cases that failed, and how.
-    pub failed: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// Samples, and what is in the middle of them.
-#[derive(Debug, Default)]
-pub struct Medians(pub Samples);
-
-/// The middle of the samples, and how far they were apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Median {
-    /// The median; of an even number the mean of the two in the middle.
-    pub value: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Medians {
-    /// The median of one metric of one case; `None` where it was not measured.
-    pub fn of(&self, workload: &'static str, case: &Case, metric: &str) -> Option<Median> {
-        let samples = self.0.get(&(workload, case.clone()))?;
-        let mut values: Vec<f64> = samples
-            .iter()
-            .filter_map(|sample| sample.0.get(metric).copied())
-            .collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let value = match values.len() % 2 {
-            1 => values[middle],
-            _ => (values[middle - 1] + values[middle]) / 2.0,
-        };
-        Some(Median { value, min, max })
-    }
-
-    /// The median of a figure.
-    pub fn get(&self, figure: Figure) -> Option<f64> {
-        let case = Case {
-            system: figure.system,
-            parameter: figure.parameter,
-        };
-        let median = self.of(figure.workload, &case, figure.metric)?;
-        Some(median.value)
-    }
-}
 
 /// Does what the command line says.
 ///
@@ -94,30 +34,45 @@ pub async fn run_command(args: Args) -> Result<ExitCode, BenchError> {
     let plan = plan(&args);
     let workloads = chosen(&args, &plan)?;
     if args.list {
-        report::table::list(&workloads, &plan);
+        let tables: Vec<_> = workloads.iter().map(|it| it.table(&plan)).collect();
+        table::list(&tables);
         return Ok(ExitCode::SUCCESS);
     }
     let setting = Setting {
         plan,
         programs: programs(&args)?,
+        profiler: None,
         shelf: Mutex::default(),
     };
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| BenchError::machine("the run", error))?;
     let interrupted = || Err(BenchError::machine("the run", "interrupted"));
+    if args.profile {
+        let [workload] = &workloads[..] else {
+            return Err(BenchError::machine(
+                "--profile",
+                "needs --only with one workload",
+            ));
+        };
+        return tokio::select! {
+            done = profiler::run(setting, workload, args.write, &args.folder) => done.map(|()| ExitCode::SUCCESS),
+            _ = tokio::signal::ctrl_c() => interrupted(),
+            _ = terminated.recv() => interrupted(),
+        };
+    }
     let outcome = tokio::select! {
         outcome = run(&setting, workloads, &args.system) => outcome,
         // The future is dropped, and with it every server.
         _ = tokio::signal::ctrl_c() => return interrupted(),
         _ = terminated.recv() => return interrupted(),
     };
-    report::table::print(&outcome);
+    table::print(&outcome);
     if let Some(file) = &args.json {
-        report::json::write(&outcome, file)?;
+        page::write_json(&outcome, file)?;
     }
     let whole = !args.quick && args.only.is_empty() && args.system.is_empty();
     if args.write || (whole && !args.no_write) {
-        report::markdown::write(&outcome, &args.folder, &setting)?;
+        page::write_page(&outcome, &args.folder, &setting)?;
     }
     Ok(
         match (outcome.failed.is_empty(), outcome.missing.is_empty()) {
@@ -153,10 +108,11 @@ async fn run(setting: &Setting, workloads: Vec<Workload>, systems: &[String]) ->
                     })
                 });
                 let elapsed_s = began.elapsed().as_secs();
-                let title = report::table::title(workload, &key.1);
+                let table = workload.table(&setting.plan);
+                let title = table::title(&table, &key.1);
                 match measured {
                     Ok(sample) => {
-                        let shown = report::table::sample(workload, &sample);
+                        let shown = table::sample(&table, &sample);
                         eprintln!(
                             "[{elapsed_s:>4}s] {round}/{} {title}: {shown}",
                             setting.plan.rounds
@@ -182,8 +138,9 @@ async fn run(setting: &Setting, workloads: Vec<Workload>, systems: &[String]) ->
         }
     }
     Outcome {
-        workloads,
+        tables: workloads.iter().map(|it| it.table(&setting.plan)).collect(),
         plan: setting.plan,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
         medians: Medians(samples),
         missing,
         failed,
@@ -200,6 +157,9 @@ fn preparation_max(workload: &Workload, case: &Case) -> Duration {
 }
 
 fn plan(args: &Args) -> Plan {
+    if args.profile {
+        return profiler::plan(args.seconds);
+    }
     let (rounds, warm_up_s, measure_s) = match args.quick {
         true => (1, 0.3, 0.5),
         false => (5, 0.5, 1.5),

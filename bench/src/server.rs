@@ -1,6 +1,6 @@
 //! A server in a process of its own, and what it costs.
 
-use std::fs::{File, read_dir, read_to_string};
+use std::fs::{File, read_to_string};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -100,14 +100,6 @@ impl Server {
         self.child.id()
     }
 
-    /// The processor time, user and system, that its threads have used so far, in nanoseconds.
-    ///
-    /// # Errors
-    /// [`BenchError::Machine`] where it is not running any more.
-    pub fn cpu_ns(&self) -> Result<u64, BenchError> {
-        cpu_ns(self.id())
-    }
-
     /// Its resident memory at present, in KiB.
     ///
     /// # Errors
@@ -140,26 +132,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The processor time of a process's threads, in nanoseconds: the first number of each thread's `schedstat`, which is
-/// user and system time together. Threads that have ended do not count; no server here ends threads under load.
-///
-/// # Errors
-/// [`BenchError::Machine`] where there is no such process.
-pub fn cpu_ns(process: u32) -> Result<u64, BenchError> {
-    let folder = format!("/proc/{process}/task");
-    let threads = read_dir(&folder).map_err(|error| BenchError::machine(&folder, error))?;
-    let mut total_ns = 0;
-    for thread in threads.flatten() {
-        let Ok(text) = read_to_string(thread.path().join("schedstat")) else {
-            continue;
-        };
-        let used = text
-            .split_whitespace()
-            .next()
-            .and_then(|number| number.parse().ok());
-        total_ns += used.unwrap_or(0u64);
-    }
-    Ok(total_ns)
 }

@@ -2,24 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tokio::sync::Mutex;
+use winze_bench_figures::outcome::Plan;
 
+use crate::profiler::Profiler;
 use crate::workloads::backlog::Filled;
-
-/// How the run was asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
-    /// Whether only what the bounds need is measured, and briefly.
-    pub quick: bool,
-    /// How often each case is measured.
-    pub rounds: u32,
-    /// How long a case runs before it is measured.
-    pub warm_up: Duration,
-    /// How long it is measured.
-    pub measure: Duration,
-}
 
 /// Where the programs under measurement are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +30,8 @@ pub struct Setting {
     pub plan: Plan,
     /// With what.
     pub programs: Programs,
+    /// Looks on while there is load; in a run for figures there is none.
+    pub profiler: Option<Profiler>,
     /// Stores with a backlog, by its length; filled once for all rounds, and gone with the run.
     pub shelf: Mutex<BTreeMap<u64, Filled>>,
 }

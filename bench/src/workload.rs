@@ -1,11 +1,11 @@
 //! What is measured.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::BoxFuture;
+use winze_bench_figures::cost::Cost;
+pub use winze_bench_figures::outcome::{Case, Metric, Plan, Sample, Table};
 
 use crate::error::BenchError;
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::workloads;
 
 /// One kind of work, measured at several systems.
@@ -25,17 +25,6 @@ pub struct Workload {
     pub measure: for<'a> fn(&'a Setting, &'a Case) -> BoxFuture<'a, Result<Sample, BenchError>>,
 }
 
-/// One figure of a sample.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// Its key in the sample and in the JSON.
-    pub key: &'static str,
-    /// Its title in the table, with the unit.
-    pub title: &'static str,
-    /// Digits behind the point.
-    pub decimals: usize,
-}
-
 /// Thousands a second.
 pub const RATE: Metric = Metric {
     key: "k_per_s",
@@ -49,23 +38,49 @@ pub const CPU: Metric = Metric {
     decimals: 2,
 };
 
-/// What is measured at one time: a system under a workload, with one parameter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Case {
-    /// The system's name, for instance `hub`.
-    pub system: &'static str,
-    /// Payload bytes, connections, or what else the workload varies; 0 where it varies nothing.
-    pub parameter: u64,
+/// The clients' processor time for one of them, all together.
+pub const CLIENTS: Metric = Metric {
+    key: "clients_cpu_us",
+    title: "clients' CPU, us",
+    decimals: 2,
+};
+/// Of it that of who asks, where it is a process of its own.
+pub const REQUESTER: Metric = Metric {
+    key: "requester_cpu_us",
+    title: "of it requester",
+    decimals: 2,
+};
+/// Of it that of who answers, where it is a process of its own.
+pub const RESPONDER: Metric = Metric {
+    key: "responder_cpu_us",
+    title: "of it responder",
+    decimals: 2,
+};
+
+/// A cost as a sample.
+pub fn sample(cost: &Cost) -> Sample {
+    let mut sample = Sample::of([
+        (RATE.key, cost.k_per_s),
+        (CPU.key, cost.server_us),
+        (CLIENTS.key, cost.clients_us),
+    ]);
+    if let Some((requester_us, responder_us)) = cost.apart_us {
+        sample.0.insert(REQUESTER.key, requester_us);
+        sample.0.insert(RESPONDER.key, responder_us);
+    }
+    sample
 }
 
-/// What one measurement gave: a value for each metric of its workload.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sample(pub BTreeMap<&'static str, f64>);
-
-impl Sample {
-    /// A sample of these values.
-    pub fn of<const N: usize>(values: [(&'static str, f64); N]) -> Sample {
-        Sample(BTreeMap::from(values))
+impl Workload {
+    /// What of it is reported.
+    pub fn table(&self, plan: &Plan) -> Table {
+        Table {
+            name: self.name,
+            about: self.about,
+            parameter: self.parameter,
+            metrics: self.metrics,
+            cases: (self.cases)(plan),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use winze_transport::PublicKey;
 use crate::durable::responder;
 use crate::durable::{BATCH, FEEDERS, OUTSTANDING, Progress, REQUEST_BYTES};
 use crate::error::BenchError;
+use crate::load::meter::Processes;
 use crate::server::Server;
 use crate::setting::Setting;
 use crate::systems::hub::{Hub, Member};
@@ -82,7 +83,7 @@ pub struct Pair {
     requester_store: RequesterStore,
     requester_hub: HubClient,
     requester: QuoteRequester,
-    _responder: Server,
+    responder: Server,
     progress: Arc<Progress>,
 }
 
@@ -152,11 +153,19 @@ impl Pair {
             requester_store,
             requester_hub,
             requester,
-            _responder: responder,
+            responder,
             progress,
         };
         pair.introduced().await?;
         Ok(pair)
+    }
+
+    /// The hub between them and the process that answers; who asks is this one.
+    pub fn processes<'a>(&'a self, hub: &'a Hub) -> Processes<'a> {
+        Processes {
+            server: &hub.server,
+            responder: Some(&self.responder),
+        }
     }
 
     async fn introduced(&self) -> Result<(), BenchError> {

@@ -7,13 +7,13 @@ pub mod responder;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 use crate::error::BenchError;
-use crate::setting::Plan;
-use crate::workload::Sample;
+use crate::load::meter::{self, Processes};
+use crate::setting::Setting;
+use crate::workload::{Sample, sample};
 
 /// Requests that are stored together, of every system.
 pub const BATCH: usize = 64;
@@ -62,39 +62,21 @@ impl Progress {
     }
 }
 
-/// Lets `work` run as long as the plan warms up, then as long as it measures, and counts what is answered in the
-/// latter. `cpu_ns` reads the server's processor time in nanoseconds.
+/// Lets `work` run while [`meter::observe`] measures what is answered.
 ///
 /// # Errors
-/// What `work` ends with; that it ends, or answers nothing, is one.
+/// What `work` ends with; that it ends is one. Those of [`meter::observe`].
 pub async fn observe(
-    plan: &Plan,
+    setting: &Setting,
+    processes: Processes<'_>,
     progress: &Progress,
     work: impl Future<Output = Result<(), BenchError>>,
-    cpu_ns: impl Fn() -> Result<u64, BenchError>,
 ) -> Result<Sample, BenchError> {
-    let watch = async {
-        tokio::time::sleep(plan.warm_up).await;
-        let (answered, cpu, began) = (progress.answered(), cpu_ns()?, Instant::now());
-        tokio::time::sleep(plan.measure).await;
-        let answered = (progress.answered() - answered) as f64;
-        let (cpu, took) = (cpu_ns()? - cpu, began.elapsed());
-        if answered == 0.0 {
-            return Err(BenchError::Stalled {
-                what: "answers".to_owned(),
-                within_s: took.as_secs(),
-            });
-        }
-        Ok(Sample::of([
-            ("k_per_s", answered / took.as_secs_f64() / 1_000.0),
-            ("cpu_us", cpu as f64 / 1_000.0 / answered),
-        ]))
-    };
     tokio::select! {
         ended = work => {
             ended?;
             Err(BenchError::peer("the load", "ended before its time"))
         }
-        seen = watch => seen,
+        cost = meter::observe(setting, processes, || progress.answered()) => Ok(sample(&cost?)),
     }
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use winze_bench_figures::cost::Cost;
+use winze_bench_figures::window::room;
 
-use super::meter::{Cost, Reading};
+use super::meter::{Processes, observe};
 use super::{AnyEndpoint, Shape};
 use crate::error::BenchError;
 use crate::limits::SEND_BATCH_MAX;
-use crate::server::Server;
-use crate::setting::Plan;
+use crate::setting::Setting;
 use crate::systems::Rig;
 
 /// What one receiver has had.
@@ -25,7 +25,7 @@ struct Arrived {
 ///
 /// # Errors
 /// What an endpoint met, or [`BenchError::Stalled`].
-pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<Cost, BenchError> {
+pub async fn measure(rig: Rig, shape: Shape, setting: &Setting) -> Result<Cost, BenchError> {
     let Rig {
         server,
         senders,
@@ -57,8 +57,14 @@ pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<Cost, BenchE
             Arc::clone(&wakers[place]),
         ));
     }
+    let total = || {
+        let counted = arrived
+            .iter()
+            .map(|counter| counter.messages.load(Ordering::Relaxed));
+        counted.sum()
+    };
     let measured = tokio::select! {
-        cost = between(&server, &arrived, plan) => cost,
+        cost = observe(setting, Processes::of(&server), total) => cost,
         Some(ended) = tasks.join_next() => match ended {
             Ok(Err(error)) => Err(error),
             _ => Err(BenchError::peer("the load", "a task has ended")),
@@ -66,23 +72,6 @@ pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<Cost, BenchE
     };
     tasks.shutdown().await;
     measured
-}
-
-async fn between(
-    server: &Server,
-    arrived: &[Arc<Arrived>],
-    plan: &Plan,
-) -> Result<Cost, BenchError> {
-    let total = || {
-        arrived
-            .iter()
-            .map(|counter| counter.messages.load(Ordering::Relaxed))
-            .sum()
-    };
-    sleep(plan.warm_up).await;
-    let before = Reading::now(server, total())?;
-    sleep(plan.measure).await;
-    Reading::now(server, total())?.since(&before)
 }
 
 async fn send(
@@ -93,12 +82,10 @@ async fn send(
 ) -> Result<(), BenchError> {
     let mut sent = 0;
     loop {
-        let slowest = arrived
+        let counted = arrived
             .iter()
-            .map(|counter| counter.messages.load(Ordering::Acquire))
-            .min();
-        let outstanding = sent - slowest.unwrap_or(sent).min(sent);
-        let room = window.saturating_sub(outstanding);
+            .map(|counter| counter.messages.load(Ordering::Acquire));
+        let room = room(window, sent, counted);
         if room == 0 {
             // A permit is kept where the receiver was faster than this.
             waker.notified().await;

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use winze_bench_figures::cost::Cost;
 
-use super::meter::{Cost, Reading};
+use super::meter::{Processes, observe};
 use super::{AnyEndpoint, Shape};
 use crate::error::BenchError;
-use crate::setting::Plan;
+use crate::setting::Setting;
 use crate::systems::Rig;
 
 /// Latencies that are kept, at most: of more, the first ones.
@@ -29,7 +29,7 @@ pub struct RoundTrip {
 ///
 /// # Errors
 /// What an endpoint met, or [`BenchError::Stalled`].
-pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<RoundTrip, BenchError> {
+pub async fn measure(rig: Rig, shape: Shape, setting: &Setting) -> Result<RoundTrip, BenchError> {
     let Rig {
         server,
         mut senders,
@@ -53,13 +53,15 @@ pub async fn measure(rig: Rig, shape: Shape, plan: &Plan) -> Result<RoundTrip, B
         Arc::clone(&stop),
     ));
     let between = async {
-        sleep(plan.warm_up).await;
-        timed.store(true, Ordering::Relaxed);
-        let before = Reading::now(&server, answered.load(Ordering::Relaxed))?;
-        sleep(plan.measure).await;
-        let after = Reading::now(&server, answered.load(Ordering::Relaxed))?;
+        // The latencies of the time of warming up are dropped by whoever asks.
+        let timing = async {
+            tokio::time::sleep(setting.plan.warm_up).await;
+            timed.store(true, Ordering::Relaxed);
+        };
+        let count = || answered.load(Ordering::Relaxed);
+        let (cost, ()) = tokio::join!(observe(setting, Processes::of(&server), count), timing);
         stop.store(true, Ordering::Relaxed);
-        after.since(&before)
+        cost
     };
     let cost = tokio::select! {
         cost = between => cost?,

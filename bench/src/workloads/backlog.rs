@@ -2,6 +2,7 @@
 //! asked anew, so the backlog stays.
 
 use std::collections::btree_map::Entry;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,22 +12,26 @@ use tempfile::TempDir;
 use crate::durable::hub::{Cast, Pair, RequesterStore};
 use crate::durable::{OUTSTANDING, Progress, observe};
 use crate::error::BenchError;
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems::folder;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, REQUESTER, RESPONDER, Sample, Workload};
 
 /// As `durable`, with so many requests in the outbox beside those that are outstanding there.
 pub const BACKLOG: Workload = Workload {
     name: "backlog",
     about: "durable requests with a backlog in the requester's outbox",
     parameter: "backlog, requests",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS, REQUESTER, RESPONDER],
     cases,
     measure,
 };
 
 /// Requests that are put in the outbox in one write.
-const FILL_BATCH: usize = 16_384;
+const FILL_BATCH: usize = 65_536;
+
+/// What a request takes on the disk while it waits and once it is answered, at both ends, in bytes; more than it was seen
+/// to take.
+const REQUEST_ON_DISK_BYTES: u64 = 512;
 
 /// The slowest that an outbox is filled, in requests a second: what takes longer has stalled.
 const FILL_PER_S_MIN: u64 = 5_000;
@@ -73,6 +78,7 @@ fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sam
 
 async fn fill(backlog: u64) -> Result<Filled, BenchError> {
     let folder = folder()?;
+    has_room(folder.path(), backlog)?;
     let cast = Cast::new()?;
     let requests = folder.path().join("requester.sqlite");
     let requests = RequesterStore::open(&requests, cast.responder.peer())?;
@@ -87,6 +93,25 @@ async fn fill(backlog: u64) -> Result<Filled, BenchError> {
         requests,
         folder,
     })
+}
+
+/// Whether the disk has room for such a backlog.
+fn has_room(folder: &Path, backlog: u64) -> Result<(), BenchError> {
+    let room = rustix::fs::statvfs(folder)
+        .map_err(|error| BenchError::machine(folder.display(), error))?;
+    let free_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+    let needed_bytes = backlog.saturating_mul(REQUEST_ON_DISK_BYTES);
+    match free_bytes >= needed_bytes {
+        true => Ok(()),
+        false => {
+            let problem = format!(
+                "a backlog of {backlog} needs {} MiB on the disk, {} MiB are free (TMPDIR says where)",
+                needed_bytes >> 20,
+                free_bytes >> 20
+            );
+            Err(BenchError::machine(folder.display(), problem))
+        }
+    }
 }
 
 async fn work_off(setting: &Setting, backlog: u64, filled: &Filled) -> Result<Sample, BenchError> {
@@ -107,7 +132,7 @@ async fn work_off(setting: &Setting, backlog: u64, filled: &Filled) -> Result<Sa
     )
     .await?;
     let asking = pair.keep_asking(progress.room());
-    let sample = observe(&setting.plan, &progress, asking, || hub.server.cpu_ns()).await?;
+    let sample = observe(setting, pair.processes(&hub), &progress, asking).await?;
     pair.stop().await?;
     let left = filled.requests.waiting().await?;
     match left >= backlog - backlog / SHRINKS_MAX_PART {

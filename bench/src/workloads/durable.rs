@@ -7,11 +7,12 @@ use futures_util::future::BoxFuture;
 use crate::durable::hub::{Cast, Pair, RequesterStore};
 use crate::durable::{OUTSTANDING, Progress, jetstream, observe, redis_lists};
 use crate::error::BenchError;
-use crate::setting::{Plan, Setting};
+use crate::load::meter::Processes;
+use crate::setting::Setting;
 use crate::systems::folder;
 use crate::systems::nats::Nats;
 use crate::systems::redis::Redis;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, REQUESTER, RESPONDER, Sample, Workload};
 
 /// Responders, and takers of answers, of `redis-always-wide`: Redis makes one fsync for all that have come meanwhile.
 const WORKERS_WIDE: usize = 8;
@@ -21,7 +22,7 @@ pub const DURABLE: Workload = Workload {
     name: "durable",
     about: "requests on the requester's disk, effect and answer on the responder's, answered and recorded",
     parameter: "",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS, REQUESTER, RESPONDER],
     cases,
     measure,
 };
@@ -74,7 +75,7 @@ async fn hub(setting: &Setting) -> Result<Sample, BenchError> {
     )
     .await?;
     let asking = pair.keep_asking(progress.room());
-    let sample = observe(&setting.plan, &progress, asking, || hub.server.cpu_ns()).await?;
+    let sample = observe(setting, pair.processes(&hub), &progress, asking).await?;
     pair.stop().await?;
     Ok(sample)
 }
@@ -85,7 +86,7 @@ async fn redis(setting: &Setting, workers: usize) -> Result<Sample, BenchError> 
     let redis = Redis::start(setting, folder.path(), true, &more).await?;
     let progress = Progress::new(OUTSTANDING);
     let going = redis_lists::keep_going(&redis.client, workers, &progress);
-    observe(&setting.plan, &progress, going, || redis.server.cpu_ns()).await
+    observe(setting, Processes::of(&redis.server), &progress, going).await
 }
 
 async fn jetstream(setting: &Setting, sync: &str) -> Result<Sample, BenchError> {
@@ -101,5 +102,5 @@ async fn jetstream(setting: &Setting, sync: &str) -> Result<Sample, BenchError> 
     let (requester, responder) = (nats.connect().await?, nats.connect().await?);
     let progress = Progress::new(jetstream::OUTSTANDING);
     let going = jetstream::keep_going(requester, responder, &progress);
-    observe(&setting.plan, &progress, going, || nats.server.cpu_ns()).await
+    observe(setting, Processes::of(&nats.server), &progress, going).await
 }

@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use super::PAYLOAD_BYTES;
 use crate::error::BenchError;
 use crate::load::{Shape, flow};
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, Sample, Workload, sample};
 
 /// Systems, in the order in which they are measured.
 const SYSTEMS: [&str; 5] = ["hub", "naive", "naive-soft", "nats", "nats-tls"];
@@ -22,7 +22,7 @@ pub const FAN_OUT: Workload = Workload {
     name: "fanout",
     about: "one to 64 (deliveries), 256 messages outstanding at the slowest",
     parameter: "payload bytes",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure,
 };
@@ -42,11 +42,8 @@ fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sam
             answers: false,
         };
         let rig = systems::rig(setting, case.system, shape).await?;
-        let cost = flow::measure(rig, shape, &setting.plan).await?;
-        Ok(Sample::of([
-            (RATE.key, cost.k_per_s),
-            (CPU.key, cost.cpu_us),
-        ]))
+        let cost = flow::measure(rig, shape, setting).await?;
+        Ok(sample(&cost))
     }
     .boxed()
 }

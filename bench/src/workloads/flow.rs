@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use super::PAYLOAD_BYTES;
 use crate::error::BenchError;
 use crate::load::{Shape, flow};
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, Sample, Workload, sample};
 
 /// Payloads of a full run, in bytes.
 const PAYLOADS: [u64; 4] = [PAYLOAD_BYTES, 64, 1_024, 16_384];
@@ -30,7 +30,7 @@ pub const PAIRS: Workload = Workload {
     name: "pairs",
     about: "32 pairs, each with 16 messages outstanding",
     parameter: "payload bytes",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure: |setting, case| measure(setting, case, 32, 16),
 };
@@ -40,7 +40,7 @@ pub const BULK: Workload = Workload {
     name: "bulk",
     about: "one pair with 16,384 messages outstanding, 8 MiB at most",
     parameter: "payload bytes",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure: |setting, case| measure(setting, case, 1, 16_384),
 };
@@ -69,11 +69,8 @@ fn measure<'a>(
         let window = window.min(OUTSTANDING_BYTES_MAX / payload_bytes);
         let shape = Shape::pairs(pairs, window, payload_bytes);
         let rig = systems::rig(setting, case.system, shape).await?;
-        let cost = flow::measure(rig, shape, &setting.plan).await?;
-        Ok(Sample::of([
-            (RATE.key, cost.k_per_s),
-            (CPU.key, cost.cpu_us),
-        ]))
+        let cost = flow::measure(rig, shape, setting).await?;
+        Ok(sample(&cost))
     }
     .boxed()
 }

@@ -10,12 +10,12 @@ use tokio::time::sleep;
 use crate::error::BenchError;
 use crate::limits::CONNECTING_MAX;
 use crate::server::Server;
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems::folder;
 use crate::systems::hub::{Hub, Member, idle_peer};
 use crate::systems::naive::Naive;
 use crate::systems::nats::Nats;
-use crate::workload::{Case, Metric, Sample, Workload};
+use crate::workload::{Case, Metric, Plan, Sample, Workload};
 
 /// Connections.
 const CONNECTIONS: u64 = 2_000;

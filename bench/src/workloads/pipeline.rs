@@ -6,13 +6,14 @@ use winze_messages::EXT_MINT_QUOTE;
 
 use crate::durable::{Progress, observe};
 use crate::error::BenchError;
+use crate::load::meter::Processes;
 use crate::pipeline::winze::{Pool, RunningMint};
 use crate::pipeline::{OUTSTANDING, legacy};
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems::folder;
 use crate::systems::hub::{Hub, Member};
 use crate::systems::redis::Redis;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, Sample, Workload};
 
 /// 512 miners who wait for their shares to be accepted, 8,192 shares without a quote at most. `legacy` has an fsync
 /// behind every command of its Redis, `legacy-everysec` one a second.
@@ -20,7 +21,7 @@ pub const PIPELINE: Workload = Workload {
     name: "pipeline",
     about: "shares from the pool's ledger to an answered quote in a real cdk store",
     parameter: "",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure,
 };
@@ -57,7 +58,7 @@ async fn hub(setting: &Setting) -> Result<Sample, BenchError> {
     let running = RunningMint::start(folder.path(), &hub, &mint, &pool).await?;
     let pool = Pool::start(folder.path(), &hub, pool, &mint, progress.clone()).await?;
     let mining = pool.keep_mining(&progress);
-    let sample = observe(&setting.plan, &progress, mining, || hub.server.cpu_ns()).await?;
+    let sample = observe(setting, Processes::of(&hub.server), &progress, mining).await?;
     pool.stop().await?;
     running.stop().await?;
     Ok(sample)
@@ -70,5 +71,5 @@ async fn legacy(setting: &Setting, fsync: &str) -> Result<Sample, BenchError> {
     let redis = Redis::start(setting, folder.path(), false, &more).await?;
     let progress = Progress::new(OUTSTANDING);
     let going = legacy::keep_going(&redis.client, folder.path(), &progress);
-    observe(&setting.plan, &progress, going, || redis.server.cpu_ns()).await
+    observe(setting, Processes::of(&redis.server), &progress, going).await
 }

@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use super::PAYLOAD_BYTES;
 use crate::error::BenchError;
 use crate::load::{Shape, round_trip};
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems;
-use crate::workload::{CPU, Case, Metric, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Metric, Plan, RATE, Sample, Workload, sample};
 
 /// Systems, in the order in which they are measured.
 const SYSTEMS: [&str; 6] = [
@@ -38,7 +38,7 @@ pub const ONE: Workload = Workload {
     name: "rtt1",
     about: "request and answer, 1 in flight",
     parameter: "payload bytes",
-    metrics: &[P50, P99, RATE, CPU],
+    metrics: &[P50, P99, RATE, CPU, CLIENTS],
     cases,
     measure: |setting, case| measure(setting, case, 1),
 };
@@ -48,7 +48,7 @@ pub const MANY: Workload = Workload {
     name: "rtt256",
     about: "request and answer, 256 in flight",
     parameter: "payload bytes",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure: |setting, case| measure(setting, case, 256),
 };
@@ -69,8 +69,8 @@ fn measure<'a>(
             ..Shape::pairs(1, in_flight, case.parameter as usize)
         };
         let rig = systems::rig(setting, case.system, shape).await?;
-        let done = round_trip::measure(rig, shape, &setting.plan).await?;
-        let mut sample = Sample::of([(RATE.key, done.cost.k_per_s), (CPU.key, done.cost.cpu_us)]);
+        let done = round_trip::measure(rig, shape, setting).await?;
+        let mut sample = sample(&done.cost);
         if let Some((p50_us, p99_us)) = done.p50_p99_us {
             sample.0.insert(P50.key, p50_us);
             sample.0.insert(P99.key, p99_us);

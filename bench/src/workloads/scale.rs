@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use super::PAYLOAD_BYTES;
 use crate::error::BenchError;
 use crate::load::{Shape, flow};
-use crate::setting::{Plan, Setting};
+use crate::setting::Setting;
 use crate::systems;
-use crate::workload::{CPU, Case, RATE, Sample, Workload};
+use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, Sample, Workload, sample};
 
 /// Connections; half of them send, each to its own peer.
 pub const CONNECTIONS: [u64; 4] = [2, 20, 200, 2_000];
@@ -20,7 +20,7 @@ pub const SCALE: Workload = Workload {
     name: "scale",
     about: "pairs, with 64,000 messages of 200 bytes outstanding together",
     parameter: "connections",
-    metrics: &[RATE, CPU],
+    metrics: &[RATE, CPU, CLIENTS],
     cases,
     measure,
 };
@@ -43,11 +43,8 @@ fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sam
         let pairs = case.parameter as usize / 2;
         let shape = Shape::pairs(pairs, IN_FLIGHT / pairs, PAYLOAD_BYTES as usize);
         let rig = systems::rig(setting, case.system, shape).await?;
-        let cost = flow::measure(rig, shape, &setting.plan).await?;
-        Ok(Sample::of([
-            (RATE.key, cost.k_per_s),
-            (CPU.key, cost.cpu_us),
-        ]))
+        let cost = flow::measure(rig, shape, setting).await?;
+        Ok(sample(&cost))
     }
     .boxed()
 }

@@ -42,6 +42,12 @@ pub fn facts(setting: &Setting) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Revision and processor in a line.
+pub fn short() -> String {
+    let revision = said(Path::new("git"), &["log", "-1", "--format=%h of %cs"]);
+    format!("Winze {revision}, {}", processor())
+}
+
 fn processor() -> String {
     let text = read("/proc/cpuinfo");
     let model = text.lines().find_map(|line| {
@@ -63,12 +69,12 @@ fn memory() -> String {
 
 /// The version that this program was built with.
 fn locked(name: &str) -> String {
-    version_in(include_str!("../../Cargo.lock"), name)
+    version_in(include_str!("../Cargo.lock"), name)
 }
 
 /// The version that the naive hub was built with.
 fn naive_locked(name: &str) -> String {
-    version_in(include_str!("../../naive/Cargo.lock"), name)
+    version_in(include_str!("../naive/Cargo.lock"), name)
 }
 
 fn version_in(lock: &str, name: &str) -> String {

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::runner::Outcome;
-use crate::workload::{Case, Workload};
+use crate::outcome::{Case, Outcome, Table};
 
 /// Pixels: the width of the whole, of the names, and of the values behind the bars.
 const WIDTH: f64 = 760.0;
@@ -79,13 +78,8 @@ pub fn svg(outcome: &Outcome) -> String {
     let mut y = 0.0;
     let mut panels = String::new();
     for (name, parameter, metric, title) in PANELS {
-        let workload = outcome
-            .workloads
-            .iter()
-            .find(|workload| workload.name == name);
-        let bars = workload.map_or_else(Vec::new, |workload| {
-            bars(outcome, workload, parameter, metric)
-        });
+        let table = outcome.tables.iter().find(|table| table.name == name);
+        let bars = table.map_or_else(Vec::new, |table| bars(outcome, table, parameter, metric));
         if !bars.is_empty() {
             y = panel(&mut panels, y + GAP, title, &bars);
         }
@@ -100,14 +94,16 @@ pub fn svg(outcome: &Outcome) -> String {
 
 fn bars(
     outcome: &Outcome,
-    workload: &Workload,
+    table: &Table,
     parameter: u64,
     metric: &str,
 ) -> Vec<(&'static str, f64)> {
-    let cases = (workload.cases)(&outcome.plan);
-    let here = cases.iter().filter(|case| case.parameter == parameter);
+    let here = table
+        .cases
+        .iter()
+        .filter(|case| case.parameter == parameter);
     let bar = |case: &Case| {
-        let median = outcome.medians.of(workload.name, case, metric)?;
+        let median = outcome.medians.of(table.name, case, metric)?;
         Some((case.system, median.value))
     };
     here.filter_map(bar).collect()
@@ -143,4 +139,30 @@ fn panel(out: &mut String, y: f64, title: &str, bars: &[(&str, f64)]) -> f64 {
         top += ROW;
     }
     top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn the_longest_bar_is_the_largest_figure_and_the_others_are_its_parts() {
+        let outcome = example::outcome(&[
+            ("pairs", "hub", 200, "cpu_us", 1.0),
+            ("pairs", "nats", 200, "cpu_us", 4.0),
+            ("pairs", "naive", 64, "cpu_us", 9.0),
+        ]);
+        let svg = svg(&outcome);
+        let room = WIDTH - NAMES - VALUES;
+        assert!(svg.contains(&format!("width=\"{room:.1}\"")), "{svg}");
+        assert!(
+            svg.contains(&format!("width=\"{:.1}\"", room / 4.0)),
+            "{svg}"
+        );
+        assert!(
+            !svg.contains("naive"),
+            "another payload is another comparison"
+        );
+    }
 }

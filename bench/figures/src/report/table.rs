@@ -1,24 +1,23 @@
 //! The table on standard output, and the lines of progress.
 
+use crate::ceilings;
+use crate::outcome::{Case, Outcome, Sample, Table};
 use crate::ratios;
-use crate::runner::Outcome;
-use crate::setting::Plan;
-use crate::workload::{Case, Sample, Workload};
 
 /// A case's name in a line of progress.
-pub fn title(workload: &Workload, case: &Case) -> String {
-    match workload.parameter {
-        "" => format!("{} {}", workload.name, case.system),
+pub fn title(table: &Table, case: &Case) -> String {
+    match table.parameter {
+        "" => format!("{} {}", table.name, case.system),
         parameter => format!(
             "{} {} ({} {parameter})",
-            workload.name, case.system, case.parameter
+            table.name, case.system, case.parameter
         ),
     }
 }
 
 /// A sample in a line of progress.
-pub fn sample(workload: &Workload, sample: &Sample) -> String {
-    let shown = workload.metrics.iter().filter_map(|metric| {
+pub fn sample(table: &Table, sample: &Sample) -> String {
+    let shown = table.metrics.iter().filter_map(|metric| {
         let value = sample.0.get(metric.key)?;
         Some(format!("{} {value:.*}", metric.title, metric.decimals))
     });
@@ -26,11 +25,11 @@ pub fn sample(workload: &Workload, sample: &Sample) -> String {
 }
 
 /// `--list`.
-pub fn list(workloads: &[Workload], plan: &Plan) {
-    for workload in workloads {
-        println!("{:<10} {}", workload.name, workload.about);
+pub fn list(tables: &[Table]) {
+    for table in tables {
+        println!("{:<10} {}", table.name, table.about);
         let mut systems: Vec<&str> = Vec::new();
-        for case in (workload.cases)(plan) {
+        for case in &table.cases {
             if !systems.contains(&case.system) {
                 systems.push(case.system);
             }
@@ -41,9 +40,9 @@ pub fn list(workloads: &[Workload], plan: &Plan) {
 
 /// Medians with their spread, then the bounds.
 pub fn print(outcome: &Outcome) {
-    for workload in &outcome.workloads {
-        println!("\n{}: {}", workload.name, workload.about);
-        for line in lines(outcome, workload) {
+    for table in &outcome.tables {
+        println!("\n{}: {}", table.name, table.about);
+        for line in lines(outcome, table) {
             println!("  {line}");
         }
     }
@@ -62,6 +61,9 @@ pub fn print(outcome: &Outcome) {
             );
         }
     }
+    for ceiling in ceilings::of_missed(outcome) {
+        println!("{}: in reach? {}", ceiling.key, ceiling.said());
+    }
     for (system, problem) in &outcome.missing {
         println!("not measured: {system} is not there: {problem}");
     }
@@ -71,11 +73,11 @@ pub fn print(outcome: &Outcome) {
 }
 
 /// One row for each case, its columns aligned.
-fn lines(outcome: &Outcome, workload: &Workload) -> Vec<String> {
-    let mut rows = vec![header(workload)];
-    for case in (workload.cases)(&outcome.plan) {
-        let cells = workload.metrics.iter().map(|metric| {
-            let median = outcome.medians.of(workload.name, &case, metric.key)?;
+fn lines(outcome: &Outcome, table: &Table) -> Vec<String> {
+    let mut rows = vec![header(table)];
+    for case in &table.cases {
+        let cells = table.metrics.iter().map(|metric| {
+            let median = outcome.medians.of(table.name, case, metric.key)?;
             let digits = metric.decimals;
             Some(format!(
                 "{:.digits$} ({:.digits$}..{:.digits$})",
@@ -87,7 +89,7 @@ fn lines(outcome: &Outcome, workload: &Workload) -> Vec<String> {
             continue;
         }
         let mut row = vec![case.system.to_owned()];
-        if !workload.parameter.is_empty() {
+        if !table.parameter.is_empty() {
             row.push(case.parameter.to_string());
         }
         row.extend(cells.into_iter().map(Option::unwrap_or_default));
@@ -112,16 +114,11 @@ fn lines(outcome: &Outcome, workload: &Workload) -> Vec<String> {
 }
 
 /// The titles of the columns: system, parameter where there is one, and metrics.
-pub fn header(workload: &Workload) -> Vec<String> {
+pub fn header(table: &Table) -> Vec<String> {
     let mut header = vec!["system".to_owned()];
-    if !workload.parameter.is_empty() {
-        header.push(workload.parameter.to_owned());
+    if !table.parameter.is_empty() {
+        header.push(table.parameter.to_owned());
     }
-    header.extend(
-        workload
-            .metrics
-            .iter()
-            .map(|metric| metric.title.to_owned()),
-    );
+    header.extend(table.metrics.iter().map(|metric| metric.title.to_owned()));
     header
 }

@@ -1,6 +1,7 @@
 //! What must hold between the medians of one run.
 
-use crate::runner::Medians;
+use crate::ceilings::Least;
+use crate::median::Medians;
 
 /// One bound.
 pub struct Ratio {
@@ -14,6 +15,8 @@ pub struct Ratio {
     pub under: Option<Figure>,
     /// What must hold.
     pub bound: Bound,
+    /// The cipher's part in it, below which nobody gets; `None` where it has none worth speaking of.
+    pub least: Option<Least>,
 }
 
 /// Where a median is found.
@@ -93,6 +96,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("pairs", "hub", 200, "cpu_us"),
         under: Some(figure("pairs", "nats", 200, "cpu_us")),
         bound: Bound::AtMost(1.2),
+        least: Some(Least::Hub { messages: 1.0 }),
     },
     Ratio {
         key: "pairs_cpu_vs_nats_tls",
@@ -100,6 +104,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("pairs", "hub", 200, "cpu_us"),
         under: Some(figure("pairs", "nats-tls", 200, "cpu_us")),
         bound: Bound::AtMost(0.5),
+        least: Some(Least::Hub { messages: 1.0 }),
     },
     Ratio {
         key: "pairs_cpu_vs_reference_soft",
@@ -107,6 +112,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("pairs", "hub", 200, "cpu_us"),
         under: Some(figure("pairs", "naive-soft", 200, "cpu_us")),
         bound: Bound::AtMost(0.2),
+        least: Some(Least::Hub { messages: 1.0 }),
     },
     Ratio {
         key: "bulk_rate_vs_nats_tls",
@@ -114,6 +120,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("bulk", "hub", 200, "k_per_s"),
         under: Some(figure("bulk", "nats-tls", 200, "k_per_s")),
         bound: Bound::AtLeast(1.5),
+        least: Some(Least::Path { messages: 1.0 }),
     },
     Ratio {
         key: "fanout_cpu_vs_nats_tls",
@@ -121,6 +128,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("fanout", "hub", 200, "cpu_us"),
         under: Some(figure("fanout", "nats-tls", 200, "cpu_us")),
         bound: Bound::AtMost(0.4),
+        least: Some(Least::FanOut { receivers: 64.0 }),
     },
     Ratio {
         key: "rtt1_p50_vs_nats_tls",
@@ -128,6 +136,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("rtt1", "hub", 200, "p50_us"),
         under: Some(figure("rtt1", "nats-tls", 200, "p50_us")),
         bound: Bound::AtMost(0.9),
+        least: None,
     },
     Ratio {
         key: "rtt256_cpu_vs_nats_tls",
@@ -135,6 +144,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("rtt256", "hub", 200, "cpu_us"),
         under: Some(figure("rtt256", "nats-tls", 200, "cpu_us")),
         bound: Bound::AtMost(0.35),
+        least: Some(Least::Hub { messages: 2.0 }),
     },
     Ratio {
         key: "durable_rate_vs_redis_always",
@@ -142,6 +152,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("durable", "hub", 0, "k_per_s"),
         under: Some(figure("durable", "redis-always", 0, "k_per_s")),
         bound: Bound::AtLeast(1.5),
+        least: Some(Least::Path { messages: 2.0 }),
     },
     Ratio {
         key: "durable_rate_vs_jetstream_always",
@@ -149,6 +160,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("durable", "hub", 0, "k_per_s"),
         under: Some(figure("durable", "jetstream-always", 0, "k_per_s")),
         bound: Bound::AtLeast(20.0),
+        least: Some(Least::Path { messages: 2.0 }),
     },
     Ratio {
         key: "idle_kib_per_connection",
@@ -156,6 +168,7 @@ pub const ALL: &[Ratio] = &[
         over: figure("idle", "hub", 2_000, "kib"),
         under: None,
         bound: Bound::AtMost(8.0),
+        least: None,
     },
     Ratio {
         key: "pipeline_vs_legacy",
@@ -163,5 +176,78 @@ pub const ALL: &[Ratio] = &[
         over: figure("pipeline", "hub", 0, "k_per_s"),
         under: Some(figure("pipeline", "legacy", 0, "k_per_s")),
         bound: Bound::AtLeast(3.0),
+        least: None,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::median::Samples;
+    use crate::outcome::{Case, Sample};
+
+    /// Medians in which ours is `ours` at every figure, and every other's `others`.
+    fn all(ours: f64, others: f64) -> Medians {
+        let mut samples = Samples::new();
+        for ratio in ALL {
+            for (figure, value) in [(Some(ratio.over), ours), (ratio.under, others)] {
+                let Some(figure) = figure else { continue };
+                let case = Case {
+                    system: figure.system,
+                    parameter: figure.parameter,
+                };
+                let of_case = samples.entry((figure.workload, case)).or_default();
+                if of_case.is_empty() {
+                    of_case.push(Sample::default());
+                }
+                of_case[0].0.insert(figure.metric, value);
+            }
+        }
+        Medians(samples)
+    }
+
+    #[test]
+    fn every_ratio_is_ours_over_theirs_and_its_bound_looks_to_the_better_side() {
+        for ratio in ALL {
+            assert_eq!(ratio.over.system, "hub", "{}", ratio.key);
+            let others = ratio.under.map(|under| under.system);
+            assert_ne!(others, Some("hub"), "{}", ratio.key);
+            let under = ratio.under.map_or(1.0, |_| 8.0);
+            assert_eq!(
+                ratio.value(&all(2.0, 8.0)),
+                Some(2.0 / under),
+                "{}",
+                ratio.key
+            );
+            // More a second is better; microseconds and KiB are better where they are fewer.
+            let more_is_better = ratio.over.metric == "k_per_s";
+            let far_better = if more_is_better { 1e6 } else { 1e-6 };
+            let value = ratio.value(&all(far_better, 1.0)).unwrap();
+            assert!(ratio.bound.holds(value), "{}", ratio.key);
+            let value = ratio.value(&all(1.0 / far_better, 1.0)).unwrap();
+            assert!(!ratio.bound.holds(value), "{}", ratio.key);
+        }
+    }
+
+    #[test]
+    fn the_two_sides_of_a_ratio_are_the_same_figure_of_the_same_work() {
+        for ratio in ALL {
+            let Some(under) = ratio.under else { continue };
+            let same = (ratio.over.workload, ratio.over.parameter, ratio.over.metric);
+            assert_eq!(same, (under.workload, under.parameter, under.metric));
+        }
+    }
+
+    #[test]
+    fn without_the_others_figure_there_is_no_ratio() {
+        let ratio = &ALL[0];
+        assert_eq!(ratio.value(&Medians::default()), None);
+        assert_eq!(ratio.value(&all(1.0, 0.0)), None);
+    }
+
+    #[test]
+    fn a_bound_holds_where_it_is_met_exactly() {
+        assert!(Bound::AtMost(1.2).holds(1.2) && !Bound::AtMost(1.2).holds(1.2001));
+        assert!(Bound::AtLeast(1.5).holds(1.5) && !Bound::AtLeast(1.5).holds(1.4999));
+    }
+}
