@@ -145,6 +145,78 @@ async fn serials_rise_over_all_units_and_only_with_a_change() {
     assert_eq!(all, [(2, &b"k2"[..]), (3, &b"k3"[..])]);
 }
 
+async fn ask_for(store: &Store, key: u8, body: &'static str) -> Result<String, StoreError> {
+    let asked_for = store.write(move |c| {
+        let asked = Asked {
+            key: &[key],
+            ..asked("pool/a", &[1; 32])
+        };
+        Ok(sent(record(c, &asked, Some(issue(body)), conflict, 7)?.unwrap()).0)
+    });
+    asked_for.await
+}
+
+/// An index that has lost the way to an effect would have it made again.
+#[tokio::test]
+async fn what_the_index_has_lost_is_found_again_by_the_next_process() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for key in 0..4 {
+        ask_for(&store, key, "first").await.unwrap();
+    }
+    let damaged = store.write(|c| {
+        index::KEYS.merge(c)?;
+        let hash = |key: u8| index::hash(QUOTES, &[key]);
+        // As flipped bits leave them: an entry that is another key's, and one of a row that is not there.
+        let moved = c.execute(
+            "UPDATE answer_key SET hash = hash + 1 WHERE hash = ?1",
+            [hash(1)],
+        )?;
+        let nowhere = c.execute("UPDATE answer_key SET id = 99 WHERE hash = ?1", [hash(2)])?;
+        let lost = c.execute("DELETE FROM answer_key WHERE hash = ?1", [hash(3)])?;
+        Ok([moved, nowhere, lost])
+    });
+    assert_eq!(damaged.await.unwrap(), [1; 3]);
+    drop(store);
+    let store = open(&folder);
+    for key in 0..4 {
+        assert_eq!(ask_for(&store, key, "second").await.unwrap(), "first");
+    }
+    assert_eq!(ask_for(&store, 4, "new").await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn keys_that_share_a_hash_have_their_own_answers_and_damage_is_not_taken_for_such_a_key() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    ask_for(&store, 1, "one").await.unwrap();
+    let shared = store.write(|c| {
+        let effect = index::place(row::Table::Effect, 1);
+        index::KEYS.insert(c, index::hash(QUOTES, &[2]), effect)?;
+        let missing = index::place(row::Table::Effect, 99);
+        index::KEYS.insert(c, index::hash(QUOTES, &[3]), missing)
+    });
+    shared.await.unwrap();
+    assert_eq!(ask_for(&store, 2, "two").await.unwrap(), "two");
+    assert_eq!(ask_for(&store, 1, "again").await.unwrap(), "one");
+    assert_eq!(ask_for(&store, 2, "again").await.unwrap(), "two");
+    // What the index knows and the record does not have may have been an effect.
+    let gone = ask_for(&store, 3, "again").await;
+    assert!(matches!(gone, Err(StoreError::Corrupt { .. })), "{gone:?}");
+    let flipped = store.write(|c| {
+        Ok(c.execute(
+            "UPDATE answer_effect SET key = X'05' WHERE key = X'01'",
+            [],
+        )?)
+    });
+    assert_eq!(flipped.await.unwrap(), 1);
+    let damaged = ask_for(&store, 1, "again").await;
+    assert!(
+        matches!(damaged, Err(StoreError::Corrupt { .. })),
+        "{damaged:?}"
+    );
+}
+
 /// The backup knows nothing of the keyset that was announced under 2; a pool does, and would take nothing below for new.
 #[tokio::test]
 async fn what_a_restored_record_announces_is_newer_than_what_was_announced_since_the_backup() {

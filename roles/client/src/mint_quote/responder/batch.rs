@@ -487,3 +487,6 @@ fn error(
         body,
     }
 }
+
+#[cfg(test)]
+mod tests;
