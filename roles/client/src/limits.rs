@@ -147,9 +147,13 @@ pub const STORE_QUERY_DELAY_MS_MIN: u64 = 1_000;
 /// See [`STORE_QUERY_DELAY_MS_MIN`].
 pub const STORE_QUERY_DELAY_MS_MAX: u64 = 60_000;
 
-/// The highest number of a request or answer that a peer is believed: what SQLite can hold, with room to go on counting.
-/// Nobody gets there by counting.
-pub const STORE_NUMBER_MAX: u64 = 1 << 62;
+/// The highest number of a request or answer that a peer is believed: what the id of a row can hold beside the peer, with
+/// room to go on counting. Nobody gets there by counting.
+pub const STORE_NUMBER_MAX: u64 = 1 << 47;
+
+/// Answers that are looked at for each one that is to be found among them, in one step: they lie in the order of the
+/// requests, and neither time nor number of an answer has an index, as each would cost as much as the answer.
+pub const ANSWERS_LOOKED_AT_PER_ROW: usize = 32;
 
 /// Answered requests that one housekeeping has asked again after a mint's store was set back, and
 /// how many requests may wait for more to be added: what is old must not keep new work out.

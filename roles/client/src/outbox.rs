@@ -5,13 +5,19 @@
 //! run inside a [`Store::write`](crate::Store::write) or [`Store::read`](crate::Store::read) of
 //! their caller.
 
+mod blocks;
+mod check;
 mod discarded;
 mod ended;
 mod enqueue;
 mod file;
+mod keys;
+mod older;
 mod operator;
+mod place;
 mod row;
 mod set_back;
+mod spent;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -19,20 +25,27 @@ use crate::limits::ANNOUNCED_TOPICS_MAX;
 #[cfg(doc)]
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
-use row::Content;
+use place::Place;
+use row::StoredRow;
 
+pub(crate) use check::{DAMAGED, check};
 pub(crate) use discarded::{Discarded, discarded_page, forget_discarded};
 pub(crate) use ended::Marking;
 pub use ended::{Answered, RecordedAnswer, mark_answered, park};
 pub use enqueue::{enqueue, enqueue_all};
 pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
+pub(crate) use older::{move_all, seal_all};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
-pub(crate) use row::{DAMAGED, check, seal_all};
 pub use set_back::{
     Compared, SetBack, ask_again, compare, note_answers, numbers, process_started, set_backs,
 };
+pub use spent::delete_answered;
 
 /// The outbox's tables.
+///
+/// A row's id is its peer's number and its own (`Place`), so the requests to one peer lie in the order in which they
+/// were made. What answers a request lies beside it, under the same id, and no row is changed for being answered:
+/// both tables grow at their ends alone. Which rows have an answer, `outbox_block` says by the hundred.
 pub static OUTBOX_SCHEMA: Schema = Schema {
     name: "outbox",
     migrations: &[
@@ -118,12 +131,57 @@ pub static OUTBOX_SCHEMA: Schema = Schema {
             PRIMARY KEY (peer, extension, whose)
         ) STRICT, WITHOUT ROWID;
         ",
+        // Rows are moved over by `move_all`.
+        "
+        DROP INDEX outbox_key;
+        DROP INDEX outbox_waiting;
+        DROP INDEX outbox_answered;
+        DROP INDEX outbox_parked;
+        DROP INDEX outbox_answer;
+        ALTER TABLE outbox RENAME TO outbox_older;
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY,
+            key BLOB NOT NULL,
+            msg_type INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            created_unix_ms INTEGER NOT NULL,
+            checksum BLOB NOT NULL,
+            is_parked INTEGER NOT NULL DEFAULT 0 CHECK (is_parked IN (0, 1)),
+            parked_unix_ms INTEGER,
+            last_sent_unix_ms INTEGER,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            error TEXT
+        ) STRICT;
+        CREATE INDEX outbox_parked ON outbox (id) WHERE is_parked = 1;
+        CREATE INDEX outbox_parked_key ON outbox (key) WHERE is_parked = 1;
+        CREATE TABLE outbox_answer (
+            id INTEGER PRIMARY KEY,
+            sequence INTEGER NOT NULL,
+            identity BLOB NOT NULL,
+            answered_unix_ms INTEGER NOT NULL,
+            is_asked_again INTEGER NOT NULL DEFAULT 0 CHECK (is_asked_again IN (0, 1)),
+            checksum BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE outbox_block (
+            block INTEGER PRIMARY KEY,
+            waiting INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE outbox_key (
+            hash INTEGER NOT NULL,
+            id INTEGER NOT NULL,
+            PRIMARY KEY (hash, id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE outbox_looked_through (
+            only INTEGER PRIMARY KEY CHECK (only = 0),
+            after_id INTEGER NOT NULL
+        ) STRICT;
+        ALTER TABLE outbox_ask_again ADD COLUMN after_id INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE outbox_peer ADD COLUMN number INTEGER;
+        ALTER TABLE outbox_peer ADD COLUMN checksum BLOB;
+        ",
+        "DROP TABLE outbox_older;",
     ],
 };
-
-pub(crate) const WAITING: u8 = 0;
-pub(crate) const ANSWERED: u8 = 1;
-pub(crate) const PARKED: u8 = 2;
 
 /// A request to be made.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +198,9 @@ pub struct NewRequest<'a> {
     /// is sent is always these bytes.
     pub body: &'a [u8],
 }
+
+/// See `row_checksum`.
+pub(crate) type Checksum = [u8; 16];
 
 /// What [`enqueue`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +231,8 @@ pub struct StoredRequest {
     pub is_asked_again: bool,
     /// False where it is not what was once written: it must not be sent.
     pub is_whole: bool,
+    /// What lies beside it.
+    pub(crate) checksum: Checksum,
 }
 
 /// How much lies in the outbox for one peer and extension.
@@ -197,40 +260,15 @@ pub fn waiting_page(
     after_sequence: u64,
     rows_max: usize,
 ) -> Result<Vec<StoredRequest>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sequence, key, msg_type, body, created_unix_ms, attempts, checksum,
-                answer_sequence, answer_identity FROM outbox
-         WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence > ?3
-         ORDER BY sequence LIMIT ?4",
-    )?;
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(&blocks::waiting_rows(row::COLUMNS))?;
     let rows = statement.query_map(
-        params![peer, extension, after_sequence, rows_max],
+        params![place.id(after_sequence), place.last_id(), rows_max],
         |row: &Row<'_>| {
-            let mut stored = StoredRequest {
-                sequence: row.get(0)?,
-                key: row.get(1)?,
-                msg_type: row.get(2)?,
-                body: row.get(3)?,
-                created_unix_ms: row.get(4)?,
-                attempts: row.get(5)?,
-                is_asked_again: false,
-                is_whole: false,
-            };
-            let answer = row::StoredAnswer::read(row, 7)?;
-            stored.is_asked_again = answer.is_some();
-            let content = Content {
-                peer,
-                extension,
-                sequence: stored.sequence,
-                key: &stored.key,
-                msg_type: stored.msg_type,
-                body: &stored.body,
-                created_unix_ms: stored.created_unix_ms,
-                answer: answer.as_ref(),
-            };
-            let checksum: Option<Vec<u8>> = row.get(6)?;
-            stored.is_whole = checksum.as_deref() == Some(&content.checksum(WAITING));
-            Ok(stored)
+            let attempts = row.get(row::COLUMNS_COUNT)?;
+            Ok(StoredRow::read(&place, row)?.into_request(attempts))
         },
     )?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -257,19 +295,18 @@ pub fn note_attempt(
     extension: u16,
     note: &AttemptNote,
 ) -> Result<(), StoreError> {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(());
+    };
     connection
         .prepare_cached(
+            // Of one that has its answer by now nobody reads it.
             "UPDATE outbox
-             SET attempts = ?4, last_sent_unix_ms = ?5, error = coalesce(?6, error)
-             -- One row at most: else SQLite would prepare to undo this statement alone.
-             WHERE id = (SELECT id FROM outbox
-                         WHERE peer = ?1 AND extension = ?2 AND sequence = ?3 AND state = 0
-                         LIMIT 1)",
+             SET attempts = ?2, last_sent_unix_ms = ?3, error = coalesce(?4, error)
+             WHERE id = ?1 AND is_parked = 0",
         )?
         .execute(params![
-            peer,
-            extension,
-            note.sequence,
+            place.id(note.sequence),
             note.attempts,
             note.last_sent_unix_ms,
             note.error
@@ -305,32 +342,14 @@ pub fn backlog(connection: &Connection, peer: &str, extension: u16) -> Result<Ba
     let Some(mut backlog) = counted else {
         return Ok(Backlog::default());
     };
-    backlog.oldest_unix_ms = connection
-        .prepare_cached(
-            "SELECT created_unix_ms FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND state = 0 ORDER BY sequence LIMIT 1",
-        )?
-        .query_row(params![peer, extension], |row| row.get(0))
-        .optional()?;
+    if let Some(place) = Place::find(connection, peer, extension)? {
+        backlog.oldest_unix_ms = connection
+            .prepare_cached(&blocks::waiting_rows("o.created_unix_ms"))?
+            .query_row(params![place.id(0), place.last_id(), 1], |row| row.get(0))
+            .optional()?;
+    }
     [backlog.set_back, backlog.peer_set_back] = set_backs(connection, peer, extension)?;
     Ok(backlog)
-}
-
-/// Deletes at most `rows_max` requests that were answered before `before_unix_ms`, of all peers,
-/// and says how many. Once a row is gone its key counts as new: whoever enqueues keeps its own
-/// record of what it has asked for.
-pub fn delete_answered(
-    connection: &Connection,
-    before_unix_ms: u64,
-    rows_max: usize,
-) -> Result<usize, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "DELETE FROM outbox WHERE id IN (
-                SELECT id FROM outbox WHERE state = 1 AND ended_unix_ms < ?1
-                ORDER BY ended_unix_ms LIMIT ?2)",
-        )?
-        .execute(params![before_unix_ms, rows_max])?)
 }
 
 /// Takes note of an announcement's serial number. `topic` is what it is about (a unit, say): only

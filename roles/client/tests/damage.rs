@@ -384,6 +384,208 @@ async fn what_an_older_program_wrote_is_sealed_as_it_is() {
     }
 }
 
+/// A pool that was updated in the midst of its work: what waited waits, what was answered is known, and nothing that was
+/// damaged counts as whole for having been moved.
+#[tokio::test]
+async fn requests_of_an_older_program_stand_where_they_stood_each_in_its_state() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("role.sqlite");
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older
+        .execute_batch("CREATE TABLE winze_schema (name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL) STRICT")
+        .unwrap();
+    for step in &OUTBOX_SCHEMA.migrations[..4] {
+        older.execute_batch(step).unwrap();
+    }
+    older
+        .execute("INSERT INTO winze_schema VALUES ('outbox', 4)", [])
+        .unwrap();
+    // Waiting, answered, answered by an even older one, parked, asked again, parked when asked again.
+    let states = [(0, 0), (1, 6), (1, 0), (2, 0), (0, 8), (2, 9)];
+    for (peer, first, damaged) in [(MINT, 1, 0), ("mint/other", 1 << 62, 1)] {
+        for (n, (state, answer)) in (0_u64..).zip(states) {
+            let (key, body) = (key(n as u16), body(n as u16));
+            let answer = Some(answer).filter(|answer| *answer > 0);
+            let checksum = older_checksum(peer, first + n, &key, state, &body, answer);
+            older
+                .execute(
+                    "INSERT INTO outbox
+                     (peer, extension, sequence, key, msg_type, body, state, created_unix_ms,
+                      attempts, ended_unix_ms, error, checksum, answer_sequence, answer_identity)
+                     VALUES (?1, ?2, ?3, ?4, 128, ?5, ?6, 5, 3, ?7, ?8, ?9, ?10, ?11)",
+                    rusqlite::params![
+                        peer,
+                        QUOTES,
+                        first + n,
+                        key,
+                        // Of the other peer the first one is damaged.
+                        if n == 0 && damaged == 1 {
+                            b"x".to_vec()
+                        } else {
+                            body
+                        },
+                        state,
+                        (state > 0 || answer.is_some()).then_some(7),
+                        (state == 2).then_some("why"),
+                        checksum,
+                        answer,
+                        answer.map(|_| [1_u8; 32])
+                    ],
+                )
+                .unwrap();
+        }
+        older
+            .execute(
+                "INSERT INTO outbox_peer (peer, extension, last_sequence, waiting, parked, sendable)
+                 VALUES (?1, ?2, ?3, 2, 2, ?3)",
+                rusqlite::params![peer, QUOTES, first + 5],
+            )
+            .unwrap();
+    }
+    drop(older);
+    use RequestState::{Answered, Parked, Waiting};
+    // Twice: what is kept in memory only is found again.
+    for _ in 0..2 {
+        let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
+        let read = store.write(|c| {
+            let mut found = Vec::new();
+            for peer in [MINT, "mint/other"] {
+                let states = (0..6).map(|n| outbox::state_of(c, peer, QUOTES, &key(n)));
+                let states: Vec<_> = states.collect::<Result<_, _>>()?;
+                let page = outbox::waiting_page(c, peer, QUOTES, 0, 10)?;
+                assert!(page.iter().all(|r| r.is_whole && r.attempts == 3));
+                let page = page.iter().map(|r| (r.sequence, r.is_asked_again));
+                let parked = outbox::parked_page(c, peer, QUOTES, 0, 10)?;
+                let parked = parked.into_iter().map(|p| (p.sequence, p.error.len()));
+                found.push((states, page.collect::<Vec<_>>(), parked.collect::<Vec<_>>()));
+            }
+            Ok(found)
+        });
+        let found = read.await.unwrap();
+        let all = [Waiting, Answered, Answered, Parked, Waiting, Parked].map(Some);
+        assert_eq!(
+            found[0],
+            (
+                all.to_vec(),
+                vec![(1, false), (5, true)],
+                vec![(4, 3), (6, 3)]
+            )
+        );
+        let mut others = all.to_vec();
+        others[0] = Some(Parked);
+        // A number that no id can hold was claimed by a peer: it is counted from 1.
+        let parked: Vec<u64> = found[1].2.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!((&found[1].0, &found[1].1), (&others, &vec![(5, true)]));
+        assert_eq!(parked, [1, 4, 6]);
+    }
+    let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
+    store
+        .write(|c| {
+            for n in 0..6 {
+                let (key, body) = (key(n), body(n));
+                let mut again = NewRequest {
+                    peer: MINT,
+                    extension: QUOTES,
+                    key: &key,
+                    msg_type: 0x80,
+                    body: &body,
+                };
+                let there = outbox::enqueue(c, &again, 9)?;
+                assert_eq!(there, outbox::Enqueued::AlreadyThere);
+                again.body = b"another";
+                let other = outbox::enqueue(c, &again, 9);
+                assert!(matches!(other, Err(StoreError::Conflict { .. })));
+            }
+            // What has an answer is confirmed by the same one alone.
+            let answer = |n: u8| RecordedAnswer {
+                sequence: 20,
+                identity: [n; 32],
+            };
+            let mark =
+                |n, a: &RecordedAnswer| outbox::mark_answered(c, MINT, QUOTES, &key(n), a, 9);
+            assert_eq!(mark(4, &answer(2))?, outbox::Answered::Otherwise);
+            assert_eq!(mark(4, &answer(1))?, outbox::Answered::Again);
+            assert_eq!(mark(0, &answer(2))?, outbox::Answered::First);
+            assert_eq!(outbox::waiting(c, MINT, QUOTES)?, 0);
+            // What was answered before goes, of both peers, also the one that was asked again.
+            assert_eq!(outbox::delete_answered(c, 8, 10)?, 5);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+/// As the version before wrote it.
+fn older_checksum(
+    peer: &str,
+    sequence: u64,
+    key: &[u8],
+    state: u8,
+    body: &[u8],
+    answer: Option<u64>,
+) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new().chain_update(b"winze/row/v1");
+    let (extension, sequence) = (QUOTES.to_le_bytes(), sequence.to_le_bytes());
+    let (kind, created) = ([0x80, state], 5_u64.to_le_bytes());
+    let answer = answer.map(u64::to_le_bytes);
+    let mut fields: Vec<&[u8]> = vec![
+        b"outbox",
+        peer.as_bytes(),
+        &extension,
+        &sequence,
+        key,
+        &kind,
+        body,
+        &created,
+    ];
+    if let Some(answer) = &answer {
+        fields.extend([&answer[..], &[1; 32]]);
+    }
+    for field in fields {
+        digest.update((field.len() as u64).to_le_bytes());
+        digest.update(field);
+    }
+    digest.finalize()[..16].to_vec()
+}
+
+/// The row was whole when it was sent; while its answer was on its way a bit has flipped.
+#[tokio::test]
+async fn damage_beside_an_answer_shows_at_the_next_start_whichever_of_the_two_it_hit() {
+    for damage in [
+        "UPDATE outbox SET body = X'00' WHERE key = ?1",
+        "UPDATE outbox SET checksum = zeroblob(16) WHERE key = ?1",
+        "UPDATE outbox_answer SET identity = zeroblob(32)
+         WHERE id = (SELECT id FROM outbox WHERE key = ?1)",
+        "UPDATE outbox_answer SET is_asked_again = 1
+         WHERE id = (SELECT id FROM outbox WHERE key = ?1)",
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("role.sqlite");
+        let store = open(&path).unwrap();
+        store.write(write_all).await.unwrap();
+        store
+            .write(move |c| Ok(c.execute(damage, [key(28)])?))
+            .await
+            .unwrap();
+        drop(store);
+        for _ in 0..2 {
+            let store = open(&path).unwrap();
+            let found = store.write(|c| {
+                let page = outbox::waiting_page(c, MINT, QUOTES, 0, 1_000)?;
+                let page = page.into_iter().find(|r| r.key == key(28));
+                // The operator's word vouches for nothing either.
+                let was_parked = outbox::release(c, MINT, QUOTES, &key(28))?;
+                let retried = outbox::waiting_page(c, MINT, QUOTES, 0, 1_000)?;
+                let retried = retried.into_iter().find(|r| r.key == key(28));
+                Ok((page, was_parked, retried.map(|r| r.is_whole)))
+            });
+            let found = found.await.unwrap();
+            assert_eq!(found, (None, true, Some(false)), "{damage}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_is_cut_anywhere_is_noticed_by_just_as_much_as_the_pool_has_forgotten() {
     const ASKED: u16 = 60;

@@ -1,9 +1,11 @@
 //! How a request stops waiting: it has its answer, or it is put aside.
 
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::row::{StoredAnswer, StoredRow};
-use super::{ANSWERED, PARKED, WAITING};
+use super::blocks::{self, Changes};
+use super::place::Place;
+use super::row::{StoredRow, answer_checksum};
+use super::{Checksum, RequestState};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::store::StoreError;
 
@@ -39,9 +41,8 @@ pub fn mark_answered(
     answer: &RecordedAnswer,
     now_unix_ms: u64,
 ) -> Result<Answered, StoreError> {
-    let mut marking = Marking::new(connection, peer, extension, now_unix_ms);
-    let found = StoredRow::find(connection, peer, extension, key)?;
-    let answered = marking.mark_row(found, answer)?;
+    let mut marking = Marking::new(connection, peer, extension, now_unix_ms)?;
+    let answered = marking.mark_by_key(key, answer)?;
     marking.finish()?;
     Ok(answered)
 }
@@ -50,10 +51,13 @@ pub fn mark_answered(
 /// [`Self::finish`], without which the transaction must not be committed.
 pub(crate) struct Marking<'a> {
     connection: &'a Connection,
-    peer: &'a str,
-    extension: u16,
+    /// `None` where nothing was ever asked there.
+    place: Option<Place<'a>>,
     now_unix_ms: u64,
     marked: u64,
+    blocks: Changes,
+    is_waiting: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
 }
 
 impl<'a> Marking<'a> {
@@ -62,67 +66,87 @@ impl<'a> Marking<'a> {
         peer: &'a str,
         extension: u16,
         now_unix_ms: u64,
-    ) -> Marking<'a> {
-        Marking {
+    ) -> Result<Marking<'a>, StoreError> {
+        Ok(Marking {
             connection,
-            peer,
-            extension,
+            place: Place::find(connection, peer, extension)?,
             now_unix_ms,
             marked: 0,
-        }
+            blocks: Changes::default(),
+            is_waiting: connection.prepare_cached(
+                "SELECT 1 FROM outbox WHERE id = ?1 AND key = ?2 AND is_parked = 0",
+            )?,
+            insert: connection.prepare_cached(
+                "INSERT OR IGNORE INTO outbox_answer
+                 (id, sequence, identity, answered_unix_ms, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+        })
     }
 
-    /// Marks the request with this key, which is looked for under its number: numbers lie side by side on the disk, keys
-    /// all over it.
+    /// Marks the request that was read from the outbox with this number, key and checksum. That it was whole then is what
+    /// the answer's checksum says of it: if it is damaged by now, that shows.
     pub(crate) fn mark(
         &mut self,
         sequence: u64,
         key: &[u8],
+        checksum: &Checksum,
         answer: &RecordedAnswer,
     ) -> Result<Answered, StoreError> {
-        let (connection, peer, extension) = (self.connection, self.peer, self.extension);
-        let found = match StoredRow::find_waiting(connection, peer, extension, sequence, key)? {
-            None => StoredRow::find(connection, peer, extension, key)?,
-            found => found,
-        };
-        self.mark_row(found, answer)
-    }
-
-    fn mark_row(
-        &mut self,
-        found: Option<StoredRow>,
-        answer: &RecordedAnswer,
-    ) -> Result<Answered, StoreError> {
-        let Some(mut row) = found.filter(|row| row.state == WAITING) else {
+        let Some(place) = &self.place else {
             return Ok(Answered::Stale);
         };
-        let found = match &row.answer {
-            None => Answered::First,
-            Some(known) if known.identity == answer.identity => Answered::Again,
-            Some(_) => return Ok(Answered::Otherwise),
-        };
+        let id = place.id(sequence);
+        if self.is_waiting.exists(params![id, key])? && self.insert(id, checksum, answer)? {
+            return Ok(Answered::First);
+        }
+        self.mark_by_key(key, answer)
+    }
+
+    /// False where there is an answer already.
+    fn insert(
+        &mut self,
+        id: i64,
+        request: &Checksum,
+        answer: &RecordedAnswer,
+    ) -> Result<bool, StoreError> {
         let sequence = answer.sequence.min(STORE_NUMBER_MAX);
-        let stored = StoredAnswer {
-            sequence,
-            identity: answer.identity.to_vec(),
-        };
-        let checksum = row.checksum_with(ANSWERED, Some(stored));
-        self.connection
-            .prepare_cached(
-                "UPDATE outbox SET answer_sequence = ?2, answer_identity = ?3, state = ?4,
-                     ended_unix_ms = coalesce(ended_unix_ms, ?5), error = NULL, checksum = ?6
-                 WHERE id = ?1",
-            )?
-            .execute(params![
-                row.id,
-                sequence,
-                answer.identity,
-                ANSWERED,
-                self.now_unix_ms,
-                checksum
-            ])?;
+        let (identity, now_unix_ms) = (&answer.identity, self.now_unix_ms);
+        let checksum = answer_checksum(request, sequence, identity, now_unix_ms, false);
+        let inserted =
+            self.insert
+                .execute(params![id, sequence, identity, now_unix_ms, checksum])?;
+        if inserted == 0 {
+            return Ok(false);
+        }
+        self.ended(id);
+        Ok(true)
+    }
+
+    fn ended(&mut self, id: i64) {
+        self.blocks.add(id, -1);
         self.marked += 1;
-        Ok(found)
+    }
+
+    fn mark_by_key(&mut self, key: &[u8], answer: &RecordedAnswer) -> Result<Answered, StoreError> {
+        let Some(place) = &self.place else {
+            return Ok(Answered::Stale);
+        };
+        let found = StoredRow::by_key(self.connection, place, key)?;
+        let Some(row) = found.filter(|row| row.state() == RequestState::Waiting) else {
+            return Ok(Answered::Stale);
+        };
+        match &row.answer {
+            None => {
+                self.insert(row.id, &row.request_checksum(), answer)?;
+                Ok(Answered::First)
+            }
+            Some(known) if known.identity == answer.identity => {
+                row.answer_again(self.connection, answer.sequence.min(STORE_NUMBER_MAX))?;
+                self.ended(row.id);
+                Ok(Answered::Again)
+            }
+            Some(_) => Ok(Answered::Otherwise),
+        }
     }
 
     /// As of when.
@@ -131,16 +155,17 @@ impl<'a> Marking<'a> {
     }
 
     /// Writes down how many wait no longer.
-    pub(crate) fn finish(self) -> Result<(), StoreError> {
-        if self.marked == 0 {
+    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+        let (Some(place), true) = (&self.place, self.marked > 0) else {
             return Ok(());
-        }
+        };
+        self.blocks.write(self.connection)?;
         self.connection
             .prepare_cached(
                 "UPDATE outbox_peer SET waiting = waiting - ?3
                  WHERE peer = ?1 AND extension = ?2",
             )?
-            .execute(params![self.peer, self.extension, self.marked])?;
+            .execute(params![place.peer, place.extension, self.marked])?;
         Ok(())
     }
 }
@@ -155,22 +180,20 @@ pub fn park(
     error: &str,
     now_unix_ms: u64,
 ) -> Result<bool, StoreError> {
-    let found = StoredRow::find(connection, peer, extension, key)?;
-    let Some(row) = found.filter(|row| row.state == WAITING) else {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(false);
+    };
+    let found = StoredRow::by_key(connection, &place, key)?;
+    let Some(row) = found.filter(|row| row.state() == RequestState::Waiting) else {
         return Ok(false);
     };
     connection
         .prepare_cached(
-            "UPDATE outbox SET state = ?2, ended_unix_ms = ?3, error = ?4, checksum = ?5
+            "UPDATE outbox SET is_parked = 1, parked_unix_ms = ?2, error = ?3, checksum = ?4
              WHERE id = ?1",
         )?
-        .execute(params![
-            row.id,
-            PARKED,
-            now_unix_ms,
-            error,
-            row.checksum_in(PARKED)
-        ])?;
+        .execute(params![row.id, now_unix_ms, error, row.checksum_when(true)])?;
+    blocks::change(connection, row.id, -1)?;
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting - 1, parked = parked + 1

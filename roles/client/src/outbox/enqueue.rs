@@ -1,9 +1,12 @@
 //! How requests are written down.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::row::Content;
-use super::{Enqueued, NewRequest, WAITING};
+use super::blocks::Changes;
+use super::keys::{self, Keys};
+use super::place::{Place, SEQUENCE_MAX};
+use super::row::{Content, StoredRow};
+use super::{Enqueued, NewRequest};
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::StoreError;
 
@@ -17,9 +20,9 @@ pub fn enqueue(
     request: &NewRequest<'_>,
     now_unix_ms: u64,
 ) -> Result<Enqueued, StoreError> {
-    let mut numbers = Numbers::read(connection, request)?;
-    let enqueued = insert(connection, request, &mut numbers, now_unix_ms)?;
-    numbers.write(connection, request)?;
+    let mut enqueuing = Enqueuing::new(connection, request, now_unix_ms)?;
+    let enqueued = enqueuing.insert(request)?;
+    enqueuing.finish()?;
     Ok(enqueued)
 }
 
@@ -39,121 +42,126 @@ pub fn enqueue_all(
         let Some(first) = same_peer.first() else {
             continue;
         };
-        let mut numbers = Numbers::read(connection, first)?;
+        let mut enqueuing = Enqueuing::new(connection, first, now_unix_ms)?;
         for request in same_peer {
-            all.push(insert(connection, request, &mut numbers, now_unix_ms)?);
+            all.push(enqueuing.insert(request)?);
         }
-        numbers.write(connection, first)?;
+        enqueuing.finish()?;
     }
     Ok(all)
 }
 
-/// The numbers that are given out to the requests to one peer.
-struct Numbers {
+/// Requests to one peer that are being written.
+struct Enqueuing<'a> {
+    connection: &'a Connection,
+    place: Place<'a>,
+    now_unix_ms: u64,
+    /// The highest number that was given out before.
+    before: u64,
     last_sequence: u64,
-    new: u64,
+    blocks: Changes,
+    keys: Keys<'a>,
+    insert: CachedStatement<'a>,
 }
 
-impl Numbers {
-    fn read(connection: &Connection, to: &NewRequest<'_>) -> Result<Numbers, StoreError> {
+impl<'a> Enqueuing<'a> {
+    fn new(
+        connection: &'a Connection,
+        to: &NewRequest<'a>,
+        now_unix_ms: u64,
+    ) -> Result<Enqueuing<'a>, StoreError> {
+        let place = Place::find_or_make(connection, to.peer, to.extension)?;
         let last_sequence = connection
             .prepare_cached(
                 "SELECT last_sequence FROM outbox_peer WHERE peer = ?1 AND extension = ?2",
             )?
-            .query_row(params![to.peer, to.extension], |row| row.get(0))
-            .optional()?;
-        Ok(Numbers {
-            last_sequence: last_sequence.unwrap_or(0),
-            new: 0,
+            .query_row(params![to.peer, to.extension], |row| row.get(0))?;
+        Ok(Enqueuing {
+            connection,
+            place,
+            now_unix_ms,
+            before: last_sequence,
+            last_sequence,
+            blocks: Changes::default(),
+            keys: Keys::new(connection)?,
+            insert: connection.prepare_cached(
+                "INSERT INTO outbox (id, key, msg_type, body, created_unix_ms, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
         })
     }
 
-    fn write(&self, connection: &Connection, to: &NewRequest<'_>) -> Result<(), StoreError> {
-        if self.new == 0 {
-            return Ok(());
+    fn insert(&mut self, request: &NewRequest<'_>) -> Result<Enqueued, StoreError> {
+        check_bounds(request)?;
+        let missing = match self.keys.find(&self.place, request.key)? {
+            Ok(id) => return self.there_is(request, id),
+            Err(missing) => missing,
+        };
+        let sequence = self.last_sequence + 1;
+        if sequence > SEQUENCE_MAX {
+            return Err(StoreError::Aborted {
+                reason: format!("no request can have the number {sequence}"),
+            });
         }
-        connection
-            .prepare_cached(
-                // What was once compared since the start may be sent from the moment it is written.
-                "INSERT INTO outbox_peer (peer, extension, last_sequence, waiting, parked)
-                 VALUES (?1, ?2, ?3, ?4, 0)
-                 ON CONFLICT (peer, extension) DO UPDATE
-                 SET last_sequence = excluded.last_sequence, waiting = waiting + excluded.waiting,
-                     sendable = CASE WHEN is_compared THEN excluded.last_sequence
-                                     ELSE sendable END",
-            )?
-            .execute(params![to.peer, to.extension, self.last_sequence, self.new])?;
-        Ok(())
-    }
-}
-
-fn insert(
-    connection: &Connection,
-    request: &NewRequest<'_>,
-    numbers: &mut Numbers,
-    now_unix_ms: u64,
-) -> Result<Enqueued, StoreError> {
-    check_bounds(request)?;
-    let sequence = numbers.last_sequence + 1;
-    let content = Content {
-        peer: request.peer,
-        extension: request.extension,
-        sequence,
-        key: request.key,
-        msg_type: request.msg_type,
-        body: request.body,
-        created_unix_ms: now_unix_ms,
-        answer: None,
-    };
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO outbox
-             (peer, extension, sequence, key, msg_type, body, state, created_unix_ms, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)
-             ON CONFLICT (peer, extension, key) DO NOTHING",
-        )?
-        .execute(params![
-            request.peer,
-            request.extension,
+        let content = Content {
+            peer: request.peer,
+            extension: request.extension,
             sequence,
+            key: request.key,
+            msg_type: request.msg_type,
+            body: request.body,
+            created_unix_ms: self.now_unix_ms,
+        };
+        let id = self.place.id(sequence);
+        self.insert.execute(params![
+            id,
             request.key,
             request.msg_type,
             request.body,
-            now_unix_ms,
-            content.checksum(WAITING)
+            self.now_unix_ms,
+            content.checksum(false)
         ])?;
-    if inserted == 1 {
-        numbers.last_sequence = sequence;
-        numbers.new += 1;
-        return Ok(Enqueued::New);
+        self.keys.add(missing, id)?;
+        self.blocks.add(id, 1);
+        self.last_sequence = sequence;
+        Ok(Enqueued::New)
     }
-    match is_same(connection, request)? {
-        true => Ok(Enqueued::AlreadyThere),
-        false => Err(StoreError::Conflict {
-            table: "outbox",
-            peer: request.peer.to_owned(),
-            key_hex: hex::encode(request.key),
-        }),
-    }
-}
 
-/// Whether the request that lies there under the key says the same.
-fn is_same(connection: &Connection, request: &NewRequest<'_>) -> Result<bool, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT msg_type = ?4 AND body = ?5 FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND key = ?3",
-        )?
-        .query_row(
-            params![
-                request.peer,
-                request.extension,
-                request.key,
-                request.msg_type,
-                request.body
-            ],
-            |row| row.get(0),
-        )?)
+    /// A request with this key lies there: does it say the same?
+    fn there_is(&self, request: &NewRequest<'_>, id: i64) -> Result<Enqueued, StoreError> {
+        let row = StoredRow::by_id(self.connection, &self.place, id)?;
+        match row.is_some_and(|row| row.says(request.msg_type, request.body)) {
+            true => Ok(Enqueued::AlreadyThere),
+            false => Err(StoreError::Conflict {
+                table: "outbox",
+                peer: request.peer.to_owned(),
+                key_hex: hex::encode(request.key),
+            }),
+        }
+    }
+
+    /// Writes down what is counted.
+    fn finish(mut self) -> Result<(), StoreError> {
+        if self.last_sequence == self.before {
+            return Ok(());
+        }
+        self.blocks.write(self.connection)?;
+        self.connection
+            .prepare_cached(
+                // What was once compared since the start may be sent from the moment it is written.
+                "UPDATE outbox_peer
+                 SET last_sequence = ?3, waiting = waiting + ?4,
+                     sendable = CASE WHEN is_compared THEN ?3 ELSE sendable END
+                 WHERE peer = ?1 AND extension = ?2",
+            )?
+            .execute(params![
+                self.place.peer,
+                self.place.extension,
+                self.last_sequence,
+                self.last_sequence - self.before
+            ])?;
+        keys::added(self.connection, self.before, self.last_sequence)
+    }
 }
 
 fn check_bounds(request: &NewRequest<'_>) -> Result<(), StoreError> {

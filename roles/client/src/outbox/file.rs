@@ -7,8 +7,9 @@ use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_runtime::clock::now_unix_ms;
 
+use super::place::{Place, sequence_of};
 use super::set_back::acknowledge;
-use super::{Backlog, OUTBOX_SCHEMA, backlog, discard, parked_page, release};
+use super::{Backlog, OUTBOX_SCHEMA, backlog, blocks, discard, parked_page, release};
 use crate::limits::OPERATOR_ROWS_PER_STEP;
 use crate::store::{StoreError, StoreFileError, beside};
 
@@ -106,21 +107,15 @@ impl OutboxFile {
 
     /// Up to `rows_max` requests to `peer` that wait, the oldest first.
     pub fn waiting(&self, peer: &OutboxPeer, rows_max: usize) -> Result<Vec<Shown>, StoreError> {
-        self.shown(
-            "SELECT sequence, key, created_unix_ms, attempts, last_sent_unix_ms, NULL, error
-             FROM outbox WHERE peer = ?1 AND extension = ?2 AND state = 0
-             ORDER BY sequence LIMIT ?3",
-            peer,
-            rows_max,
-        )
+        let columns = "o.id, o.key, o.created_unix_ms, o.last_sent_unix_ms, NULL, o.error";
+        self.shown(&blocks::waiting_rows(columns), peer, rows_max)
     }
 
     /// Up to `rows_max` requests to `peer` that are parked, the oldest first.
     pub fn parked(&self, peer: &OutboxPeer, rows_max: usize) -> Result<Vec<Shown>, StoreError> {
         self.shown(
-            "SELECT sequence, key, created_unix_ms, attempts, last_sent_unix_ms, ended_unix_ms, error
-             FROM outbox WHERE peer = ?1 AND extension = ?2 AND state = 2
-             ORDER BY sequence LIMIT ?3",
+            "SELECT id, key, created_unix_ms, last_sent_unix_ms, parked_unix_ms, error, attempts
+             FROM outbox WHERE is_parked = 1 AND id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
             peer,
             rows_max,
         )
@@ -132,18 +127,21 @@ impl OutboxFile {
         peer: &OutboxPeer,
         rows_max: usize,
     ) -> Result<Vec<Shown>, StoreError> {
+        let Some(place) = Place::find(&self.connection, &peer.peer, peer.extension)? else {
+            return Ok(Vec::new());
+        };
         let mut statement = self.connection.prepare(sql)?;
         let rows = statement.query_map(
-            params![peer.peer, peer.extension, rows_max],
+            params![place.id(0), place.last_id(), rows_max],
             |row: &Row<'_>| {
                 Ok(Shown {
-                    sequence: row.get(0)?,
+                    sequence: sequence_of(row.get(0)?),
                     key: row.get(1)?,
                     created_unix_ms: row.get(2)?,
-                    attempts: row.get(3)?,
-                    last_sent_unix_ms: row.get(4)?,
-                    parked_unix_ms: row.get(5)?,
-                    error: row.get(6)?,
+                    last_sent_unix_ms: row.get(3)?,
+                    parked_unix_ms: row.get(4)?,
+                    error: row.get(5)?,
+                    attempts: row.get(6)?,
                 })
             },
         )?;

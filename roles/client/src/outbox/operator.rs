@@ -1,10 +1,11 @@
 //! What the operator asks of an outbox: where a request stands, what is parked, send it again, give
 //! it up.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
+use super::place::{Place, sequence_of};
 use super::row::StoredRow;
-use super::{ANSWERED, PARKED, WAITING, set_back};
+use super::{blocks, keys, set_back, spent};
 use crate::store::StoreError;
 
 /// Where a request stands.
@@ -38,20 +39,11 @@ pub fn state_of(
     extension: u16,
     key: &[u8],
 ) -> Result<Option<RequestState>, StoreError> {
-    let state = connection
-        .prepare_cached("SELECT state FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")?
-        .query_row(params![peer, extension, key], |row| row.get::<_, u8>(0))
-        .optional()?;
-    match state {
-        None => Ok(None),
-        Some(WAITING) => Ok(Some(RequestState::Waiting)),
-        Some(ANSWERED) => Ok(Some(RequestState::Answered)),
-        Some(PARKED) => Ok(Some(RequestState::Parked)),
-        Some(other) => Err(StoreError::Corrupt {
-            table: "outbox",
-            detail: format!("state {other}"),
-        }),
-    }
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(None);
+    };
+    let row = StoredRow::by_key(connection, &place, key)?;
+    Ok(row.map(|row| row.state()))
 }
 
 /// Up to `rows_max` parked requests with numbers above `after_sequence`, the oldest first.
@@ -62,16 +54,18 @@ pub fn parked_page(
     after_sequence: u64,
     rows_max: usize,
 ) -> Result<Vec<ParkedRequest>, StoreError> {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(Vec::new());
+    };
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, key, ended_unix_ms, error FROM outbox
-         WHERE peer = ?1 AND extension = ?2 AND state = 2 AND sequence > ?3
-         ORDER BY sequence LIMIT ?4",
+        "SELECT id, key, parked_unix_ms, error FROM outbox
+         WHERE is_parked = 1 AND id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
     )?;
     let rows = statement.query_map(
-        params![peer, extension, after_sequence, rows_max],
+        params![place.id(after_sequence), place.last_id(), rows_max],
         |row: &Row<'_>| {
             Ok(ParkedRequest {
-                sequence: row.get(0)?,
+                sequence: sequence_of(row.get(0)?),
                 key: row.get(1)?,
                 parked_unix_ms: row.get(2)?,
                 error: row.get(3)?,
@@ -89,16 +83,18 @@ pub fn release(
     extension: u16,
     key: &[u8],
 ) -> Result<bool, StoreError> {
-    let found = StoredRow::find(connection, peer, extension, key)?;
-    let Some(row) = found.filter(|row| row.state == PARKED) else {
+    let Some((_, row)) = parked(connection, peer, extension, key)? else {
         return Ok(false);
     };
     connection
         .prepare_cached(
-            "UPDATE outbox SET state = 0, ended_unix_ms = NULL, error = NULL, checksum = ?2
+            "UPDATE outbox SET is_parked = 0, parked_unix_ms = NULL, error = NULL, checksum = ?2
              WHERE id = ?1",
         )?
-        .execute(params![row.id, row.checksum_in(WAITING)])?;
+        .execute(params![row.id, row.checksum_when(false)])?;
+    // It waits, also where its answer is what is damaged.
+    row.ask_again(connection, true)?;
+    blocks::change(connection, row.id, 1)?;
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting + 1, parked = parked - 1
@@ -120,12 +116,11 @@ pub fn discard(
     extension: u16,
     key: &[u8],
 ) -> Result<bool, StoreError> {
-    let found = StoredRow::find(connection, peer, extension, key)?;
-    let Some(row) = found.filter(|row| row.state == PARKED) else {
+    let Some((place, row)) = parked(connection, peer, extension, key)? else {
         return Ok(false);
     };
     if !set_back::keep_answer(connection, &row)? {
-        move_out(connection, &row)?;
+        move_out(connection, &place, &row)?;
     }
     connection
         .prepare_cached(
@@ -135,16 +130,33 @@ pub fn discard(
     Ok(true)
 }
 
-fn move_out(connection: &Connection, row: &StoredRow) -> Result<(), StoreError> {
+fn parked<'a>(
+    connection: &Connection,
+    peer: &'a str,
+    extension: u16,
+    key: &[u8],
+) -> Result<Option<(Place<'a>, StoredRow<'a>)>, StoreError> {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(None);
+    };
+    let Some(id) = keys::find_parked(connection, &place, key)? else {
+        return Ok(None);
+    };
+    let row = StoredRow::by_id(connection, &place, id)?;
+    Ok(row.map(|row| (place, row)))
+}
+
+fn move_out(
+    connection: &Connection,
+    place: &Place<'_>,
+    row: &StoredRow<'_>,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO outbox_discarded (peer, extension, key, msg_type, body, error)
-             SELECT peer, extension, key, msg_type, body, coalesce(error, '') FROM outbox
-             WHERE id = ?1",
+             SELECT ?2, ?3, key, msg_type, body, coalesce(error, '') FROM outbox WHERE id = ?1",
         )?
-        .execute([row.id])?;
-    connection
-        .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
-        .execute([row.id])?;
-    Ok(())
+        .execute(params![row.id, place.peer, place.extension])?;
+    keys::remove(connection, place, &row.key, row.id)?;
+    spent::delete_row(connection, row.id)
 }

@@ -1,15 +1,12 @@
-//! What a row of the outbox says, and the checksum that lies beside it.
-
-use std::collections::HashMap;
-use std::sync::LazyLock;
+//! What a row of the outbox says, with what is known of its answer, and the checksums that lie beside them.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::set_back::{self, process_started};
-use super::{PARKED, WAITING};
+use super::place::{Place, sequence_of};
+use super::{Checksum, RequestState, StoredRequest};
 use crate::store::{StoreError, row_checksum};
 
-/// Of a request in this state.
+/// A request as it was enqueued.
 pub(super) struct Content<'a> {
     pub(super) peer: &'a str,
     pub(super) extension: u16,
@@ -18,266 +15,257 @@ pub(super) struct Content<'a> {
     pub(super) msg_type: u8,
     pub(super) body: &'a [u8],
     pub(super) created_unix_ms: u64,
-    /// Whose effect is recorded.
-    pub(super) answer: Option<&'a StoredAnswer>,
 }
 
 impl Content<'_> {
-    pub(super) fn checksum(&self, state: u8) -> [u8; 16] {
+    pub(super) fn checksum(&self, is_parked: bool) -> Checksum {
         let (extension, sequence) = (self.extension.to_le_bytes(), self.sequence.to_le_bytes());
-        let (kind, created) = ([self.msg_type, state], self.created_unix_ms.to_le_bytes());
-        let mut fields: Vec<&[u8]> = vec![
-            self.peer.as_bytes(),
-            &extension,
-            &sequence,
-            self.key,
-            &kind,
-            self.body,
-            &created,
+        let (kind, created) = (
+            [self.msg_type, u8::from(is_parked)],
+            self.created_unix_ms.to_le_bytes(),
+        );
+        let peer = self.peer.as_bytes();
+        let fields = [
+            peer, &extension, &sequence, self.key, &kind, self.body, &created,
         ];
-        let answer_sequence = self.answer.map(|answer| answer.sequence.to_le_bytes());
-        if let (Some(answer), Some(sequence)) = (self.answer, &answer_sequence) {
-            fields.extend([&sequence[..], &answer.identity]);
-        }
         row_checksum("outbox", &fields)
     }
 }
 
-/// See [`RecordedAnswer`](super::RecordedAnswer), as it lies there.
+/// What is known of a request's answer; see [`RecordedAnswer`](super::RecordedAnswer).
 #[derive(Clone)]
 pub(super) struct StoredAnswer {
+    /// 0 where an older version noted none.
     pub(super) sequence: u64,
     pub(super) identity: Vec<u8>,
+    /// When it first came.
+    pub(super) answered_unix_ms: u64,
+    /// The request waits again.
+    pub(super) is_asked_again: bool,
+    checksum: Vec<u8>,
+}
+
+/// Over the answer and, by its checksum, the request that it answers.
+pub(super) fn answer_checksum(
+    request: &Checksum,
+    sequence: u64,
+    identity: &[u8],
+    answered_unix_ms: u64,
+    is_asked_again: bool,
+) -> Checksum {
+    let (sequence, answered) = (sequence.to_le_bytes(), answered_unix_ms.to_le_bytes());
+    let asked_again = [u8::from(is_asked_again)];
+    let fields: [&[u8]; 5] = [request, &sequence, identity, &answered, &asked_again];
+    row_checksum("outbox_answer", &fields)
 }
 
 impl StoredAnswer {
-    /// Out of the columns answer_sequence and answer_identity, the first of which is `column`.
-    pub(super) fn read(
-        row: &Row<'_>,
-        column: usize,
-    ) -> Result<Option<StoredAnswer>, rusqlite::Error> {
-        let sequence: Option<u64> = row.get(column)?;
-        let identity: Option<Vec<u8>> = row.get(column + 1)?;
-        Ok(sequence
-            .zip(identity)
-            .map(|(sequence, identity)| StoredAnswer { sequence, identity }))
+    fn checksum(&self, request: &Checksum) -> Checksum {
+        answer_checksum(
+            request,
+            self.sequence,
+            &self.identity,
+            self.answered_unix_ms,
+            self.is_asked_again,
+        )
     }
 }
 
 /// A row as it lies there, whole or not.
-pub(super) struct StoredRow {
+pub(super) struct StoredRow<'a> {
     pub(super) id: i64,
-    peer: String,
-    extension: u16,
-    sequence: u64,
-    key: Vec<u8>,
+    place: Place<'a>,
+    pub(super) key: Vec<u8>,
     msg_type: u8,
     body: Vec<u8>,
     created_unix_ms: u64,
-    pub(super) state: u8,
-    checksum: Option<Vec<u8>>,
+    is_parked: bool,
+    checksum: Vec<u8>,
     pub(super) answer: Option<StoredAnswer>,
 }
 
-const COLUMNS: &str = "id, peer, extension, sequence, key, msg_type, body, created_unix_ms, state, \
-                       checksum, answer_sequence, answer_identity";
-/// Before there were answers in the rows.
-const COLUMNS_WHEN_SEALED: &str = "id, peer, extension, sequence, key, msg_type, body, \
-                                   created_unix_ms, state, checksum, NULL, NULL";
+/// Of `outbox` as `o`, with `outbox_answer` as `a` beside it.
+pub(super) const COLUMNS: &str = "o.id, o.key, o.msg_type, o.body, o.created_unix_ms, o.is_parked, o.checksum, \
+     a.sequence, a.identity, a.answered_unix_ms, a.is_asked_again, a.checksum";
+pub(super) const COLUMNS_COUNT: usize = 12;
 
-impl StoredRow {
-    pub(super) fn find(
+impl<'a> StoredRow<'a> {
+    pub(super) fn by_id(
         connection: &Connection,
-        peer: &str,
-        extension: u16,
-        key: &[u8],
-    ) -> Result<Option<StoredRow>, StoreError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            format!("SELECT {COLUMNS} FROM outbox WHERE peer = ?1 AND extension = ?2 AND key = ?3")
-        });
+        place: &Place<'a>,
+        id: i64,
+    ) -> Result<Option<StoredRow<'a>>, StoreError> {
+        const SQL: &str =
+            "SELECT o.id, o.key, o.msg_type, o.body, o.created_unix_ms, o.is_parked, o.checksum,
+                 a.sequence, a.identity, a.answered_unix_ms, a.is_asked_again, a.checksum
+             FROM outbox o LEFT JOIN outbox_answer a ON a.id = o.id WHERE o.id = ?1";
         Ok(connection
-            .prepare_cached(&SQL)?
-            .query_row(params![peer, extension, key], StoredRow::read)
+            .prepare_cached(SQL)?
+            .query_row([id], |row| StoredRow::read(place, row))
             .optional()?)
     }
 
-    /// The waiting one with this number, if it has this key.
-    pub(super) fn find_waiting(
+    pub(super) fn by_key(
         connection: &Connection,
-        peer: &str,
-        extension: u16,
-        sequence: u64,
+        place: &Place<'a>,
         key: &[u8],
-    ) -> Result<Option<StoredRow>, StoreError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            format!(
-                "SELECT {COLUMNS} FROM outbox
-                 WHERE peer = ?1 AND extension = ?2 AND state = 0 AND sequence = ?3"
-            )
-        });
-        let found = connection
-            .prepare_cached(&SQL)?
-            .query_row(params![peer, extension, sequence], StoredRow::read)
-            .optional()?;
-        Ok(found.filter(|row| row.key == key))
+    ) -> Result<Option<StoredRow<'a>>, StoreError> {
+        match super::keys::find(connection, place, key)? {
+            Some(id) => StoredRow::by_id(connection, place, id),
+            None => Ok(None),
+        }
     }
 
-    fn read(row: &Row<'_>) -> Result<StoredRow, rusqlite::Error> {
+    /// Out of [`COLUMNS`].
+    pub(super) fn read(place: &Place<'a>, row: &Row<'_>) -> Result<StoredRow<'a>, rusqlite::Error> {
+        let answer = match row.get::<_, Option<u64>>(7)? {
+            None => None,
+            Some(sequence) => Some(StoredAnswer {
+                sequence,
+                identity: row.get(8)?,
+                answered_unix_ms: row.get(9)?,
+                is_asked_again: row.get(10)?,
+                checksum: row.get(11)?,
+            }),
+        };
         Ok(StoredRow {
             id: row.get(0)?,
-            peer: row.get(1)?,
-            extension: row.get(2)?,
-            sequence: row.get(3)?,
-            key: row.get(4)?,
-            msg_type: row.get(5)?,
-            body: row.get(6)?,
-            created_unix_ms: row.get(7)?,
-            state: row.get(8)?,
-            checksum: row.get(9)?,
-            answer: StoredAnswer::read(row, 10)?,
+            place: place.clone(),
+            key: row.get(1)?,
+            msg_type: row.get(2)?,
+            body: row.get(3)?,
+            created_unix_ms: row.get(4)?,
+            is_parked: row.get(5)?,
+            checksum: row.get(6)?,
+            answer,
         })
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        sequence_of(self.id)
+    }
+
+    pub(super) fn state(&self) -> RequestState {
+        match &self.answer {
+            _ if self.is_parked => RequestState::Parked,
+            Some(answer) if !answer.is_asked_again => RequestState::Answered,
+            _ => RequestState::Waiting,
+        }
     }
 
     fn content(&self) -> Content<'_> {
         Content {
-            peer: &self.peer,
-            extension: self.extension,
-            sequence: self.sequence,
+            peer: self.place.peer,
+            extension: self.place.extension,
+            sequence: self.sequence(),
             key: &self.key,
             msg_type: self.msg_type,
             body: &self.body,
             created_unix_ms: self.created_unix_ms,
-            answer: self.answer.as_ref(),
         }
     }
 
-    pub(super) fn is_whole(&self) -> bool {
-        self.checksum.as_deref() == Some(&self.content().checksum(self.state))
+    fn is_answer_whole(&self) -> bool {
+        self.answer.as_ref().is_none_or(|answer| {
+            answer.checksum == answer.checksum(&self.content().checksum(false))
+        })
     }
 
-    /// The checksum that it has in another state. One that is damaged stays so: no change of state
-    /// vouches for the rest.
-    pub(super) fn checksum_in(&self, state: u8) -> Option<Vec<u8>> {
+    pub(super) fn is_whole(&self) -> bool {
+        self.checksum == self.content().checksum(self.is_parked) && self.is_answer_whole()
+    }
+
+    /// The checksum that the request has when it is parked, or no longer. One that is damaged stays so: no change of
+    /// state vouches for the rest.
+    pub(super) fn checksum_when(&self, is_parked: bool) -> Vec<u8> {
         match self.is_whole() {
-            true => Some(self.content().checksum(state).to_vec()),
+            true => self.content().checksum(is_parked).to_vec(),
             false => self.checksum.clone(),
         }
     }
 
-    /// Likewise, with its answer.
-    pub(super) fn checksum_with(
-        &mut self,
-        state: u8,
-        answer: Option<StoredAnswer>,
-    ) -> Option<Vec<u8>> {
-        if !self.is_whole() {
-            return self.checksum.clone();
-        }
-        self.answer = answer;
-        Some(self.content().checksum(state).to_vec())
-    }
-
-    /// Up to `rows_max` whose answers have these numbers, the lowest first.
-    pub(super) fn answered(
+    /// Writes down that the request waits again although its answer is known, or no longer. Of a damaged one the checksum
+    /// stays as it is.
+    pub(super) fn ask_again(
+        &self,
         connection: &Connection,
-        peer: &str,
-        extension: u16,
-        above: u64,
-        through: u64,
-        rows_max: usize,
-    ) -> Result<Vec<StoredRow>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND state = 1 AND answer_sequence IS NOT NULL
-                 AND answer_sequence > ?3 AND answer_sequence <= ?4
-             ORDER BY answer_sequence LIMIT ?5"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(
-            params![peer, extension, above, through, rows_max],
-            StoredRow::read,
-        )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        is_asked_again: bool,
+    ) -> Result<(), StoreError> {
+        let Some(answer) = &self.answer else {
+            return Ok(());
+        };
+        let checksum = match self.is_whole() {
+            true => {
+                let changed = StoredAnswer {
+                    is_asked_again,
+                    ..answer.clone()
+                };
+                changed.checksum(&self.content().checksum(false)).to_vec()
+            }
+            false => answer.checksum.clone(),
+        };
+        connection
+            .prepare_cached(
+                "UPDATE outbox_answer SET is_asked_again = ?2, checksum = ?3 WHERE id = ?1",
+            )?
+            .execute(params![self.id, is_asked_again, checksum])?;
+        Ok(())
     }
-}
 
-/// Gives the rows of an older version their checksums.
-pub(crate) fn seal_all(connection: &Connection) -> Result<(), StoreError> {
-    let mut rows = connection.prepare(&format!("SELECT {COLUMNS_WHEN_SEALED} FROM outbox"))?;
-    let mut seal = connection.prepare("UPDATE outbox SET checksum = ?2 WHERE id = ?1")?;
-    for row in rows.query_map([], StoredRow::read)? {
-        let row = row?;
-        seal.execute(params![row.id, row.content().checksum(row.state)])?;
-    }
-    Ok(())
-}
-
-/// Looks at every row: one that is damaged is parked, with the reason, whatever its state; and what
-/// is counted is counted anew.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] where rows, or the way to them, cannot be relied on.
-pub(crate) fn check(connection: &Connection, now_unix_ms: u64) -> Result<(), StoreError> {
-    let corrupt = |error: rusqlite::Error| StoreError::Corrupt {
-        table: "outbox",
-        detail: error.to_string(),
-    };
-    let verdict: String = connection
-        .query_row("PRAGMA integrity_check('outbox')", [], |row| row.get(0))
-        .map_err(corrupt)?;
-    if verdict != "ok" {
-        return Err(StoreError::Corrupt {
-            table: "outbox",
-            detail: verdict,
-        });
-    }
-    let mut counts: HashMap<(String, u16), [u64; 3]> = HashMap::new();
-    let mut damaged = Vec::new();
-    let mut rows = connection.prepare(&format!("SELECT {COLUMNS} FROM outbox"))?;
-    for row in rows.query_map([], StoredRow::read)? {
-        let row = row.map_err(corrupt)?;
-        let is_damaged = !row.is_whole() && row.state != PARKED;
-        let [waiting, parked, last_sequence] =
-            counts.entry((row.peer.clone(), row.extension)).or_default();
-        match row.state {
-            _ if is_damaged => *parked += 1,
-            WAITING => *waiting += 1,
-            PARKED => *parked += 1,
-            _ => {}
+    /// What its answer's checksum is to be made of. A damaged request's own one is damaged, and so stays its answer's.
+    pub(super) fn request_checksum(&self) -> Checksum {
+        let mut checksum = self.content().checksum(false);
+        if !self.is_whole() {
+            checksum.iter_mut().for_each(|byte| *byte ^= 0xff);
         }
-        *last_sequence = row.sequence.max(*last_sequence);
-        if is_damaged {
-            tracing::error!(
-                peer = row.peer,
-                sequence = row.sequence,
-                key = hex::encode(&row.key),
-                "a request is damaged on disk: it is parked, and is never sent as it is"
-            );
-            damaged.push(row.id);
+        checksum
+    }
+
+    /// Writes down that the answer which is known has come again, with another number. Of a damaged row the checksum stays
+    /// as it is.
+    pub(super) fn answer_again(
+        &self,
+        connection: &Connection,
+        sequence: u64,
+    ) -> Result<(), StoreError> {
+        let Some(answer) = &self.answer else {
+            return Ok(());
+        };
+        let changed = StoredAnswer {
+            sequence,
+            is_asked_again: false,
+            ..answer.clone()
+        };
+        let checksum = match self.is_whole() {
+            true => changed.checksum(&self.content().checksum(false)).to_vec(),
+            false => answer.checksum.clone(),
+        };
+        connection
+            .prepare_cached(
+                "UPDATE outbox_answer SET sequence = ?2, is_asked_again = 0, checksum = ?3
+                 WHERE id = ?1",
+            )?
+            .execute(params![self.id, sequence, checksum])?;
+        Ok(())
+    }
+
+    /// Whether the message that asks is this one.
+    pub(super) fn says(&self, msg_type: u8, body: &[u8]) -> bool {
+        self.msg_type == msg_type && self.body == body
+    }
+
+    pub(super) fn into_request(self, attempts: u32) -> StoredRequest {
+        let checksum = self.content().checksum(self.is_parked);
+        StoredRequest {
+            is_whole: self.checksum == checksum && self.is_answer_whole(),
+            sequence: self.sequence(),
+            is_asked_again: self.answer.is_some(),
+            key: self.key,
+            msg_type: self.msg_type,
+            body: self.body,
+            created_unix_ms: self.created_unix_ms,
+            attempts,
+            checksum,
         }
     }
-    drop(rows);
-    for id in damaged {
-        connection.execute(
-            "UPDATE outbox SET state = ?2, ended_unix_ms = ?3, error = ?4 WHERE id = ?1",
-            params![id, PARKED, now_unix_ms, DAMAGED],
-        )?;
-    }
-    connection.execute("UPDATE outbox_peer SET waiting = 0, parked = 0", [])?;
-    for ((peer, extension), [waiting, parked, last_sequence]) in counts {
-        connection.execute(
-            "INSERT INTO outbox_peer (peer, extension, waiting, parked, last_sequence)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (peer, extension) DO UPDATE
-             SET waiting = excluded.waiting, parked = excluded.parked,
-                 last_sequence = max(last_sequence, excluded.last_sequence)",
-            params![peer, extension, waiting, parked, last_sequence],
-        )?;
-    }
-    set_back::check(connection)?;
-    process_started(connection)
 }
-
-/// What the operator reads beside a damaged request.
-pub(crate) const DAMAGED: &str =
-    "damaged on disk; restore a backup that has it whole, or discard it";

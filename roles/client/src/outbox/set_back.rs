@@ -3,9 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::place::Place;
 use super::row::StoredRow;
-use super::{ANSWERED, WAITING, waiting};
-use crate::limits::STORE_NUMBER_MAX;
+use super::{RequestState, blocks, waiting};
+use crate::limits::{ANSWERS_LOOKED_AT_PER_ROW, STORE_NUMBER_MAX};
 use crate::mint_quote::{FarStore, StoreNumbers};
 use crate::sabotage::{Rule, is_broken};
 use crate::store::{StoreError, row_checksum};
@@ -91,9 +92,10 @@ pub fn process_started(connection: &Connection) -> Result<(), StoreError> {
     )?;
     if is_broken(Rule::CommittedStays) {
         connection.execute(
-            "DELETE FROM outbox WHERE sequence =
-             (SELECT max(sequence) FROM outbox WHERE state = ?1)",
-            [WAITING],
+            "DELETE FROM outbox WHERE id =
+             (SELECT max(id) FROM outbox WHERE is_parked = 0 AND id NOT IN
+                 (SELECT id FROM outbox_answer WHERE NOT is_asked_again))",
+            [],
         )?;
     }
     Ok(())
@@ -135,18 +137,18 @@ pub fn compare(
                 "INSERT INTO outbox_ask_again (peer, extension, above, through)
                  VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (peer, extension) DO UPDATE
-                 SET above = min(above, excluded.above), through = max(through, excluded.through)",
+                 SET above = min(above, excluded.above), through = max(through, excluded.through),
+                     after_id = 0",
             )?
             .execute(params![peer, extension, far_answers, own_answers])?;
     }
+    Place::find_or_make(connection, peer, extension)?;
     connection
         .prepare_cached(
-            "INSERT INTO outbox_peer
-             (peer, extension, last_sequence, waiting, parked, sendable, is_compared)
-             VALUES (?1, ?2, ?3, 0, 0, ?3, 1)
-             ON CONFLICT (peer, extension) DO UPDATE
-             SET last_sequence = max(last_sequence, excluded.last_sequence),
-                 sendable = max(last_sequence, excluded.last_sequence), is_compared = 1",
+            "UPDATE outbox_peer
+             SET last_sequence = max(last_sequence, ?3), sendable = max(last_sequence, ?3),
+                 is_compared = 1
+             WHERE peer = ?1 AND extension = ?2",
         )?
         .execute(params![peer, extension, far_requests])?;
     Ok(compared)
@@ -226,57 +228,110 @@ pub fn ask_again(
     rows_max: usize,
     waiting_max: u64,
 ) -> Result<bool, StoreError> {
-    let wanted: Option<(u64, u64)> = connection
+    let wanted: Option<(u64, u64, i64)> = connection
         .prepare_cached(
-            "SELECT above, through FROM outbox_ask_again WHERE peer = ?1 AND extension = ?2",
+            "SELECT above, through, after_id FROM outbox_ask_again
+             WHERE peer = ?1 AND extension = ?2",
         )?
         .query_row(params![peer, extension], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((above, through)) = wanted else {
+    let (Some((above, through, after_id)), Some(place)) =
+        (wanted, Place::find(connection, peer, extension)?)
+    else {
         return Ok(false);
     };
     if waiting(connection, peer, extension)? >= waiting_max {
         return Ok(true);
     }
-    let rows = StoredRow::answered(connection, peer, extension, above, through, rows_max)?;
-    for row in &rows {
+    let after_id = after_id.max(place.id(0));
+    // As far as is looked now; `None` where that is to the end.
+    let through_id: Option<i64> = connection
+        .prepare_cached(
+            "SELECT id FROM outbox_answer WHERE id > ?1 AND id <= ?2
+             ORDER BY id LIMIT 1 OFFSET ?3",
+        )?
+        .query_row(
+            params![
+                after_id,
+                place.last_id(),
+                rows_max.saturating_mul(ANSWERS_LOOKED_AT_PER_ROW)
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let ids: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT id FROM outbox_answer
+             WHERE id > ?1 AND id <= ?2 AND sequence > ?3 AND sequence <= ?4 AND NOT is_asked_again
+             ORDER BY id LIMIT ?5",
+        )?
+        .query_map(
+            params![
+                after_id,
+                through_id.unwrap_or(place.last_id()),
+                above,
+                through,
+                rows_max
+            ],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    let mut asked = 0;
+    for id in &ids {
+        let Some(row) = StoredRow::by_id(connection, &place, *id)? else {
+            continue;
+        };
+        if row.state() != RequestState::Answered {
+            continue;
+        }
+        // When it was first answered stays: it is kept no longer for being asked again.
+        row.ask_again(connection, true)?;
         connection
-            .prepare_cached(
-                // When it was first answered stays: it is kept no longer for being asked again.
-                "UPDATE outbox SET state = ?2, checksum = ?3 WHERE id = ?1",
-            )?
-            .execute(params![row.id, WAITING, row.checksum_in(WAITING)])?;
+            .prepare_cached("UPDATE outbox SET error = NULL WHERE id = ?1 AND error IS NOT NULL")?
+            .execute([id])?;
+        blocks::change(connection, *id, 1)?;
+        asked += 1;
     }
     connection
         .prepare_cached(
             "UPDATE outbox_peer SET waiting = waiting + ?3 WHERE peer = ?1 AND extension = ?2",
         )?
-        .execute(params![peer, extension, rows.len()])?;
-    let last = rows.last().and_then(|row| row.answer.as_ref());
-    match last.filter(|_| rows.len() == rows_max) {
-        Some(last) => connection
+        .execute(params![peer, extension, asked])?;
+    let next = match ids.last() {
+        Some(last) if ids.len() >= rows_max => Some(*last),
+        _ => through_id,
+    };
+    match next {
+        Some(next) => connection
             .prepare_cached(
-                "UPDATE outbox_ask_again SET above = ?3 WHERE peer = ?1 AND extension = ?2",
+                "UPDATE outbox_ask_again SET after_id = ?3 WHERE peer = ?1 AND extension = ?2",
             )?
-            .execute(params![peer, extension, last.sequence])?,
+            .execute(params![peer, extension, next])?,
         None => connection
             .prepare_cached("DELETE FROM outbox_ask_again WHERE peer = ?1 AND extension = ?2")?
             .execute(params![peer, extension])?,
     };
-    Ok(last.is_some() && rows.len() == rows_max)
+    Ok(next.is_some())
 }
 
 /// Puts a parked request that was asked again back among the answered ones: its first answer
 /// stays. False where there is none, or where the row is damaged.
-pub(super) fn keep_answer(connection: &Connection, row: &StoredRow) -> Result<bool, StoreError> {
+pub(super) fn keep_answer(
+    connection: &Connection,
+    row: &StoredRow<'_>,
+) -> Result<bool, StoreError> {
     if row.answer.is_none() || !row.is_whole() {
         return Ok(false);
     }
     connection
-        .prepare_cached("UPDATE outbox SET state = ?2, error = NULL, checksum = ?3 WHERE id = ?1")?
-        .execute(params![row.id, ANSWERED, row.checksum_in(ANSWERED)])?;
+        .prepare_cached(
+            "UPDATE outbox SET is_parked = 0, parked_unix_ms = NULL, error = NULL, checksum = ?2
+             WHERE id = ?1",
+        )?
+        .execute(params![row.id, row.checksum_when(false)])?;
+    row.ask_again(connection, false)?;
     Ok(true)
 }
 
@@ -306,12 +361,15 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     }
     for (peer, extension) in damaged {
         tracing::error!(peer, "how far the peer's answers came is damaged on disk");
-        let answers: u64 = connection.query_row(
-            "SELECT coalesce(max(answer_sequence), 0) FROM outbox
-             WHERE peer = ?1 AND extension = ?2 AND answer_sequence IS NOT NULL AND state = 1",
-            params![peer, extension],
-            |row| row.get(0),
-        )?;
+        let answers: u64 = match Place::find(connection, &peer, extension)? {
+            None => 0,
+            Some(place) => connection.query_row(
+                "SELECT coalesce(max(sequence), 0) FROM outbox_answer
+                 WHERE id > ?1 AND id <= ?2 AND NOT is_asked_again",
+                params![place.id(0), place.last_id()],
+                |row| row.get(0),
+            )?,
+        };
         connection.execute(
             "DELETE FROM outbox_heard WHERE peer = ?1 AND extension = ?2",
             params![peer, extension],

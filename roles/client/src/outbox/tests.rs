@@ -154,6 +154,41 @@ async fn a_backlog_comes_out_in_pages_in_the_order_it_was_made() {
 }
 
 #[tokio::test]
+async fn a_page_is_read_without_looking_at_the_rows_below_it_or_at_what_is_answered() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..3_000u16 {
+            enqueue(c, &request(&n.to_le_bytes(), b"body"), 1)?;
+            if n % 1_000 != 7 {
+                answered(c, &n.to_le_bytes(), 2)?;
+            }
+        }
+        let sequences = |after, rows_max| {
+            let page = waiting_page(c, MINT, QUOTES, after, rows_max);
+            page.map(|page| page.iter().map(|r| r.sequence).collect::<Vec<_>>())
+        };
+        assert_eq!(sequences(0, 2)?, [8, 1_008]);
+        assert_eq!(sequences(1_007, 10)?, [1_008, 2_008]);
+        assert_eq!(sequences(1_008, 10)?, [2_008]);
+        assert_eq!(sequences(u64::MAX, 10)?, [0; 0]);
+        let sql = blocks::waiting_rows(row::COLUMNS);
+        let plan: Vec<String> = c
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?
+            .query_map([0, 0, 0], |row| row.get(3))?
+            .collect::<Result<_, _>>()?;
+        assert_eq!(plan.len(), 3, "{plan:?}");
+        assert!(
+            plan.iter()
+                .all(|step| step.contains("USING INTEGER PRIMARY KEY")),
+            "{plan:?}"
+        );
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_the_mint_refused_waits_for_the_operator() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

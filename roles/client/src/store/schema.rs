@@ -49,6 +49,7 @@ pub(super) fn check_owner(connection: &Connection, schemas: &[Schema]) -> Result
 fn run_code(connection: &Connection, name: &str, index: usize) -> Result<(), StoreError> {
     match (name, index) {
         ("outbox", 2) => outbox::seal_all(connection),
+        ("outbox", 4) => outbox::move_all(connection),
         ("answers", 1) => answers::seal_all(connection),
         ("answers", 4) => answers::index_all(connection),
         _ => Ok(()),

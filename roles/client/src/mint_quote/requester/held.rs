@@ -7,7 +7,7 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
 use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
-use crate::outbox::{AttemptNote, DAMAGED, StoredRequest};
+use crate::outbox::{AttemptNote, Checksum, DAMAGED, StoredRequest};
 
 /// The requests that are being worked on, as they lie in the outbox. Bounded by the schedule's
 /// `held_max`.
@@ -24,6 +24,8 @@ pub(super) struct HeldRequest {
     pub(super) body: Vec<u8>,
     pub(super) digest: [u8; 32],
     pub(super) created_unix_ms: u64,
+    /// See [`StoredRequest::checksum`].
+    pub(super) checksum: Checksum,
     /// See [`StoredRequest::is_asked_again`].
     pub(super) is_asked_again: bool,
     attempts: AtomicU32,
@@ -52,6 +54,7 @@ impl HeldRequest {
             request,
             body: stored.body,
             created_unix_ms: stored.created_unix_ms,
+            checksum: stored.checksum,
             is_asked_again: stored.is_asked_again,
             attempts: AtomicU32::new(stored.attempts),
             last_sent_unix_ms: AtomicU64::new(0),

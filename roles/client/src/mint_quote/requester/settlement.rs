@@ -124,7 +124,7 @@ fn together(
     reached: &mut usize,
 ) -> Result<Vec<Recorded>, StoreError> {
     in_savepoint(connection, || {
-        let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms);
+        let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms)?;
         let mut recorded = Vec::with_capacity(settlements.len());
         for (place, settlement) in settlements.iter().enumerate() {
             *reached = place;
@@ -154,7 +154,7 @@ fn one_by_one(
             continue;
         }
         let alone = in_savepoint(connection, || {
-            let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms);
+            let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms)?;
             let recorded = settlement.record(connection, mint, &mut marking, answers)?;
             marking.finish()?;
             Ok(recorded)
@@ -212,7 +212,7 @@ impl Settlement {
                     sequence: *sequence,
                     identity: identity(response),
                 };
-                match marking.mark(held.sequence, key, &answer)? {
+                match marking.mark(held.sequence, key, &held.checksum, &answer)? {
                     Answered::Stale => return Ok(Recorded::Stale),
                     Answered::Again => return Ok(Recorded::Again),
                     Answered::Otherwise => {

@@ -168,7 +168,8 @@ async fn on_disk(store: &Store) -> (Vec<u8>, [u64; 2], [u64; 2]) {
             .collect::<Result<_, _>>()?;
         let backlog = outbox::backlog(c, MINT, EXT_MINT_QUOTE)?;
         let rows = c.query_row(
-            "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM outbox",
+            "SELECT count(*) FILTER (WHERE NOT is_parked AND id NOT IN (SELECT id FROM outbox_answer)),
+                    count(*) FILTER (WHERE is_parked) FROM outbox",
             [],
             |row| Ok([row.get(0)?, row.get(1)?]),
         )?;

@@ -1,0 +1,179 @@
+//! The way from a key to its request.
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::place::Place;
+use crate::store::{KeyAdder, KeyFinder, KeyIndex, StoreError, key_hash, key_index};
+
+const KEYS: KeyIndex = key_index!("outbox_key");
+
+/// How many requests are enqueued before it is counted what the index holds in memory.
+const COUNTED_EVERY: u64 = 1_024;
+
+fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
+    key_hash(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key])
+}
+
+/// To be called when the file was opened, before each row is [`ensure`]d: nothing is known but what the file holds.
+pub(super) fn begin(connection: &Connection) -> Result<(), StoreError> {
+    KEYS.begin(connection)
+}
+
+/// Has a row that is there be found.
+pub(super) fn ensure(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+    id: i64,
+) -> Result<bool, StoreError> {
+    KEYS.ensure(connection, hash(place, key), id)
+}
+
+/// Adds a row of an older file.
+pub(super) fn add(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+    id: i64,
+) -> Result<(), StoreError> {
+    KEYS.insert(connection, hash(place, key), id)
+}
+
+/// The index as who enqueues uses it, on the role's writer alone.
+pub(super) struct Keys<'a> {
+    finder: KeyFinder<'a>,
+    adder: KeyAdder<'a>,
+    has_key: CachedStatement<'a>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Result<Keys<'a>, StoreError> {
+        Ok(Keys {
+            finder: KEYS.finder(connection)?,
+            adder: KEYS.adder(connection)?,
+            has_key: connection.prepare_cached(HAS_KEY)?,
+        })
+    }
+
+    /// The id of the request with this key, or what [`Self::add`] is to be told.
+    pub(super) fn find(
+        &mut self,
+        place: &Place<'_>,
+        key: &[u8],
+    ) -> Result<Result<i64, Missing>, StoreError> {
+        let hash = hash(place, key);
+        for id in self.finder.find(hash)? {
+            if place.holds(id) && self.has_key.exists(params![id, key])? {
+                return Ok(Ok(id));
+            }
+        }
+        Ok(Err(Missing { hash }))
+    }
+
+    /// Adds the row with the key that was missing.
+    pub(super) fn add(&mut self, missing: Missing, id: i64) -> Result<(), StoreError> {
+        self.adder.insert(missing.hash, id)
+    }
+}
+
+/// A key that no request has.
+pub(super) struct Missing {
+    hash: i64,
+}
+
+const HAS_KEY: &str = "SELECT 1 FROM outbox WHERE id = ?1 AND key = ?2";
+
+/// To be called once the requests from number `before` through `last` were added.
+pub(super) fn added(connection: &Connection, before: u64, last: u64) -> Result<(), StoreError> {
+    match before / COUNTED_EVERY == last / COUNTED_EVERY {
+        true => Ok(()),
+        false => KEYS.merge_where_full(connection),
+    }
+}
+
+/// As [`added`], whatever their numbers.
+pub(super) fn merge_where_full(connection: &Connection) -> Result<(), StoreError> {
+    KEYS.merge_where_full(connection)
+}
+
+/// Has the file hold all that is known.
+pub(super) fn merge(connection: &Connection) -> Result<(), StoreError> {
+    KEYS.merge(connection)
+}
+
+/// Takes a row out. One that was deleted by another process than the role's stays in the role's memory, and names a row
+/// that is not there.
+pub(super) fn remove(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+    id: i64,
+) -> Result<(), StoreError> {
+    let hash = hash(place, key);
+    match is_begun(connection)? {
+        true => KEYS.remove(connection, hash, id),
+        false => {
+            connection
+                .prepare_cached(KEYS.remove)?
+                .execute([hash, id])?;
+            Ok(())
+        }
+    }
+}
+
+/// The id of the request with this key.
+pub(super) fn find(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+) -> Result<Option<i64>, StoreError> {
+    if !is_begun(connection)? {
+        return look_for(connection, place, key);
+    }
+    let mut has_key = connection.prepare_cached(HAS_KEY)?;
+    for id in KEYS.find(connection, hash(place, key))? {
+        if place.holds(id) && has_key.exists(params![id, key])? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// On another connection than the role's writer, which does not see what is new: parked ones have an index that is
+/// whole, of others all are looked through, the newest first.
+fn look_for(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+) -> Result<Option<i64>, StoreError> {
+    if let Some(parked) = find_parked(connection, place, key)? {
+        return Ok(Some(parked));
+    }
+    Ok(connection
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE id > ?1 AND id <= ?2 AND key = ?3 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![place.id(0), place.last_id(), key], |row| row.get(0))
+        .optional()?)
+}
+
+/// The id of the request with this key, where it is parked: on whatever connection.
+pub(super) fn find_parked(
+    connection: &Connection,
+    place: &Place<'_>,
+    key: &[u8],
+) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT id FROM outbox INDEXED BY outbox_parked_key
+             WHERE is_parked = 1 AND key = ?3 AND id > ?1 AND id <= ?2",
+        )?
+        .query_row(params![place.id(0), place.last_id(), key], |row| row.get(0))
+        .optional()?)
+}
+
+fn is_begun(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM temp.sqlite_schema WHERE name = 'outbox_key_new'")?
+        .exists([])?)
+}
