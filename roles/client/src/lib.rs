@@ -10,6 +10,7 @@
 //! | [`delivery`] | when which request is sent, without IO |
 //! | [`answers`] | the answering side on disk: what was answered |
 //! | [`mint_quote`] | both sides for the mint-quote family: [`QuoteRequester`], [`QuoteResponder`] |
+//! | [`raw`] | a connection that is set up and let in, without a session behind it |
 //! | [`limits`] | every bound that no configuration sets |
 //!
 //! # The path of a request
@@ -32,6 +33,7 @@ mod identity;
 pub mod limits;
 pub mod mint_quote;
 pub mod outbox;
+pub mod raw;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]

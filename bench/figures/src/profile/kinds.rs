@@ -83,7 +83,17 @@ pub const KERNEL: [(&str, &[&str]); 7] = [
 pub const USER: [(&str, &[&str]); 8] = [
     (
         "AEAD",
-        &["chacha20", "ChaCha20", "poly1305", "Poly1305", "ring::aead"],
+        // The last two are labels inside of ring's assembly.
+        &[
+            "chacha20",
+            "ChaCha20",
+            "poly1305",
+            "Poly1305",
+            "ring::",
+            "ring_core",
+            "poly_hash",
+            "process_extra_in_trailer",
+        ],
     ),
     (
         "HMAC and SHA",

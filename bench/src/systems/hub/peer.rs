@@ -1,24 +1,20 @@
 //! One authenticated connection with its one channel.
 
 use async_trait::async_trait;
-use rand::RngCore;
-use rand::rngs::OsRng;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use winze_messages::families::common::SetupConnection;
-use winze_messages::families::extensions::RequestExtensions;
+use winze_client::raw::introduce;
 use winze_messages::families::hub::{ChannelOfferAccept, Credit, HubMessage, OpenChannel, Pong};
-use winze_messages::{EXT_HUB, authentication};
-use winze_runtime::clock::now_unix_s_u32;
-use winze_transport::{
-    Frame, FrameReader, FrameWriter, Limits, PAYLOAD_BYTES_MAX, Transcript, initiate,
-};
+use winze_transport::{Frame, FrameReader, FrameWriter};
 
 use super::message::Messages;
 use super::{Hub, Member, Window};
 use crate::error::BenchError;
 use crate::limits::{FRAMES_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::load::Endpoint;
+
+/// What the hub logs of these.
+const VENDOR: &str = "winze-bench";
 
 /// A client with a channel.
 pub struct HubPeer {
@@ -56,26 +52,21 @@ impl HubPeer {
     ) -> Result<HubPeer, BenchError> {
         let name = member.name.to_string();
         let failed = |error: &dyn std::fmt::Display| BenchError::peer(&name, error);
-        let mut stream = TcpStream::connect(hub.address)
+        let stream = TcpStream::connect(hub.address)
             .await
             .map_err(|error| failed(&error))?;
-        stream.set_nodelay(true).map_err(|error| failed(&error))?;
-        let authority = Some(hub.authority);
-        let session = initiate(&mut stream, authority, now_unix_s_u32(), &mut OsRng)
+        let who = (&member.name, &member.secret);
+        let connected = introduce(stream, hub.authority, who, extension, VENDOR)
             .await
             .map_err(|error| failed(&error))?;
-        let limits = Limits {
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
-        };
-        let (read_half, write_half) = stream.into_split();
         let nothing = Window {
             messages: 0,
             bytes: 0,
         };
-        let mut peer = HubPeer {
+        Ok(HubPeer {
             name,
-            reader: FrameReader::new(read_half, session.opener, limits),
-            writer: FrameWriter::new(write_half, session.sealer, limits),
+            reader: connected.from_hub,
+            writer: connected.to_hub,
             frames: Vec::new(),
             extension,
             messages,
@@ -87,49 +78,7 @@ impl HubPeer {
             taken: nothing,
             told: window,
             came: 0,
-        };
-        peer.authenticate(member, &session.transcript).await?;
-        Ok(peer)
-    }
-
-    async fn authenticate(
-        &mut self,
-        member: &Member,
-        transcript: &Transcript,
-    ) -> Result<(), BenchError> {
-        let setup = SetupConnection {
-            protocol: 0,
-            min_version: 2,
-            max_version: 2,
-            flags: 0,
-            endpoint_host: "127.0.0.1".to_owned(),
-            endpoint_port: 0,
-            vendor: "winze-bench".to_owned(),
-            hardware_version: String::new(),
-            firmware: String::new(),
-            device_id: String::new(),
-        };
-        let extensions = RequestExtensions {
-            request_id: 1,
-            requested_extensions: vec![EXT_HUB, self.extension],
-        };
-        for step in [setup.to_frame(), extensions.to_frame()] {
-            let frame = step.map_err(|error| BenchError::peer(&self.name, error))?;
-            self.push(&frame)?;
-            self.flush().await?;
-            self.next_frame().await?;
-        }
-        let mut aux_rand = [0; 32];
-        OsRng.fill_bytes(&mut aux_rand);
-        let proof = authentication::sign(
-            &member.secret,
-            transcript.as_bytes(),
-            &member.name,
-            &aux_rand,
-        );
-        self.say(proof).await?;
-        self.wait_for(|message, _| matches!(message, HubMessage::AuthenticateSuccess(_)))
-            .await
+        })
     }
 
     /// Asks for the channel; it can be sent on once [`Self::far_ends_are_there`].
@@ -254,8 +203,7 @@ impl HubPeer {
                 false => return Err(BenchError::peer(&self.name, "the far end went away")),
             },
             HubMessage::GroupMember(member) => self.present += usize::from(member.peer_present),
-            HubMessage::AuthenticateError(_)
-            | HubMessage::OpenChannelError(_)
+            HubMessage::OpenChannelError(_)
             | HubMessage::Reject(_)
             | HubMessage::CloseChannel(_)
             | HubMessage::Close(_) => {

@@ -3,25 +3,21 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use rand::RngCore;
-use rand::rngs::OsRng;
 use socket2::SockRef;
 use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use winze_messages::families::common::SetupConnection;
-use winze_messages::families::extensions::RequestExtensions;
+use winze_client::raw::introduce;
 use winze_messages::families::hub::{
     ChannelOfferAccept, Credit, HubMessage, OpenChannel, OpenChannelSuccess, Pong,
 };
-use winze_messages::{EXT_HUB, PeerName, authentication, channel_frame};
-use winze_runtime::clock::now_unix_s_u32;
-use winze_transport::{
-    Frame, FrameReader, FrameWriter, Limits, PAYLOAD_BYTES_MAX, PublicKey, Transcript, initiate,
-};
+use winze_messages::{EXT_HUB, PeerName, channel_frame};
+use winze_transport::{Frame, FrameReader, FrameWriter, PublicKey};
 
 use super::error::SoakError;
 use super::members::{EXTENSION, Member};
 
+/// What the hub logs of these.
+const VENDOR: &str = "winze-soak";
 /// Type of the one message of the extension.
 const MSG_TYPE: u8 = 1;
 /// Frames taken in one turn.
@@ -69,67 +65,16 @@ impl Peer {
         }
         let source = SocketAddr::new(IpAddr::V4(member.source), 0);
         socket.bind(source).map_err(failed())?;
-        let mut stream = socket.connect(dial.hub).await.map_err(failed())?;
-        stream.set_nodelay(true).map_err(failed())?;
-        let authority = Some(dial.authority);
-        let session = initiate(&mut stream, authority, now_unix_s_u32(), &mut OsRng)
-            .await
-            .map_err(SoakError::peer(&member.name))?;
-        let limits = Limits {
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
-        };
-        let (read_half, write_half) = stream.into_split();
-        let mut peer = Peer {
+        let stream = socket.connect(dial.hub).await.map_err(failed())?;
+        let who = (&member.name, &member.secret);
+        let connected = introduce(stream, dial.authority, who, EXTENSION, VENDOR).await;
+        let connected = connected.map_err(SoakError::peer(&member.name))?;
+        Ok(Peer {
             who: member.name.clone(),
-            from_hub: FrameReader::new(read_half, session.opener, limits),
-            to_hub: FrameWriter::new(write_half, session.sealer, limits),
+            from_hub: connected.from_hub,
+            to_hub: connected.to_hub,
             frames: VecDeque::new(),
-        };
-        peer.authenticate(member, &session.transcript).await?;
-        Ok(peer)
-    }
-
-    async fn authenticate(
-        &mut self,
-        member: &Member,
-        transcript: &Transcript,
-    ) -> Result<(), SoakError> {
-        let setup = SetupConnection {
-            protocol: 0,
-            min_version: 2,
-            max_version: 2,
-            flags: 0,
-            endpoint_host: "127.0.0.1".to_owned(),
-            endpoint_port: 0,
-            vendor: "winze-soak".to_owned(),
-            hardware_version: String::new(),
-            firmware: String::new(),
-            device_id: String::new(),
-        };
-        let extensions = RequestExtensions {
-            request_id: 1,
-            requested_extensions: vec![EXT_HUB, EXTENSION],
-        };
-        for step in [setup.to_frame(), extensions.to_frame()] {
-            self.send(&step.map_err(SoakError::peer(&self.who))?)
-                .await?;
-            self.next().await?;
-        }
-        let mut aux_rand = [0; 32];
-        OsRng.fill_bytes(&mut aux_rand);
-        let transcript = transcript.as_bytes();
-        self.say(authentication::sign(
-            &member.secret,
-            transcript,
-            &member.name,
-            &aux_rand,
-        ))
-        .await?;
-        self.wait_for("to be let in", |message| match message {
-            HubMessage::AuthenticateSuccess(_) => Some(()),
-            _ => None,
         })
-        .await
     }
 
     /// The next frame. Cancel-safe.
@@ -251,9 +196,7 @@ impl Peer {
             }
             match HubMessage::decode(&frame).map_err(SoakError::peer(&self.who))? {
                 HubMessage::Ping(ping) => self.say(Pong { nonce: ping.nonce }).await?,
-                message @ (HubMessage::Close(_)
-                | HubMessage::AuthenticateError(_)
-                | HubMessage::OpenChannelError(_)) => {
+                message @ (HubMessage::Close(_) | HubMessage::OpenChannelError(_)) => {
                     return Err(self.failed(&format!("{message:?} instead of {what}")));
                 }
                 message => {
