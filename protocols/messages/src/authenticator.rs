@@ -119,13 +119,47 @@ impl PairKeys {
         sequence: u64,
         request_digest: Option<[u8; 32]>,
     ) -> Vec<u8> {
-        let key = self.key_of(self.own_side);
         let mut sealed = Vec::with_capacity(body.len() + AUTHENTICATOR_BYTES);
-        sealed.extend_from_slice(body);
-        sealed.extend_from_slice(&key.id);
-        sealed.extend_from_slice(&sequence.to_le_bytes());
-        sealed.extend_from_slice(&key.mac(msg_type, body, sequence, request_digest));
+        self.seal_into(msg_type, body, sequence, request_digest, &mut sealed);
         sealed
+    }
+
+    /// As [`Self::seal`], behind what is in `out`: for many messages in one piece of memory.
+    pub fn seal_into(
+        &self,
+        msg_type: u8,
+        body: &[u8],
+        sequence: u64,
+        request_digest: Option<[u8; 32]>,
+        out: &mut Vec<u8>,
+    ) {
+        let key = self.key_of(self.own_side);
+        out.reserve(body.len() + AUTHENTICATOR_BYTES);
+        out.extend_from_slice(body);
+        out.extend_from_slice(&key.id);
+        out.extend_from_slice(&sequence.to_le_bytes());
+        out.extend_from_slice(&key.mac(msg_type, body, sequence, request_digest));
+    }
+
+    /// What [`channel_frame`] makes of what [`Self::seal`] gives, with one allocation.
+    pub fn seal_frame(
+        &self,
+        extension: u16,
+        msg_type: u8,
+        channel_id: u32,
+        body: &[u8],
+        sequence: u64,
+        request_digest: Option<[u8; 32]>,
+    ) -> Frame {
+        let payload_bytes = CHANNEL_ID_BYTES + body.len() + AUTHENTICATOR_BYTES;
+        let mut payload = Vec::with_capacity(payload_bytes);
+        payload.extend_from_slice(&channel_id.to_le_bytes());
+        self.seal_into(msg_type, body, sequence, request_digest, &mut payload);
+        Frame {
+            extension_type: extension | CHANNEL_BIT,
+            msg_type,
+            payload,
+        }
     }
 
     /// Verifies what the other side sealed, in constant time. `sealed` is the payload without

@@ -14,7 +14,7 @@ use crate::outbox::{AttemptNote, Checksum, DAMAGED, StoredRequest};
 #[derive(Default)]
 pub(super) struct HeldRequests {
     by_sequence: BTreeMap<u64, Arc<HeldRequest>>,
-    by_header_hash: HashMap<[u8; 32], u64>,
+    by_header_hash: HashMap<[u8; 32], Arc<HeldRequest>>,
 }
 
 pub(super) struct HeldRequest {
@@ -124,10 +124,10 @@ impl HeldRequest {
 
 impl HeldRequests {
     pub(super) fn insert(&mut self, request: HeldRequest) {
-        let sequence = request.sequence;
+        let request = Arc::new(request);
         self.by_header_hash
-            .insert(request.request.header_hash, sequence);
-        self.by_sequence.insert(sequence, Arc::new(request));
+            .insert(request.request.header_hash, Arc::clone(&request));
+        self.by_sequence.insert(request.sequence, request);
     }
 
     pub(super) fn remove(&mut self, sequence: u64) {
@@ -141,7 +141,7 @@ impl HeldRequests {
     }
 
     pub(super) fn by_header_hash(&self, header_hash: &[u8; 32]) -> Option<&Arc<HeldRequest>> {
-        self.by_sequence.get(self.by_header_hash.get(header_hash)?)
+        self.by_header_hash.get(header_hash)
     }
 
     /// Notes about those that were sent by `unix_ms`, about which nothing has been noted since. What is answered sooner

@@ -120,7 +120,9 @@ impl QuoteRequesterCore {
         for stored in page {
             self.cursor = stored.sequence;
             if self.core.holds(stored.sequence)
-                || self.recording_sequences.contains(&stored.sequence)
+                || (self.recording_sequences)
+                    .binary_search(&stored.sequence)
+                    .is_ok()
             {
                 continue;
             }
@@ -157,6 +159,7 @@ impl QuoteRequesterCore {
             .iter()
             .filter_map(Settlement::sequence)
             .collect();
+        self.recording_sequences.sort_unstable();
         self.recording_keysets = settlements
             .iter()
             .filter_map(|settlement| match settlement {

@@ -51,7 +51,7 @@ pub struct QuoteRequesterCore {
     /// What waits to be recorded; bounded by [`Self::takes_events`].
     settlements: Vec<Settlement>,
     is_recording: bool,
-    /// The requests in the batch that is being recorded.
+    /// The requests in the batch that is being recorded, by rising sequence.
     recording_sequences: Vec<u64>,
     /// Keysets in that batch, and those that could not be recorded and are tried again with the
     /// housekeeping: unlike an answer, nobody asks for one again. At most one per unit.

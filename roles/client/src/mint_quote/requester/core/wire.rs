@@ -24,6 +24,8 @@ impl QuoteRequesterCore {
         if exchanged.is_err() || !self.is_mint_known() {
             return;
         }
+        // One piece of memory for all of them: the channel copies what it takes.
+        let mut sealed = Vec::new();
         loop {
             let credit = channel.send_credit();
             let Some(sequence) = self.core.next_to_send(credit) else {
@@ -34,11 +36,13 @@ impl QuoteRequesterCore {
                 continue;
             };
             let renamed = request.renamed_when_sent_again();
-            let sealed = self.keys.seal(
+            sealed.clear();
+            self.keys.seal_into(
                 MintQuoteRequest::MSG_TYPE,
                 renamed.as_deref().unwrap_or(&request.body),
                 request.sequence,
                 None,
+                &mut sealed,
             );
             match channel.try_send(MintQuoteRequest::MSG_TYPE, &sealed) {
                 Ok(ordinal) => {
