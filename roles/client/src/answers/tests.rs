@@ -203,12 +203,8 @@ async fn keys_that_share_a_hash_have_their_own_answers_and_damage_is_not_taken_f
     // What the index knows and the record does not have may have been an effect.
     let gone = ask_for(&store, 3, "again").await;
     assert!(matches!(gone, Err(StoreError::Corrupt { .. })), "{gone:?}");
-    let flipped = store.write(|c| {
-        Ok(c.execute(
-            "UPDATE answer_effect SET key = X'05' WHERE key = X'01'",
-            [],
-        )?)
-    });
+    let flipped = store
+        .write(|c| Ok(c.execute("UPDATE answer_effect SET key = X'05' WHERE key = X'01'", [])?));
     assert_eq!(flipped.await.unwrap(), 1);
     let damaged = ask_for(&store, 1, "again").await;
     assert!(

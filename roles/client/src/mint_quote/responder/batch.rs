@@ -34,8 +34,8 @@ pub struct QuoteBatch {
     /// The requests that are to be decided, by header hash: where a batch holds a hash twice, the
     /// first one decides, and the others find its answer in the record.
     new: HashMap<[u8; 32], usize>,
-    /// By place in `requests`.
-    verdicts: HashMap<usize, Verdict>,
+    /// By place in `requests`; what is to be recorded is taken out for that.
+    verdicts: Vec<Option<Verdict>>,
     retry_after_ms: u32,
     /// The pool has told how far its store has come, and that was compared.
     is_pool_known: bool,
@@ -76,7 +76,8 @@ pub struct LookedUp {
 pub struct AnswersWanted {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
-    decisions: HashMap<usize, Decision>,
+    /// By place in `requests`.
+    decisions: Vec<Option<Decision>>,
     looked_up_at: Option<RecordEnd>,
 }
 
@@ -153,7 +154,7 @@ impl AnswersWanted {
                 )
             };
             let asked = pool.asked(request);
-            let answer = match self.decisions.remove(&place) {
+            let answer = match self.decisions.get_mut(place).and_then(Option::take) {
                 // Decided is what was not found, and of each key one request: the others find its answer in the record.
                 Some(decision) if is_current => Some(recording.record_new(&asked, decision)?),
                 decision => recording.record(&asked, decision, conflict)?,
@@ -184,7 +185,7 @@ impl QuoteBatch {
             found: Vec::new(),
             looked_up_at: None,
             new: HashMap::new(),
-            verdicts: HashMap::new(),
+            verdicts: Vec::new(),
             retry_after_ms,
             is_pool_known,
             may_issue: false,
@@ -262,44 +263,51 @@ impl QuoteBatch {
 
     /// Too many requests are with the issuer already.
     pub fn busy(&mut self, asked: ToDecide) {
-        for (place, request) in asked.places.into_iter().zip(&asked.requests) {
-            let busy = temporary(
+        let retry_after_ms = self.retry_after_ms;
+        self.judge(asked.places, |_, request| {
+            Verdict::Later(temporary(
                 &request.header_hash,
                 QuoteErrorCode::Busy,
                 "too many requests are under way",
-                self.retry_after_ms,
-            );
-            self.verdicts.insert(place, Verdict::Later(busy));
-        }
+                retry_after_ms,
+            ))
+        });
     }
 
     /// What the issuer's own record has of them, in their order, where nothing
     /// [may be issued](ToDecide::may_issue); an outcome that is missing is put off.
     pub fn recalled(&mut self, asked: ToDecide, outcomes: Vec<QuoteOutcome>) {
         let mut outcomes = outcomes.into_iter();
-        for (place, request) in asked.places.into_iter().zip(&asked.requests) {
-            let verdict = match outcomes.next() {
-                Some(outcome) => self.verdict(request, outcome),
-                None => Verdict::Later(self.unavailable(&request.header_hash)),
-            };
-            self.verdicts.insert(place, verdict);
-        }
+        self.judge(asked.places, |batch, request| match outcomes.next() {
+            Some(outcome) => batch.verdict(request, outcome),
+            None => Verdict::Later(batch.unavailable(&request.header_hash)),
+        });
     }
 
     /// What the issuer made of them, in their order.
     pub fn decided(&mut self, asked: ToDecide, outcomes: Vec<QuoteOutcome>) {
-        if outcomes.len() != asked.requests.len() {
+        if outcomes.len() != asked.places.len() {
             tracing::error!(
-                asked = asked.requests.len(),
+                asked = asked.places.len(),
                 decided = outcomes.len(),
                 "the issuer did not decide about every request"
             );
         }
-        for ((place, request), outcome) in
-            asked.places.into_iter().zip(&asked.requests).zip(outcomes)
-        {
-            let verdict = self.verdict(request, outcome);
-            self.verdicts.insert(place, verdict);
+        self.recalled(asked, outcomes);
+    }
+
+    fn judge(
+        &mut self,
+        places: Vec<usize>,
+        mut verdict: impl FnMut(&QuoteBatch, &MintQuoteRequest) -> Verdict,
+    ) {
+        self.verdicts.resize_with(self.requests.len(), || None);
+        for place in places {
+            let judged = self.requests.get(place);
+            let judged = judged.map(|request| verdict(self, &request.request));
+            if let Some(slot) = self.verdicts.get_mut(place) {
+                *slot = judged;
+            }
         }
     }
 
@@ -330,20 +338,20 @@ impl QuoteBatch {
     /// What is to be recorded; `None` where each request was answered before. Nothing is for a pool
     /// that has not told how far its store has come: a number that is given now would hide from the
     /// comparison how many the record has forgotten.
-    pub fn recording_wanted(&self) -> Option<AnswersWanted> {
+    pub fn recording_wanted(&mut self) -> Option<AnswersWanted> {
         let is_given = |found: &Found| matches!(found, Found::Given(_));
         let is_answered = self.found.iter().all(is_given) && !self.numbers_rise;
         if is_answered || !self.is_pool_known {
             return None;
         }
-        let decisions = self
-            .verdicts
-            .iter()
-            .filter_map(|(place, verdict)| match verdict {
-                Verdict::Record(decision) => Some((*place, decision.clone())),
-                Verdict::Later(_) => None,
-            })
-            .collect();
+        let decision = |verdict: &mut Option<Verdict>| match verdict.take() {
+            Some(Verdict::Record(decision)) => Some(decision),
+            later => {
+                *verdict = later;
+                None
+            }
+        };
+        let decisions = self.verdicts.iter_mut().map(decision).collect();
         Some(AnswersWanted {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
@@ -373,7 +381,7 @@ impl QuoteBatch {
             let verdict = self
                 .new
                 .get(hash)
-                .and_then(|first| self.verdicts.get(first));
+                .and_then(|first| self.verdicts.get(*first)?.as_ref());
             let (answer, sequence) = match (recorded, verdict) {
                 (Some(numbered), _) => (numbered.answer, numbered.sequence),
                 (None, Some(Verdict::Later(answer))) => (answer.clone(), 0),

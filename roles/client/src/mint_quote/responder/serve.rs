@@ -213,14 +213,14 @@ async fn decide_and_record(
     let store = &shared.store;
     // Where it is written: only there the index of what was recorded last is seen.
     batch.looked_up(store.write_repeatable(move |c| look_up.find(c)).await?);
-    for asked in batch.to_decide() {
+    for mut asked in batch.to_decide() {
         let permits = u32::try_from(asked.requests.len()).unwrap_or(u32::MAX);
         let Ok(_permits) = shared.under_way.try_acquire_many(permits) else {
             batch.busy(asked);
             continue;
         };
         shared.count(|counts| counts.batches += 1);
-        let requests = asked.requests.clone();
+        let requests = std::mem::take(&mut asked.requests);
         let issuer = &shared.issuer;
         if asked.may_issue {
             let outcomes = issuer.issue(batch.pool(), &asked.pool_key, requests).await;

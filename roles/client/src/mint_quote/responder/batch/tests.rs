@@ -73,7 +73,7 @@ fn decide(batch: &mut QuoteBatch, quote_id: &str) {
 }
 
 /// The quote of each answer, `None` for a conflict.
-async fn record(store: &Store, batch: QuoteBatch) -> Vec<Option<String>> {
+async fn record(store: &Store, mut batch: QuoteBatch) -> Vec<Option<String>> {
     let wanted = batch.recording_wanted().unwrap();
     let recorded = store.write(move |c| wanted.record(c, 7)).await.unwrap();
     let replies = batch.recorded(Some(recorded), &mut ResponderCounts::default());
