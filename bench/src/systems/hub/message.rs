@@ -92,9 +92,10 @@ impl Messages {
                 sequence,
                 ..
             } => {
-                let sealed = keys.seal(*msg_type, body, *sequence, *own_digest);
+                let number = *sequence;
                 *sequence += 1;
-                channel_frame(EXT_MINT_QUOTE, *msg_type, channel_id, &sealed)
+                let extension = EXT_MINT_QUOTE;
+                keys.seal_frame(extension, *msg_type, channel_id, body, number, *own_digest)
             }
             Messages::Opaque { extension, bytes } => {
                 channel_frame(*extension, OPAQUE, channel_id, bytes)
