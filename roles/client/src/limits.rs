@@ -155,6 +155,9 @@ pub const STORE_NUMBER_MAX: u64 = 1 << 47;
 /// requests, and neither time nor number of an answer has an index, as each would cost as much as the answer.
 pub const ANSWERS_LOOKED_AT_PER_ROW: usize = 32;
 
+/// Likewise for each one that may be deleted: twice each second, while nothing is due, on the thread that writes.
+pub const ANSWERS_SWEPT_PER_ROW: usize = 4;
+
 /// Answered requests that one housekeeping has asked again after a mint's store was set back, and
 /// how many requests may wait for more to be added: what is old must not keep new work out.
 pub const ASKED_AGAIN_PER_STEP: usize = 500;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::keys;
 use super::place::Places;
-use crate::limits::ANSWERS_LOOKED_AT_PER_ROW;
+use crate::limits::ANSWERS_SWEPT_PER_ROW;
 use crate::store::StoreError;
 
 /// Deletes at most `rows_max` requests that were answered before `before_unix_ms`, of all peers,
@@ -54,7 +54,7 @@ fn due(
     before_unix_ms: u64,
     rows_max: usize,
 ) -> Result<Due, StoreError> {
-    let looked_at_max = rows_max.saturating_mul(ANSWERS_LOOKED_AT_PER_ROW);
+    let looked_at_max = rows_max.saturating_mul(ANSWERS_SWEPT_PER_ROW);
     let mut statement = connection.prepare_cached(
         "SELECT id, answered_unix_ms < ?2 AND NOT is_asked_again FROM outbox_answer
          WHERE id > ?1 ORDER BY id LIMIT ?3",

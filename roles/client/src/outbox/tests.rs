@@ -238,6 +238,30 @@ async fn answered_requests_go_after_their_time_in_bounded_steps() {
     .await;
 }
 
+/// Asked early and answered late: what was answered before it goes, though it lies above.
+#[tokio::test]
+async fn answered_requests_that_lie_above_others_which_are_to_be_kept_are_found_in_time() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..200u8 {
+            enqueue(c, &request(&[n], b"body"), 1)?;
+            answered(c, &[n], if n < 150 { 900 } else { 100 })?;
+        }
+        let steps: Vec<usize> = (0..20)
+            .map(|_| delete_answered(c, 500, 10))
+            .collect::<Result<_, _>>()?;
+        assert_eq!(steps.iter().sum::<usize>(), 50, "{steps:?}");
+        assert!(steps.iter().all(|deleted| *deleted <= 10), "{steps:?}");
+        // Their keys are free, those of the others are not.
+        assert_eq!(enqueue(c, &request(&[150], b"other"), 2)?, Enqueued::New);
+        let kept = enqueue(c, &request(&[149], b"body"), 2)?;
+        assert_eq!(kept, Enqueued::AlreadyThere);
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_old_announcement_has_no_effect_also_after_a_restart() {
     let folder = TempDir::new().unwrap();
