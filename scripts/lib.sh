@@ -43,6 +43,11 @@ install_packages() {
     fi
 }
 
+# need_redis: a real redis-server, which tests start for themselves.
+need_redis() {
+    command -v redis-server >/dev/null || install_packages redis-server
+}
+
 # need_build_tools: a C compiler, protoc (cdk compiles its gRPC definitions with it) and a recent enough Rust.
 need_build_tools() {
     command -v cc >/dev/null || install_packages gcc libc6-dev

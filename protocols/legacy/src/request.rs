@@ -1,0 +1,325 @@
+//! One share's request for a quote.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+use winze_messages::text::{header_hash_from_text, header_hash_to_text};
+
+use crate::once::Once;
+
+/// A request for a quote, as a pool of the Redis era pushes it.
+///
+/// ```json
+/// {"unit":"HASH","amount":8,"header_hash":"<64 hex>","description":null,"pubkey":"<66 hex>","keyset_id":"<16 hex>"}
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuoteRequest {
+    /// In lower case, however it came.
+    pub unit: String,
+    /// In the unit.
+    pub amount: u64,
+    /// Double SHA-256 of the share's block header, as the hash function gives it. As text its bytes are reversed, so that
+    /// the zeros are in front.
+    pub header_hash: [u8; 32],
+    /// For a person. Absent and `null` are one.
+    pub description: Option<String>,
+    /// The compressed key that the quote is locked to; `None` where the pool named none.
+    pub locking_key: Option<[u8; 33]>,
+    /// 8 or 33 bytes; `None` where the pool named none. In the shapes with `blinded_messages` and no field of its own it
+    /// is that of the first of these.
+    pub keyset_id: Option<Vec<u8>>,
+}
+
+/// Which historical form an entry has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"quote_request":{..},"blinded_messages":[..]}`, the oldest.
+    Nested,
+    /// The fields and `blinded_messages` side by side.
+    FlatWithMessages,
+    /// The fields alone, the latest.
+    Flat,
+}
+
+/// Why an entry is no request. The text is for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// It does not parse as one JSON value with unique names.
+    #[error("not JSON: {0}")]
+    Json(String),
+    /// It, or what is nested in it, is no object.
+    #[error("{0} is no JSON object")]
+    NoObject(&'static str),
+    /// A field that must be there is missing or `null`.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field has another type or form than it must have.
+    #[error("{field} is {found}, expected {expected}")]
+    Invalid {
+        /// Its name.
+        field: &'static str,
+        /// What was there, cut to a few characters.
+        found: String,
+        /// What should be.
+        expected: &'static str,
+    },
+}
+
+impl QuoteRequest {
+    /// Reads an entry in whichever shape. Fields that are not known are passed over.
+    ///
+    /// # Errors
+    /// [`RequestError`], with the first thing that is wrong.
+    pub fn parse(entry: &[u8]) -> Result<(QuoteRequest, Shape), RequestError> {
+        let Once(value) =
+            serde_json::from_slice(entry).map_err(|error| RequestError::Json(error.to_string()))?;
+        let Value::Object(outer) = value else {
+            return Err(RequestError::NoObject("the entry"));
+        };
+        let messages = outer.get("blinded_messages").filter(|v| !v.is_null());
+        let (fields, shape) = match outer.get("quote_request") {
+            Some(Value::Object(nested)) => (nested, Shape::Nested),
+            Some(_) => return Err(RequestError::NoObject("quote_request")),
+            None if messages.is_some() => (&outer, Shape::FlatWithMessages),
+            None => (&outer, Shape::Flat),
+        };
+        let keyset_id = match optional_text(fields, "keyset_id")? {
+            Some(text) => Some(keyset_id(text)?),
+            None => messages.map(first_keyset_id).transpose()?.flatten(),
+        };
+        let request = QuoteRequest {
+            unit: unit(fields)?,
+            amount: amount(fields)?,
+            header_hash: header_hash(fields)?,
+            description: optional_text(fields, "description")?.map(str::to_owned),
+            locking_key: optional_text(fields, "pubkey")?
+                .map(locking_key)
+                .transpose()?,
+            keyset_id,
+        };
+        Ok((request, shape))
+    }
+
+    /// The latest shape, in the field order of its writer, the unit as it is given here: old mints compare it.
+    pub fn to_json(&self, unit: &str) -> String {
+        let text = |text: &str| Value::String(text.to_owned()).to_string();
+        let hex_or_null = |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => format!("\"{}\"", hex::encode(bytes)),
+            None => "null".to_owned(),
+        };
+        format!(
+            "{{\"unit\":{},\"amount\":{},\"header_hash\":\"{}\",\"description\":{},\"pubkey\":{},\"keyset_id\":{}}}",
+            text(unit),
+            self.amount,
+            self.header_hash_text(),
+            self.description.as_deref().map_or("null".to_owned(), text),
+            hex_or_null(self.locking_key.as_ref().map(|key| &key[..])),
+            hex_or_null(self.keyset_id.as_deref()),
+        )
+    }
+
+    /// The header hash as it stands in the entry and in the key of its quote's id, in lower case.
+    pub fn header_hash_text(&self) -> String {
+        header_hash_to_text(&self.header_hash)
+    }
+}
+
+fn unit(fields: &Map<String, Value>) -> Result<String, RequestError> {
+    let unit = required_text(fields, "unit")?;
+    let is_unit = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match unit.is_empty() || unit.len() > 32 || !unit.chars().all(is_unit) {
+        true => Err(invalid("unit", unit, "1 to 32 of a-z, 0-9, - and _")),
+        false => Ok(unit.to_ascii_lowercase()),
+    }
+}
+
+fn amount(fields: &Map<String, Value>) -> Result<u64, RequestError> {
+    let value = present(fields, "amount").ok_or(RequestError::Missing("amount"))?;
+    value
+        .as_u64()
+        .ok_or_else(|| invalid("amount", &value.to_string(), "a whole number below 2^64"))
+}
+
+fn header_hash(fields: &Map<String, Value>) -> Result<[u8; 32], RequestError> {
+    let text = required_text(fields, "header_hash")?;
+    header_hash_from_text(text).map_err(|_| invalid("header_hash", text, "64 hexadecimal digits"))
+}
+
+fn locking_key(text: &str) -> Result<[u8; 33], RequestError> {
+    let mut key = [0; 33];
+    hex::decode_to_slice(text, &mut key)
+        .map_err(|_| invalid("pubkey", text, "66 hexadecimal digits"))?;
+    Ok(key)
+}
+
+fn keyset_id(text: &str) -> Result<Vec<u8>, RequestError> {
+    let wrong = || invalid("keyset_id", text, "16 or 66 hexadecimal digits");
+    let id = hex::decode(text).map_err(|_| wrong())?;
+    match id.len() {
+        8 | 33 => Ok(id),
+        _ => Err(wrong()),
+    }
+}
+
+fn first_keyset_id(messages: &Value) -> Result<Option<Vec<u8>>, RequestError> {
+    let Value::Array(messages) = messages else {
+        return Err(invalid(
+            "blinded_messages",
+            &messages.to_string(),
+            "an array",
+        ));
+    };
+    let Some(Value::Object(first)) = messages.first() else {
+        return Ok(None);
+    };
+    optional_text(first, "id")?.map(keyset_id).transpose()
+}
+
+fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+fn optional_text<'a>(
+    fields: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, RequestError> {
+    match present(fields, name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(invalid(name, &other.to_string(), "text or null")),
+    }
+}
+
+fn required_text<'a>(
+    fields: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<&'a str, RequestError> {
+    optional_text(fields, name)?.ok_or(RequestError::Missing(name))
+}
+
+fn invalid(field: &'static str, found: &str, expected: &'static str) -> RequestError {
+    /// Enough to recognise it; the entry itself may be long.
+    const SHOWN_CHARS_MAX: usize = 80;
+    RequestError::Invalid {
+        field,
+        found: match found.chars().nth(SHOWN_CHARS_MAX) {
+            None => format!("{found:?}"),
+            Some(_) => {
+                let start: String = found.chars().take(SHOWN_CHARS_MAX).collect();
+                format!("{start:?}...")
+            }
+        },
+        expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+    const KEY: &str = "02aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    fn parse(entry: &str) -> Result<(QuoteRequest, Shape), RequestError> {
+        QuoteRequest::parse(entry.as_bytes())
+    }
+
+    #[test]
+    fn one_share_in_three_shapes_is_one_request() {
+        let fields = format!(
+            r#""unit":"HASH","amount":8,"header_hash":"{HASH}","description":null,"pubkey":"{KEY}""#
+        );
+        let messages =
+            r#""blinded_messages":[{"amount":8,"id":"0011223344556677","B_":"02","witness":null}]"#;
+        let flat = format!(r#"{{{fields},"keyset_id":"0011223344556677"}}"#);
+        let (request, shape) = parse(&flat).unwrap();
+        assert_eq!(shape, Shape::Flat);
+        assert_eq!(request.unit, "hash");
+        assert_eq!(request.header_hash[0], 0xab, "the zeros are at the end");
+        let between = format!("{{{fields},{messages}}}");
+        assert_eq!(
+            parse(&between),
+            Ok((request.clone(), Shape::FlatWithMessages))
+        );
+        let nested = format!(r#"{{"quote_request":{{{fields}}},{messages}}}"#);
+        assert_eq!(parse(&nested), Ok((request.clone(), Shape::Nested)));
+        assert_eq!(
+            request.to_json("HASH"),
+            flat,
+            "what is written is what old mints read"
+        );
+    }
+
+    #[test]
+    fn a_description_that_brings_a_second_key_names_nobody() {
+        let entry = format!(
+            r#"{{"unit":"hash","amount":8,"header_hash":"{HASH}","description":"x","pubkey":"03{}","z":"","pubkey":"{KEY}"}}"#,
+            "b".repeat(64)
+        );
+        let error = parse(&entry).unwrap_err().to_string();
+        assert!(error.contains(r#""pubkey" stands twice"#), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_or_null_is_named_where_it_is_needed_and_none_where_not() {
+        let entry = format!(r#"{{"unit":"hash","amount":1,"header_hash":"{HASH}","pubkey":null}}"#);
+        let (request, _) = parse(&entry).unwrap();
+        assert_eq!((request.locking_key, request.keyset_id), (None, None));
+        for (missing, entry) in [
+            ("unit", format!(r#"{{"amount":1,"header_hash":"{HASH}"}}"#)),
+            (
+                "amount",
+                format!(r#"{{"unit":"hash","amount":null,"header_hash":"{HASH}"}}"#),
+            ),
+            ("header_hash", r#"{"unit":"hash","amount":1}"#.to_owned()),
+        ] {
+            assert_eq!(parse(&entry), Err(RequestError::Missing(missing)));
+        }
+    }
+
+    #[test]
+    fn amounts_that_are_no_whole_numbers_are_refused_and_not_rounded() {
+        for amount in ["1.5", "-1", "18446744073709551616", "\"8\"", "1e3"] {
+            let entry = format!(r#"{{"unit":"hash","amount":{amount},"header_hash":"{HASH}"}}"#);
+            let refused = parse(&entry).unwrap_err();
+            assert!(
+                matches!(
+                    refused,
+                    RequestError::Invalid {
+                        field: "amount",
+                        ..
+                    }
+                ),
+                "{amount}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_at_all_is_a_request_or_an_error(entry in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = QuoteRequest::parse(&entry);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            amount: u64,
+            header_hash: [u8; 32],
+            description in proptest::option::of(".{0,40}"),
+            key in proptest::option::of(any::<[u8; 32]>()),
+            keyset_id in proptest::option::of(proptest::collection::vec(any::<u8>(), 8)),
+        ) {
+            let locking_key = key.map(|key| {
+                let mut bytes = [2; 33];
+                bytes[1..].copy_from_slice(&key);
+                bytes
+            });
+            let request = QuoteRequest {
+                unit: "hash".to_owned(), amount, header_hash, description, locking_key, keyset_id,
+            };
+            let read = parse(&request.to_json("HASH")).unwrap();
+            prop_assert_eq!(read, (request, Shape::Flat));
+        }
+    }
+}

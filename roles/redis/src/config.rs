@@ -1,0 +1,236 @@
+//! The `[redis]` table of a role's configuration.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
+use serde::Deserialize;
+use winze_legacy::keys;
+use winze_runtime::config::ConfigPath;
+use winze_runtime::keyfile::{self, KeyFileError};
+
+use crate::lane::Redis;
+
+/// Where Redis is, who asks, and what its keys are called. Redis 7.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `host:port`.
+    #[serde(default = "default_address")]
+    pub address: String,
+    /// The user of an access control list; without one, Redis's `default`.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The file that holds the password, mode 0600.
+    #[serde(default)]
+    pub password_file: Option<ConfigPath>,
+    /// Which database, 0 and up.
+    #[serde(default)]
+    pub database: u16,
+    /// With this table the connection is encrypted; without it, it is not.
+    #[serde(default)]
+    pub tls: Option<RedisTls>,
+    /// The list of quote requests.
+    #[serde(default = "default_requests")]
+    pub requests_list: String,
+    /// What stands before `:<header hash>` in the key of a quote's id.
+    #[serde(default = "default_quote_prefix")]
+    pub quote_key_prefix: String,
+    /// How long such a key is kept, in seconds; 0 is for ever.
+    #[serde(default = "default_quote_kept")]
+    pub quote_kept_s: u64,
+    /// The key of the active keyset.
+    #[serde(default = "default_keyset")]
+    pub keyset_key: String,
+    /// The list of entries that were no requests, each with its reason.
+    #[serde(default = "default_dead_letters")]
+    pub dead_letters_list: String,
+}
+
+/// How the connection is encrypted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisTls {
+    /// The certificates, as PEM, that vouch for the server; without it, those that this machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<ConfigPath>,
+}
+
+/// Why the table cannot be used. No variant holds the password.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisSetupError {
+    /// A value is not what it should be.
+    #[error("redis.{key}: {message}")]
+    Value {
+        /// Its name.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The password cannot be read.
+    #[error("redis.password_file: {0}")]
+    Password(#[from] KeyFileError),
+    /// The certificates cannot be read.
+    #[error("redis.tls.ca_file: {path}: {problem}", path = path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Default for RedisConfig {
+    fn default() -> RedisConfig {
+        RedisConfig {
+            address: default_address(),
+            username: None,
+            password_file: None,
+            database: 0,
+            tls: None,
+            requests_list: default_requests(),
+            quote_key_prefix: default_quote_prefix(),
+            quote_kept_s: default_quote_kept(),
+            keyset_key: default_keyset(),
+            dead_letters_list: default_dead_letters(),
+        }
+    }
+}
+
+impl RedisConfig {
+    /// Looks at the values alone: no file is opened, and Redis is not asked.
+    ///
+    /// # Errors
+    /// [`RedisSetupError::Value`], with the first one that is wrong.
+    pub fn check(&self) -> Result<(), RedisSetupError> {
+        self.host_and_port()?;
+        let names = [
+            ("requests_list", &self.requests_list),
+            ("quote_key_prefix", &self.quote_key_prefix),
+            ("keyset_key", &self.keyset_key),
+            ("dead_letters_list", &self.dead_letters_list),
+        ];
+        for (at, (key, name)) in names.iter().enumerate() {
+            if name.is_empty() || name.len() > 255 {
+                return Err(value(key, "expected 1 to 255 bytes"));
+            }
+            if names.iter().skip(at + 1).any(|(_, other)| other == name) {
+                return Err(value(key, "is the name of something else, too"));
+            }
+        }
+        if self.username.is_some() && self.password_file.is_none() {
+            return Err(value("username", "needs password_file"));
+        }
+        Ok(())
+    }
+
+    /// Reads what the table names; Redis itself is asked later ([`Redis::greet`]).
+    ///
+    /// # Errors
+    /// [`RedisSetupError`].
+    pub fn open(&self) -> Result<Redis, RedisSetupError> {
+        self.check()?;
+        let (host, port) = self.host_and_port()?;
+        let mut login = RedisConnectionInfo::default().set_db(self.database.into());
+        if let Some(username) = &self.username {
+            login = login.set_username(username);
+        }
+        if let Some(file) = &self.password_file {
+            // The library keeps a copy of its own for the next connections.
+            let password = keyfile::read_secret_text(file)?;
+            login = login.set_password(password.as_str());
+        }
+        let unusable = |error: redis::RedisError| value("address", error);
+        let client = match &self.tls {
+            None => {
+                let info = ConnectionAddr::Tcp(host, port).into_connection_info();
+                redis::Client::open(info.map_err(unusable)?.set_redis_settings(login))
+            }
+            Some(tls) => {
+                // A second one in the process is refused, and does no harm.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let address = ConnectionAddr::TcpTls {
+                    host,
+                    port,
+                    insecure: false,
+                    tls_params: None,
+                };
+                let info = address.into_connection_info().map_err(unusable)?;
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: tls.ca_file.as_ref().map(read_certificates).transpose()?,
+                };
+                redis::Client::build_with_tls(info.set_redis_settings(login), certificates)
+            }
+        };
+        Ok(Redis::new(client.map_err(unusable)?, self.address.clone()))
+    }
+
+    fn host_and_port(&self) -> Result<(String, u16), RedisSetupError> {
+        let wrong = || {
+            value(
+                "address",
+                format_args!("{:?} is not host:port", self.address),
+            )
+        };
+        let (host, port) = self.address.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match port.parse() {
+            Ok(port) if port > 0 && !host.is_empty() => Ok((host.to_owned(), port)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn read_certificates(path: &ConfigPath) -> Result<Vec<u8>, RedisSetupError> {
+    /// Far more than a bundle of a system's authorities has.
+    const BYTES_MAX: u64 = 4 * 1024 * 1024;
+    let failed = |problem: String| RedisSetupError::Certificates {
+        path: path.as_path().to_owned(),
+        problem,
+    };
+    let file = File::open(path.as_path()).map_err(|error| failed(error.to_string()))?;
+    let mut pem = Vec::new();
+    file.take(BYTES_MAX + 1)
+        .read_to_end(&mut pem)
+        .map_err(|error| failed(error.to_string()))?;
+    if pem.len() as u64 > BYTES_MAX {
+        return Err(failed(format!("over {BYTES_MAX} bytes long")));
+    }
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(failed("holds no certificate (PEM)".to_owned()));
+    }
+    Ok(pem)
+}
+
+fn value(key: &'static str, message: impl std::fmt::Display) -> RedisSetupError {
+    RedisSetupError::Value {
+        key,
+        message: message.to_string(),
+    }
+}
+
+fn default_address() -> String {
+    "127.0.0.1:6379".to_owned()
+}
+
+fn default_requests() -> String {
+    keys::REQUESTS.to_owned()
+}
+
+fn default_quote_prefix() -> String {
+    keys::QUOTE_PREFIX.to_owned()
+}
+
+fn default_quote_kept() -> u64 {
+    7 * 24 * 3_600
+}
+
+fn default_keyset() -> String {
+    keys::KEYSET.to_owned()
+}
+
+fn default_dead_letters() -> String {
+    "mint:quotes:dead".to_owned()
+}

@@ -1,0 +1,81 @@
+//! What goes wrong between us and Redis, by who is to blame.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why something was not done. What had been sent when the connection broke may be done all the same.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RedisFault {
+    /// It cannot be reached, or the connection broke.
+    #[error("{address}: {problem}")]
+    Away {
+        /// Where it should be.
+        address: String,
+        /// What the network said.
+        problem: String,
+    },
+    /// It does not accept our user or password, or wants one.
+    #[error("{address}: Redis refuses the login: {problem}")]
+    Login {
+        /// Where.
+        address: String,
+        /// Redis's words, which hold neither.
+        problem: String,
+    },
+    /// Our user may not do this.
+    #[error("{address}: Redis does not allow it: {problem}")]
+    NotAllowed {
+        /// Where.
+        address: String,
+        /// Redis's words.
+        problem: String,
+    },
+    /// A key holds another type of value than it should: somebody else uses it for something else.
+    #[error("{key:?} in Redis at {address} is no {expected}")]
+    WrongType {
+        /// Where.
+        address: String,
+        /// Which key.
+        key: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// It refuses for a reason of its own (no memory, read-only, still loading).
+    #[error("{address}: Redis refuses: {problem}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// Redis's words.
+        problem: String,
+    },
+}
+
+impl RedisFault {
+    /// Sorts what the library says.
+    pub(crate) fn from_redis(address: &str, error: &RedisError) -> RedisFault {
+        let (address, problem) = (address.to_owned(), error.to_string());
+        let code = error.code().unwrap_or_default();
+        match error.kind() {
+            _ if matches!(code, "NOAUTH" | "WRONGPASS") => RedisFault::Login { address, problem },
+            ErrorKind::AuthenticationFailed => RedisFault::Login { address, problem },
+            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                RedisFault::NotAllowed { address, problem }
+            }
+            _ if code == "NOPERM" => RedisFault::NotAllowed { address, problem },
+            ErrorKind::Io => RedisFault::Away { address, problem },
+            _ if error.is_connection_dropped() || error.is_timeout() => {
+                RedisFault::Away { address, problem }
+            }
+            _ => RedisFault::Refused { address, problem },
+        }
+    }
+
+    /// A later attempt may go well without anybody changing a configuration.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            RedisFault::Away { .. } | RedisFault::Refused { .. } | RedisFault::WrongType { .. } => {
+                true
+            }
+            RedisFault::Login { .. } | RedisFault::NotAllowed { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Entries off a list, so that a crash loses none.
+//!
+//! Redis moves an entry from the list to a second one, which belongs to this taker alone, in the same script that hands it
+//! over. It stays there until it is settled. Whoever starts, or comes back after a connection broke, is given what lies in
+//! the second list first: so an entry is handed over at least once, in the order in which it was pushed, and whoever
+//! handles it must not mind a second time.
+
+use std::time::Duration;
+
+use redis::Script;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::fault::RedisFault;
+use crate::lane::{Lane, Redis};
+use crate::limits::{
+    DEAD_LETTER_ENTRY_BYTES_MAX, ENTRY_BYTES_MAX, LOOK_AGAIN_LEAST, LOOK_AGAIN_MOST,
+    TAKEN_BYTES_MAX, TAKEN_ENTRIES_MAX,
+};
+
+/// Takes entries off one list. There must be one with its name and no more.
+pub struct Intake {
+    lane: Lane,
+    list: String,
+    taken_list: String,
+    dead_letters_list: String,
+    take: Script,
+    settle: Script,
+    /// Handed over and not settled: how many, and the first of them as it lies there.
+    open: Option<Open>,
+}
+
+struct Open {
+    entries: usize,
+    first_bytes: usize,
+    first_start: Vec<u8>,
+}
+
+/// An entry that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// As it was pushed.
+    Entry(Vec<u8>),
+    /// It has more than [`ENTRY_BYTES_MAX`] bytes, and was left in Redis.
+    TooLong {
+        /// How many it has.
+        bytes: u64,
+        /// The first of them.
+        start: Vec<u8>,
+    },
+}
+
+/// An entry that is put aside, for the operator to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What was taken.
+    pub taken: Taken,
+    /// Why it is no request, or was refused.
+    pub reason: String,
+    /// When, in Unix milliseconds.
+    pub unix_ms: u64,
+}
+
+/// Hands over what lies in KEYS[2], then what it moves there from KEYS[1]: ARGV[1] entries at most, of ARGV[2] bytes at
+/// most each (of a longer one the first ARGV[4], behind its length) and ARGV[3] together.
+const TAKE: &str = r"
+local out, bytes = {}, 0
+local longest, all, start = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+for i = 0, tonumber(ARGV[1]) - 1 do
+    local entry = redis.call('LINDEX', KEYS[2], i)
+    if not entry then
+        if bytes >= all then break end
+        entry = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+    end
+    if not entry then break end
+    if #entry > longest then
+        out[#out + 1] = {#entry, string.sub(entry, 1, start)}
+        bytes = bytes + start
+    else
+        out[#out + 1] = {-1, entry}
+        bytes = bytes + #entry
+    end
+    if bytes >= all then break end
+end
+return out";
+
+/// Puts ARGV[4] and on to KEYS[2] and takes the first ARGV[1] entries out of KEYS[1], if the first of them has ARGV[2]
+/// bytes and begins with ARGV[3]; else it changes nothing.
+const SETTLE: &str = r"
+local first = redis.call('LINDEX', KEYS[1], 0)
+if not first or #first ~= tonumber(ARGV[2]) or string.sub(first, 1, #ARGV[3]) ~= ARGV[3]
+    or redis.call('LLEN', KEYS[1]) < tonumber(ARGV[1]) then
+    return 0
+end
+for i = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('LTRIM', KEYS[1], ARGV[1], -1)
+return 1";
+
+impl Intake {
+    /// Takes from `list`; `name` makes the second list's name, `<list>:taken:<name>`.
+    pub fn new(redis: &Redis, list: &str, dead_letters_list: &str, name: &str) -> Intake {
+        Intake {
+            lane: redis.lane(),
+            list: list.to_owned(),
+            taken_list: format!("{list}:taken:{name}"),
+            dead_letters_list: dead_letters_list.to_owned(),
+            take: Script::new(TAKE),
+            settle: Script::new(SETTLE),
+            open: None,
+        }
+    }
+
+    /// The next entries, the longest waiting first, up to `entries_max` and no more than [`TAKEN_ENTRIES_MAX`]; none
+    /// where `patience` passes without any. What was handed over before and not settled is handed over again.
+    ///
+    /// # Errors
+    /// [`RedisFault`]. Nothing is lost; call it again, which waits for as long as it should.
+    pub async fn take(
+        &mut self,
+        entries_max: usize,
+        patience: Duration,
+    ) -> Result<Vec<Taken>, RedisFault> {
+        let give_up = Instant::now() + patience;
+        let mut pause = LOOK_AGAIN_LEAST;
+        loop {
+            let taken = self.take_now(entries_max.min(TAKEN_ENTRIES_MAX)).await?;
+            if !taken.is_empty() || Instant::now() >= give_up {
+                return Ok(taken);
+            }
+            sleep(pause.min(give_up.saturating_duration_since(Instant::now()))).await;
+            pause = (pause * 2).min(LOOK_AGAIN_MOST);
+        }
+    }
+
+    async fn take_now(&mut self, entries_max: usize) -> Result<Vec<Taken>, RedisFault> {
+        self.open = None;
+        let (list, taken_list) = (&self.list, &self.taken_list);
+        let taken: Result<Vec<(i64, Vec<u8>)>, RedisFault> = self
+            .lane
+            .script(&self.take, |script| {
+                script.key(list).key(taken_list);
+                script.arg(entries_max).arg(ENTRY_BYTES_MAX);
+                script.arg(TAKEN_BYTES_MAX).arg(DEAD_LETTER_ENTRY_BYTES_MAX);
+            })
+            .await;
+        let taken = taken.map_err(|fault| self.name_the_list(fault))?;
+        let taken: Vec<Taken> = taken.into_iter().map(Taken::of).collect();
+        self.open = taken.first().map(|first| Open {
+            entries: taken.len(),
+            first_bytes: first.bytes(),
+            first_start: first.start().to_vec(),
+        });
+        Ok(taken)
+    }
+
+    /// What was handed over last is dealt with, all of it: `dead_letters` go to their list, and the rest is on somebody's
+    /// disk. False where it is not there any more, which is where Redis has lost its data or somebody else has taken it.
+    ///
+    /// # Errors
+    /// [`RedisFault`]. It may be done or not: the next [`Self::take`] hands over again what is not.
+    pub async fn settle(&mut self, dead_letters: &[DeadLetter]) -> Result<bool, RedisFault> {
+        let Some(open) = self.open.take() else {
+            return Ok(true);
+        };
+        let (taken_list, dead_letters_list) = (&self.taken_list, &self.dead_letters_list);
+        let settled: Result<u8, RedisFault> = self
+            .lane
+            .script(&self.settle, |script| {
+                script.key(taken_list).key(dead_letters_list);
+                script.arg(open.entries).arg(open.first_bytes);
+                script.arg(open.first_start);
+                for letter in dead_letters {
+                    script.arg(letter.to_json());
+                }
+            })
+            .await;
+        let settled = settled.map_err(|fault| self.name_the_list(fault))?;
+        if settled == 0 {
+            tracing::error!(
+                list = self.taken_list,
+                "what was taken off the list is not in Redis any more"
+            );
+        }
+        Ok(settled == 1)
+    }
+
+    /// How many entries wait in the list, and how many dead letters there are.
+    ///
+    /// # Errors
+    /// [`RedisFault`].
+    pub async fn lengths(&mut self) -> Result<(u64, u64), RedisFault> {
+        let mut pipeline = redis::pipe();
+        pipeline.llen(&self.list).llen(&self.dead_letters_list);
+        let lengths = self.lane.pipeline(&pipeline).await;
+        lengths.map_err(|fault| self.name_the_list(fault))
+    }
+
+    /// Scripts do not say which key had the wrong type.
+    fn name_the_list(&self, fault: RedisFault) -> RedisFault {
+        match fault {
+            RedisFault::Refused { problem, address } if problem.contains("WRONGTYPE") => {
+                RedisFault::WrongType {
+                    address,
+                    key: [&self.list, &self.taken_list, &self.dead_letters_list]
+                        .map(String::as_str)
+                        .join(" or "),
+                    expected: "list",
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Taken {
+    fn of((length, bytes): (i64, Vec<u8>)) -> Taken {
+        match u64::try_from(length) {
+            Ok(length) => Taken::TooLong {
+                bytes: length,
+                start: bytes,
+            },
+            Err(_) => Taken::Entry(bytes),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Taken::Entry(entry) => entry.len(),
+            Taken::TooLong { bytes, .. } => usize::try_from(*bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn start(&self) -> &[u8] {
+        match self {
+            Taken::Entry(entry) => entry.get(..DEAD_LETTER_ENTRY_BYTES_MAX).unwrap_or(entry),
+            Taken::TooLong { start, .. } => start,
+        }
+    }
+}
+
+impl DeadLetter {
+    /// `{"reason":"..","unix_ms":..,"bytes":..,"entry":".."}`, the entry cut to [`DEAD_LETTER_ENTRY_BYTES_MAX`] bytes; as
+    /// `entry_hex` where it is no text.
+    fn to_json(&self) -> String {
+        let start = self.taken.start();
+        let bytes = self.taken.bytes();
+        // A cut may go through a character.
+        let text = match std::str::from_utf8(start) {
+            Ok(text) => Some(text),
+            Err(error) if error.error_len().is_none() && start.len() < bytes => start
+                .get(..error.valid_up_to())
+                .and_then(|whole| std::str::from_utf8(whole).ok()),
+            Err(_) => None,
+        };
+        let (name, entry) = match text {
+            Some(text) => ("entry", text.to_owned()),
+            None => ("entry_hex", hex::encode(start)),
+        };
+        json!({"reason": self.reason, "unix_ms": self.unix_ms, "bytes": bytes, name: entry})
+            .to_string()
+    }
+}

@@ -1,0 +1,27 @@
+//! Redis lists and keys as old pools and mints use them, taken and filled so that a crash of either side loses nothing.
+//!
+//! - [`RedisConfig`], a table of a role's configuration: where Redis is, who asks, what the keys are called.
+//! - [`Redis`]: how to dial it; [`Lane`]: one connection that comes back by itself.
+//! - [`Intake`]: takes entries off a list; they stay in a second list until they are settled.
+//! - [`Handover`]: puts entries on a list, and looks for the quotes that came of them.
+//! - [`KeysetKey`]: the active keyset's key.
+//!
+//! Nothing here knows what an entry means. Everything that comes out of Redis is bounded before it is transferred: whoever
+//! can write to the lists must not be able to fill this process's memory.
+
+mod config;
+mod fault;
+mod handover;
+mod intake;
+mod keyset;
+mod lane;
+pub mod limits;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use config::{RedisConfig, RedisSetupError, RedisTls};
+pub use fault::RedisFault;
+pub use handover::{Handover, QuoteId};
+pub use intake::{DeadLetter, Intake, Taken};
+pub use keyset::KeysetKey;
+pub use lane::{Lane, Redis};

@@ -1,0 +1,202 @@
+//! A real `redis-server` of one's own, for tests and demonstrations: on a free loopback port, with its files in a folder of
+//! its own, ended with its owner.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use winze_runtime::config::ConfigPath;
+use winze_runtime::keyfile;
+
+use crate::config::{RedisConfig, RedisTls};
+
+/// How long a server may take until it listens.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// What it is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// An append-only file with an fsync behind every command, so that what it has confirmed outlives a kill.
+    pub durable: bool,
+    /// TLS alone, with a certificate made for it.
+    pub tls: bool,
+    /// The password of the user `winze`, who may do what this crate does; nobody else may do anything.
+    pub password: Option<String>,
+}
+
+/// A running server. Dropping it kills it.
+pub struct RedisServer {
+    folder: PathBuf,
+    port: u16,
+    arguments: Vec<String>,
+    wanted: Wanted,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts one, its files in `folder`.
+    ///
+    /// # Errors
+    /// There is no `redis-server` on the PATH, or it does not start; the text says which.
+    pub fn start(folder: &Path, wanted: Wanted) -> io::Result<RedisServer> {
+        std::fs::create_dir_all(folder)?;
+        let mut last = io::Error::other("not tried");
+        // Another process may take the port between looking and starting.
+        for _ in 0..5 {
+            let port = free_port()?;
+            let arguments = arguments(folder, port, &wanted)?;
+            let mut server = RedisServer {
+                folder: folder.to_owned(),
+                port,
+                arguments,
+                wanted: wanted.clone(),
+                child: None,
+            };
+            match server.start_again() {
+                Ok(()) => return Ok(server),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Starts it again where it was killed: the same port, the same files.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_again(&mut self) -> io::Result<()> {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("redis.log"))?;
+        let child = Command::new("redis-server")
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("redis-server: {error}")))?;
+        let child = self.child.insert(child);
+        let give_up = Instant::now() + START_MAX;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Err(io::Error::other(format!("redis-server ended: {status}")));
+            }
+            if TcpStream::connect(address).is_ok() {
+                return Ok(());
+            }
+            if Instant::now() >= give_up {
+                return Err(io::Error::other("redis-server does not listen"));
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it as a crash would, and waits for its end.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It fails only where it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A table that reaches it, with the names that old deployments use.
+    pub fn config(&self) -> RedisConfig {
+        RedisConfig {
+            address: self.address(),
+            username: self.wanted.password.as_ref().map(|_| "winze".to_owned()),
+            password_file: self
+                .wanted
+                .password
+                .as_ref()
+                .map(|_| ConfigPath::new(self.folder.join("password"))),
+            tls: self.wanted.tls.then(|| RedisTls {
+                ca_file: Some(ConfigPath::new(self.folder.join("server.pem"))),
+            }),
+            ..RedisConfig::default()
+        }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn arguments(folder: &Path, port: u16, wanted: &Wanted) -> io::Result<Vec<String>> {
+    let folder_text = folder.display().to_string();
+    let mut arguments = strings(&["--bind", "127.0.0.1", "--dir", &folder_text, "--save", ""]);
+    let port = port.to_string();
+    match wanted.tls {
+        false => arguments.extend(strings(&["--port", &port])),
+        true => {
+            let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+            make_certificate(&certificate, &key)?;
+            let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+            arguments.extend(strings(&["--port", "0", "--tls-port", &port]));
+            arguments.extend(strings(&["--tls-cert-file", &certificate]));
+            arguments.extend(strings(&["--tls-key-file", &key]));
+            arguments.extend(strings(&["--tls-ca-cert-file", &certificate]));
+            arguments.extend(strings(&["--tls-auth-clients", "no"]));
+        }
+    }
+    if wanted.durable {
+        arguments.extend(strings(&["--appendonly", "yes", "--appendfsync", "always"]));
+    }
+    if let Some(password) = &wanted.password {
+        let users = folder.join("users.acl");
+        let text = format!(
+            "user default off\nuser winze on >{password} ~mint:* +@read +@write +@connection +@scripting +@transaction\n"
+        );
+        private(&users)?;
+        std::fs::write(&users, text)?;
+        let file = folder.join("password");
+        if !file.exists() {
+            keyfile::write_secret_text(&file, password).map_err(io::Error::other)?;
+        }
+        arguments.extend(strings(&["--aclfile", &users.display().to_string()]));
+    }
+    Ok(arguments)
+}
+
+fn make_certificate(certificate: &Path, key: &Path) -> io::Result<()> {
+    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
+    std::fs::write(certificate, made.cert.pem())?;
+    private(key)?;
+    std::fs::write(key, made.signing_key.serialize_pem())
+}
+
+/// Makes an empty file for its owner alone, where there is none.
+fn private(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+fn strings(parts: &[&str]) -> Vec<String> {
+    parts.iter().map(|&part| part.to_owned()).collect()
+}
+
+fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
