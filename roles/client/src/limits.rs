@@ -29,9 +29,15 @@ pub const STORE_CHECKPOINT_PAGES: i64 = 16_384;
 /// out and reads them back in the midst of it.
 pub const STORE_WRITER_CACHE_KIB: i64 = 64 * 1_024;
 
-/// New entries of an index of keys that are kept in memory (under 1 MiB) until they are merged into the index: the more, the fewer
-/// pages of it each of them changes.
-pub const KEY_INDEX_NEW_MAX: u64 = 32_768;
+/// Slices of an index of keys: what is new in it is merged a slice at a time. Of an index over ten million keys a slice has some
+/// 600 pages, so that one merge takes milliseconds. A power of two.
+pub const KEY_INDEX_SLICES: u32 = 64;
+
+/// New entries of a slice that are kept in memory until they are merged into the index: the more, the fewer pages of it each
+/// of them changes. All slices together take about 8 MiB.
+pub const KEY_INDEX_SLICE_NEW_MAX: u64 = 4_096;
+
+const _: () = assert!(KEY_INDEX_SLICES.is_power_of_two());
 
 /// Longest key of a request in bytes: the widest of any family (session, round, attempt, sender)
 /// stays below.

@@ -2,8 +2,9 @@
 //!
 //! Keys come in no order, so each that is added to a large index changes a page of its own, which costs more than the row
 //! itself. The newest entries are therefore kept apart, in a TEMP table: in memory, but within the transaction that is
-//! under way, and undone with it. Whenever [`KEY_INDEX_NEW_MAX`] have come together they are merged into the index, in its
-//! order, where each page takes several.
+//! under way, and undone with it. Where enough have come together they are merged into the index, in its order, so that each
+//! page takes several: a slice of all hashes at a time, one slice after the other, so that nobody waits for a merge that
+//! goes through the whole index.
 //!
 //! What is in memory is gone with the process. So the index of a file is never complete: whoever opens it has
 //! [`KeyIndex::begin`] called, and each row that it holds [`ensured`](KeyIndex::ensure), which also mends an index that has
@@ -13,7 +14,7 @@
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::{StoreError, row_checksum};
-use crate::limits::KEY_INDEX_NEW_MAX;
+use crate::limits::{KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_SLICES};
 
 /// What an index is asked for: 64 bits of SHA-256 over `parts`, each with its length.
 ///
@@ -33,9 +34,11 @@ pub(crate) struct KeyIndex {
     pub(crate) ensure: &'static str,
     pub(crate) remove_new: &'static str,
     pub(crate) remove: &'static str,
+    pub(crate) next_slice: &'static str,
     pub(crate) count_new: &'static str,
     pub(crate) merge: &'static str,
     pub(crate) clear_new: &'static str,
+    pub(crate) slice_merged: &'static str,
     pub(crate) fill: &'static str,
 }
 
@@ -47,7 +50,19 @@ macro_rules! key_index {
             begin: concat!(
                 "CREATE TEMP TABLE IF NOT EXISTS ",
                 $table,
-                "_new (hash INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (hash, id)) STRICT, WITHOUT ROWID"
+                "_new (hash INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (hash, id)) STRICT, WITHOUT ROWID;
+                 CREATE TEMP TABLE IF NOT EXISTS ",
+                $table,
+                "_slice (next INTEGER NOT NULL) STRICT;
+                 DELETE FROM temp.",
+                $table,
+                "_new;
+                 DELETE FROM temp.",
+                $table,
+                "_slice;
+                 INSERT INTO temp.",
+                $table,
+                "_slice (next) VALUES (0)"
             ),
             find: concat!(
                 "SELECT id FROM temp.",
@@ -66,15 +81,25 @@ macro_rules! key_index {
             ),
             remove_new: concat!("DELETE FROM temp.", $table, "_new WHERE hash = ?1 AND id = ?2"),
             remove: concat!("DELETE FROM main.", $table, " WHERE hash = ?1 AND id = ?2"),
-            count_new: concat!("SELECT count(*) FROM temp.", $table, "_new"),
+            next_slice: concat!("SELECT next FROM temp.", $table, "_slice"),
+            count_new: concat!(
+                "SELECT count(*) FROM temp.",
+                $table,
+                "_new WHERE hash BETWEEN ?1 AND ?2"
+            ),
             merge: concat!(
                 "INSERT OR IGNORE INTO main.",
                 $table,
                 " (hash, id) SELECT hash, id FROM temp.",
                 $table,
-                "_new ORDER BY hash, id"
+                "_new WHERE hash BETWEEN ?1 AND ?2 ORDER BY hash, id"
             ),
-            clear_new: concat!("DELETE FROM temp.", $table, "_new"),
+            clear_new: concat!(
+                "DELETE FROM temp.",
+                $table,
+                "_new WHERE hash BETWEEN ?1 AND ?2"
+            ),
+            slice_merged: concat!("UPDATE temp.", $table, "_slice SET next = ?1"),
             fill: concat!(
                 "INSERT OR IGNORE INTO main.",
                 $table,
@@ -89,7 +114,6 @@ impl KeyIndex {
     /// To be called on the connection that writes before anything else, when the file was opened. Nothing is new yet.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), StoreError> {
         connection.execute_batch(self.begin)?;
-        connection.execute_batch(self.clear_new)?;
         Ok(())
     }
 
@@ -155,21 +179,43 @@ impl KeyIndex {
     }
 
     /// Merges what is new into the table where it has become too much to be kept in memory. To be called once in each
-    /// transaction that adds, or every thousand rows: it counts what is new.
+    /// transaction that adds, or every thousand rows: it counts what is new in a slice.
     pub(crate) fn merge_where_full(&self, connection: &Connection) -> Result<(), StoreError> {
-        let new: u64 = connection
-            .prepare_cached(self.count_new)?
-            .query_row([], |row| row.get(0))?;
-        match new >= KEY_INDEX_NEW_MAX {
-            true => self.merge(connection),
-            false => Ok(()),
+        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have.
+        loop {
+            let slice: u32 = connection
+                .prepare_cached(self.next_slice)?
+                .query_row([], |row| row.get(0))?;
+            let hashes = hashes_of(slice);
+            let new: u64 = connection
+                .prepare_cached(self.count_new)?
+                .query_row(hashes, |row| row.get(0))?;
+            if new < KEY_INDEX_SLICE_NEW_MAX {
+                return Ok(());
+            }
+            self.merge_hashes(connection, hashes)?;
+            connection
+                .prepare_cached(self.slice_merged)?
+                .execute([(slice + 1) % KEY_INDEX_SLICES])?;
         }
     }
 
     /// Merges what is new into the table, so that all of it is there.
     pub(crate) fn merge(&self, connection: &Connection) -> Result<(), StoreError> {
-        connection.prepare_cached(self.merge)?.execute([])?;
-        connection.prepare_cached(self.clear_new)?.execute([])?;
+        self.merge_hashes(connection, [i64::MIN, i64::MAX])
+    }
+
+    fn merge_hashes(
+        &self,
+        connection: &Connection,
+        first_and_last: [i64; 2],
+    ) -> Result<(), StoreError> {
+        connection
+            .prepare_cached(self.merge)?
+            .execute(first_and_last)?;
+        connection
+            .prepare_cached(self.clear_new)?
+            .execute(first_and_last)?;
         Ok(())
     }
 
@@ -194,6 +240,13 @@ impl KeyIndex {
         connection.execute_batch("DROP TABLE temp.key_index_rows")?;
         Ok(())
     }
+}
+
+/// The first and the last hash of a slice.
+fn hashes_of(slice: u32) -> [i64; 2] {
+    let hashes_per_slice = (u64::MAX / u64::from(KEY_INDEX_SLICES)) + 1;
+    let first = i64::MIN.wrapping_add_unsigned(hashes_per_slice.wrapping_mul(slice.into()));
+    [first, first.wrapping_add_unsigned(hashes_per_slice - 1)]
 }
 
 /// A [`KeyIndex`] that is asked.
@@ -255,7 +308,9 @@ mod tests {
     fn what_is_added_is_found_wherever_it_lies_and_what_is_rolled_back_is_gone() {
         let connection = database();
         let hash = |n: i64| key_hash(&[&n.to_le_bytes()]);
-        let rows = KEY_INDEX_NEW_MAX as i64 + 10;
+        // Some slices get more than others.
+        let in_memory_max = u64::from(KEY_INDEX_SLICES) * KEY_INDEX_SLICE_NEW_MAX * 9 / 8;
+        let rows = in_memory_max as i64;
         let add = |from: i64| {
             for n in from..from + rows {
                 KEYS.insert(&connection, hash(n), n).unwrap();
@@ -269,11 +324,17 @@ mod tests {
         add(0);
         connection.execute_batch("COMMIT").unwrap();
         let merged = in_table(&connection);
-        assert!(merged >= KEY_INDEX_NEW_MAX, "{merged}");
+        assert!(merged >= KEY_INDEX_SLICE_NEW_MAX, "{merged}");
+        let in_memory = rows as u64 - merged;
+        assert!(in_memory < in_memory_max, "{in_memory}");
 
         connection.execute_batch("BEGIN").unwrap();
         add(rows);
-        assert!(in_table(&connection) > merged);
+        let in_memory = 2 * rows as u64 - in_table(&connection);
+        assert!(
+            in_memory < in_memory_max,
+            "{in_memory} wait for their slice"
+        );
         assert_eq!(KEYS.find(&connection, hash(rows)).unwrap(), [rows]);
         connection.execute_batch("ROLLBACK").unwrap();
 
