@@ -40,9 +40,9 @@ message! {
 }
 
 message! {
-    /// The quote exists.
+    /// The quote exists; with [`QuoteState::Unknown`], whoever answers has done its part and cannot tell.
     SealedChannel MintQuoteResponse = EXT_MINT_QUOTE, 0x81, "MintQuoteResponse" {
-        /// The mint's id of it (NUT-04).
+        /// The mint's id of it (NUT-04). Empty with [`QuoteState::Unknown`], and only then.
         quote_id: String as Text,
         /// That of the request.
         header_hash: [u8; 32] as HeaderHash,
@@ -52,7 +52,8 @@ message! {
         unit: String as Text,
         /// Unix time in seconds; 0 is never. `expires_at` on the wire.
         expires_at_unix_s: u64 as U64,
-        /// Paid from the start, since the share is the payment.
+        /// Paid from the start, since the share is the payment. [`QuoteState::Unknown`] is never a mint's own word, only a
+        /// bridge's.
         state: QuoteState as State,
     }
 }

@@ -57,7 +57,7 @@ fn value_of(row: &Row, field: &Field) -> BoxedStrategy<Vec<u8>> {
             .prop_map(|name| prefixed(name.as_bytes()))
             .boxed(),
         (_, "peer_present" | "present", "U8") => vec(0..=1_u8, 1).boxed(),
-        (_, "state", "U8") => vec(0..=2_u8, 1).boxed(),
+        (_, "state", "U8") => vec(0..=3_u8, 1).boxed(),
         (_, "locking_key", "B0_255") => bytes(33).prop_map(|key| prefixed(&key)).boxed(),
         (_, "keyset_id", "B0_255") => prop_oneof![bytes(8), bytes(33)]
             .prop_map(|id| prefixed(&id))

@@ -444,7 +444,7 @@ fn channel_refusals() -> Vec<RefusalVector> {
             responder,
             |frame| {
                 let state = frame.payload.len() - 48 - 1;
-                frame.payload[state] = 3;
+                frame.payload[state] = 4;
             },
         ),
         refusal("a keyset without keys", keyset(), responder, |frame| {

@@ -10,7 +10,7 @@ use winze_client::{
 use winze_messages::families::hub::{HubMessage, Reject};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
-    StoreQuery, StoreState,
+    QuoteState, StoreQuery, StoreState,
 };
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, request_digest};
 
@@ -513,6 +513,37 @@ async fn a_mint_that_answers_over_another_amount_is_stopped_for_the_operator() {
         .await;
     pool.one_is_parked().await;
     assert!(pool.ledger().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_bridge_that_knows_no_id_answers_for_good_and_no_quote_goes_without_one() {
+    let pool = Pool::start().await;
+    pool.ask([1, 2, 3]).await;
+    let mut side = pool.connect().await;
+    let keys = mint_keys(MINT_KEY);
+    let told = [
+        (QuoteState::Unknown, ""),
+        (QuoteState::Unknown, "quote-2"),
+        (QuoteState::Paid, ""),
+    ];
+    for (share, (state, quote_id)) in (1..).zip(told) {
+        assert_eq!(receive(&mut side).await.0, share);
+        let answer = MintQuoteResponse {
+            quote_id: quote_id.to_owned(),
+            state,
+            ..response(&request(share))
+        };
+        let body = body(|out| answer.encode_body(out));
+        let digest = Some(digest(&request(share)));
+        side.send_sealed(&keys, MintQuoteResponse::MSG_TYPE, &body, 1, digest)
+            .await;
+    }
+    pool.settled(1, RequestState::Answered).await;
+    for contradicted in [2, 3] {
+        pool.settled(contradicted, RequestState::Parked).await;
+    }
+    assert_eq!(pool.ledger().await, [""]);
+    assert_eq!(pool.requester.status().counts.nonsense, 2);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use winze_messages::authenticator::Unverified;
 use winze_messages::families::hub::{ChannelOffer, CloseChannel, Credit, HubMessage};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteMessage, MintQuoteRequest, QuoteErrorCode,
-    StoreQuery, StoreState,
+    QuoteState, StoreQuery, StoreState,
 };
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, channel_frame, request_digest};
 use winze_transport::PublicKey;
@@ -478,14 +478,20 @@ async fn an_issuer_that_contradicts_the_request_or_forgets_it_promises_nothing()
     let folder = TempDir::new().unwrap();
     let issuer = Issuer::new(|request| {
         let mut wrong = response(request);
-        wrong.amount += 1;
+        match request.header_hash[0] {
+            1 => wrong.amount += 1,
+            2 => wrong.quote_id.clear(),
+            _ => wrong.state = QuoteState::Unknown,
+        }
         QuoteOutcome::Issued(wrong)
     });
     let mint = Mint::start(&folder, &issuer).await;
     let mut side = mint.connect().await;
-    ask(&mut side, &pool_keys(POOL_KEY), &request(1)).await;
-    let (answer, sequence) = hear(&mut side, &request(1)).await;
-    assert_eq!((code(&answer), sequence), (QuoteErrorCode::Unavailable, 0));
+    for share in [1, 2, 3] {
+        ask(&mut side, &pool_keys(POOL_KEY), &request(share)).await;
+        let (answer, sequence) = hear(&mut side, &request(share)).await;
+        assert_eq!((code(&answer), sequence), (QuoteErrorCode::Unavailable, 0));
+    }
 }
 
 #[tokio::test]

@@ -248,7 +248,7 @@ impl Kind for KeysetKeys {
     }
 }
 
-/// Where a quote stands (NUT-04).
+/// Where a quote stands (NUT-04), or that nobody can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum QuoteState {
@@ -258,6 +258,8 @@ pub enum QuoteState {
     Paid = 1,
     /// The ecash was taken.
     Issued = 2,
+    /// The request was handed to a mint that tells no ids: there may be a quote, and the answer names none.
+    Unknown = 3,
 }
 
 /// U8: a [`QuoteState`].
@@ -276,12 +278,13 @@ impl Kind for State {
             0 => Ok(QuoteState::Unpaid),
             1 => Ok(QuoteState::Paid),
             2 => Ok(QuoteState::Issued),
+            3 => Ok(QuoteState::Unknown),
             other => Err(reader.error_at(
                 field,
                 offset,
                 DecodeErrorKind::Value {
                     found: other.into(),
-                    allowed: "0, 1 or 2",
+                    allowed: "0, 1, 2 or 3",
                 },
             )),
         }
@@ -305,6 +308,7 @@ impl Kind for State {
             QuoteState::Unpaid => "unpaid",
             QuoteState::Paid => "paid",
             QuoteState::Issued => "issued",
+            QuoteState::Unknown => "unknown",
         };
         format!("{} ({name})", raw as u8)
     }

@@ -159,7 +159,7 @@ fn store_vectors(
 }
 
 pub fn quote_frames() -> Vec<FrameVector> {
-    let response = mint_quote::MintQuoteResponse {
+    let quote = mint_quote::MintQuoteResponse {
         quote_id: "0192b7e4-6f7d-7cc3-98c4-dc0c0c07398f".to_owned(),
         header_hash: header_hash("1"),
         amount: 256,
@@ -167,21 +167,30 @@ pub fn quote_frames() -> Vec<FrameVector> {
         expires_at_unix_s: 0,
         state: mint_quote::QuoteState::Paid,
     };
-    let (response_frame, response_values) = sealed(
-        &mint_keys(),
-        mint_quote::MintQuoteResponse::MSG_TYPE,
-        &body(|out| response.encode_body(out)),
-        9,
-        Some(digest_of_request()),
-        vec![
-            json!(response.quote_id),
-            json!(hex::encode(response.header_hash)),
-            json!(256),
-            json!("hash"),
-            json!(0),
-            json!(1),
-        ],
-    );
+    let unknown = mint_quote::MintQuoteResponse {
+        quote_id: String::new(),
+        state: mint_quote::QuoteState::Unknown,
+        ..quote.clone()
+    };
+    let answer = |response: &mint_quote::MintQuoteResponse| {
+        sealed(
+            &mint_keys(),
+            mint_quote::MintQuoteResponse::MSG_TYPE,
+            &body(|out| response.encode_body(out)),
+            9,
+            Some(digest_of_request()),
+            vec![
+                json!(response.quote_id),
+                json!(hex::encode(response.header_hash)),
+                json!(response.amount),
+                json!(response.unit),
+                json!(response.expires_at_unix_s),
+                json!(response.state as u8),
+            ],
+        )
+    };
+    let (response_frame, response_values) = answer(&quote);
+    let (unknown_frame, unknown_values) = answer(&unknown);
     let all_amounts = (0..64)
         .map(|power| (1 << power, compressed_key(&format!("2^{power}"))))
         .collect();
@@ -203,6 +212,11 @@ pub fn quote_frames() -> Vec<FrameVector> {
             "the quote, as the answer to the first request",
             &response_frame,
             response_values,
+        ),
+        vector(
+            "no id is known, as a bridge's answer to the first request",
+            &unknown_frame,
+            unknown_values,
         ),
         error_vector(
             "a final error, as the answer to the first request",

@@ -6,6 +6,7 @@ use winze_messages::PairKeys;
 use winze_messages::authenticator::Unverified;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
+    QuoteState,
 };
 
 use super::held::{HeldRequest, HeldRequests};
@@ -13,7 +14,7 @@ use crate::sabotage::{Rule, is_broken};
 
 /// A message from the channel, judged.
 pub(super) enum Judged {
-    /// The quote exists, by the answer with this number.
+    /// The quote exists, or is finally unknown, by the answer with this number.
     Issued(Arc<HeldRequest>, MintQuoteResponse, u64),
     /// The mint refuses for good, in the answer with this number.
     Refused(Arc<HeldRequest>, MintQuoteError, u64),
@@ -106,11 +107,17 @@ fn verified(
 }
 
 fn contradiction(request: &MintQuoteRequest, response: &MintQuoteResponse) -> Option<String> {
-    if response.amount == request.amount && response.unit == request.unit {
-        return None;
+    if response.amount != request.amount || response.unit != request.unit {
+        return Some(format!(
+            "the mint answered {} {:?} with a quote over {} {:?}",
+            request.amount, request.unit, response.amount, response.unit
+        ));
     }
-    Some(format!(
-        "the mint answered {} {:?} with a quote over {} {:?}",
-        request.amount, request.unit, response.amount, response.unit
-    ))
+    let is_unknown = response.state == QuoteState::Unknown;
+    match (is_unknown, response.quote_id.as_str()) {
+        (true, "") => None,
+        (true, id) => Some(format!("the mint calls the quote {id:?} unknown")),
+        (false, "") => Some("the mint answered with a quote that has no id".to_owned()),
+        (false, _) => None,
+    }
 }

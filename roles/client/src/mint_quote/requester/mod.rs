@@ -39,8 +39,11 @@ use crate::store::{Store, StoreError};
 /// store's writer thread; what they get was authenticated. When one fails, what it did is rolled
 /// back, the request stays as it was, and the same answer is asked for again later.
 pub trait QuoteAnswers: Send + Sync + 'static {
-    /// The quote exists. What it did counts once per request; it is called again where that was rolled back, as it is
+    /// The quote exists, or, with [`QuoteState::Unknown`] (and an empty id), was asked of a mint that tells no ids: that is
+    /// final too, and no quote. What it did counts once per request; it is called again where that was rolled back, as it is
     /// with everything else in the transaction when the effect of another answer fails.
+    ///
+    /// [`QuoteState::Unknown`]: winze_messages::families::mint_quote::QuoteState::Unknown
     fn on_response(
         &self,
         tx: &Connection,
@@ -81,7 +84,9 @@ pub trait QuoteAnswers: Send + Sync + 'static {
 /// Something that is on disk now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuoteEvent {
-    /// A request became a quote.
+    /// A request became a quote, or is answered for good with [`QuoteState::Unknown`].
+    ///
+    /// [`QuoteState::Unknown`]: winze_messages::families::mint_quote::QuoteState::Unknown
     Issued {
         /// What was asked.
         request: MintQuoteRequest,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::hub::detail;
 use winze_messages::families::mint_quote::{
-    MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
+    MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
 };
 use winze_transport::PublicKey;
 
@@ -448,6 +448,9 @@ fn effect(request: &MintQuoteRequest, response: &MintQuoteResponse) -> Result<An
         || response.unit != request.unit
     {
         return Err("it is over something else than what was asked for".to_owned());
+    }
+    if (response.state == QuoteState::Unknown) != response.quote_id.is_empty() {
+        return Err("it has an id and is unknown, or neither".to_owned());
     }
     let mut body = Vec::new();
     response

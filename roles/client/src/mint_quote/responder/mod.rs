@@ -65,7 +65,10 @@ pub trait QuoteIssuer: Send + Sync + 'static {
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuoteOutcome {
-    /// The quote exists, on disk.
+    /// The quote exists, on disk; or, with [`QuoteState::Unknown`] and an empty id, it was asked of a mint that tells none,
+    /// and that is the answer for good.
+    ///
+    /// [`QuoteState::Unknown`]: winze_messages::families::mint_quote::QuoteState::Unknown
     Issued(MintQuoteResponse),
     /// Refused for good: this answer is recorded and given again.
     Refused {
