@@ -25,9 +25,10 @@ pub const STORE_WAL_BYTES_KEPT_MAX: i64 = 64 * 1024 * 1024;
 /// start after a crash reads again, at most (64 MiB, and what one transaction adds).
 pub const STORE_CHECKPOINT_PAGES: i64 = 16_384;
 
-/// Pages that the store's writer keeps in memory, in KiB: with fewer than one transaction changes SQLite writes them
-/// out and reads them back in the midst of it.
-pub const STORE_WRITER_CACHE_KIB: i64 = 64 * 1_024;
+/// Pages that the store's writer keeps in memory at most, in KiB; what a small file does not have takes none. With fewer than
+/// one transaction changes SQLite writes them out and reads them back in the midst of it; with fewer than the index of
+/// keys has (of ten million requests 160 MiB), every new key costs a read.
+pub const STORE_WRITER_CACHE_KIB: i64 = 256 * 1_024;
 
 /// Slices of an index of keys: what is new in it is merged a slice at a time. Of an index over ten million keys a slice has some
 /// 600 pages, so that one merge takes milliseconds. A power of two.
