@@ -48,9 +48,9 @@ pub use hub_client::{
 };
 pub use identity::Identity;
 pub use mint_quote::{
-    QuoteAnswers, QuoteEvent, QuoteIssuer, QuoteOutcome, QuoteRequester, QuoteRequesterConfig,
-    QuoteResponder, QuoteResponderConfig, RequesterCounts, RequesterStatus, ResponderCounts,
-    ResponderStatus,
+    LearnedQuote, QuoteAnswers, QuoteEvent, QuoteIssuer, QuoteOutcome, QuoteRequester,
+    QuoteRequesterConfig, QuoteResponder, QuoteResponderConfig, RequesterCounts, RequesterStatus,
+    ResponderCounts, ResponderStatus, record_elsewhere,
 };
 pub use outbox::{Enqueued, NewRequest, OUTBOX_SCHEMA};
 pub use session::{ChannelEvent, ChannelName, Credit, GroupMemberState, OpenError, SendError};

@@ -110,6 +110,9 @@ pub const RESEND_PER_TIMEOUT_MAX: usize = 16;
 /// them.
 pub const SETTLEMENTS_WAITING_MAX: usize = 4_096;
 
+/// Batches of requests that were settled elsewhere and of which the requester has not taken note; whoever settles more waits.
+pub const SETTLED_ELSEWHERE_QUEUED_MAX: usize = 4;
+
 /// Events that are taken off a channel at once.
 pub const EVENTS_PER_TURN_MAX: usize = 256;
 

@@ -5,6 +5,8 @@ use winze_transport::PublicKey;
 /// defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubClientConfig {
+    /// False: the hub is never dialled, and nobody hears of this client. Default `true`.
+    pub is_dialled: bool,
     /// `host:port`; the host is looked up at every dial.
     pub address: String,
     /// Who signs the hub's certificate.
@@ -44,6 +46,7 @@ impl HubClientConfig {
     /// The defaults for a hub at `address` whose certificate `authority` has signed.
     pub fn new(address: impl Into<String>, authority: PublicKey) -> HubClientConfig {
         HubClientConfig {
+            is_dialled: true,
             address: address.into(),
             authority,
             extensions: vec![EXT_MINT_QUOTE],

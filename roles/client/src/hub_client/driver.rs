@@ -35,6 +35,9 @@ pub(super) async fn run(
     let _ended = Ended(Arc::clone(&shared));
     let mut attempts = 0;
     let mut repeats = Repeats::new();
+    if !config.is_dialled {
+        return stopped(&mut stop).await;
+    }
     loop {
         shared
             .status

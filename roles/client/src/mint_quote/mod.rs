@@ -6,9 +6,9 @@ mod responder;
 
 pub use exchange::{Exchanged, FarStore, StoreExchange, StoreNumbers};
 pub use requester::{
-    HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteAnswers, QuoteEvent,
-    QuoteRequester, QuoteRequesterConfig, QuoteRequesterCore, RecordedBatch, RecordingWanted,
-    RequesterCounts, RequesterStatus,
+    HousekeepingWanted, LearnedQuote, NumbersFound, NumbersWanted, PageWanted, QuoteAnswers,
+    QuoteEvent, QuoteRequester, QuoteRequesterConfig, QuoteRequesterCore, RecordedBatch,
+    RecordingWanted, RequesterCounts, RequesterStatus, record_elsewhere,
 };
 pub use responder::{
     AnswersWanted, Comparison, LookUp, LookedUp, QuoteBatch, QuoteIssuer, QuoteOutcome,

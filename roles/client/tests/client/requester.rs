@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use winze_client::outbox::{self, RequestState};
 use winze_client::{
-    HubClient, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, QuoteRequester,
-    QuoteRequesterConfig, Schema, Store, StoreError,
+    HubClient, LearnedQuote, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, QuoteRequester,
+    QuoteRequesterConfig, Schema, Store, StoreError, record_elsewhere,
 };
 use winze_messages::families::hub::{HubMessage, Reject};
 use winze_messages::families::mint_quote::{
@@ -614,4 +614,49 @@ async fn a_pool_that_is_killed_finds_its_requests_again() {
     side.open_channel().await;
     assert_eq!(receive(&mut side).await, (1, 1));
     assert_eq!(receive(&mut side).await, (2, 2));
+}
+
+#[tokio::test]
+async fn a_quote_that_is_learned_of_elsewhere_counts_once_and_its_request_is_sent_no_more() {
+    let pool = Pool::start().await;
+    pool.ask(1..=2).await;
+    let mut side = pool.connect().await;
+    assert_eq!(receive(&mut side).await, (1, 1));
+    assert_eq!(receive(&mut side).await, (2, 2));
+    let learn = |quote_id: Option<&'static str>| {
+        let ledger = Arc::clone(&pool.ledger);
+        pool.store.write(move |tx| {
+            let learned = LearnedQuote {
+                sequence: 1,
+                header_hash: &[1; 32],
+                quote_id,
+            };
+            record_elsewhere(tx, MINT, &learned, &*ledger, 1)
+        })
+    };
+    *pool.ledger.failures_left.lock().unwrap() = 1;
+    assert!(learn(Some("quote-1")).await.is_err());
+    assert_eq!(pool.state(1).await, Some(RequestState::Waiting));
+
+    let event = learn(Some("quote-1")).await.unwrap();
+    let request = request(1);
+    let response = response(&request);
+    assert_eq!(event, Some(QuoteEvent::Issued { request, response }));
+    assert_eq!(learn(None).await.unwrap(), None, "it has its answer");
+    pool.requester.settled_elsewhere(vec![1]).await;
+    until(
+        "one in flight",
+        || pool.requester.status(),
+        |status| status.in_flight == 1,
+    )
+    .await;
+
+    answer(&mut side, &mint_keys(MINT_KEY), 1).await;
+    side.peer_is_replaced().await;
+    assert_eq!(receive(&mut side).await, (2, 2));
+    answer(&mut side, &mint_keys(MINT_KEY), 2).await;
+    pool.settled(2, RequestState::Answered).await;
+    assert_eq!(pool.ledger().await, ["quote-1", "quote-2"]);
+    let status = pool.requester.status();
+    assert_eq!((status.counts.issued, status.counts.stale), (1, 1));
 }

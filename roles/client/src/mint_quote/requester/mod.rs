@@ -3,6 +3,7 @@
 mod answer;
 mod config;
 mod core;
+mod elsewhere;
 mod held;
 mod settlement;
 mod status;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::OsRng;
 use rusqlite::Connection;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::families::mint_quote::{
@@ -25,11 +26,13 @@ pub use core::{
     HousekeepingWanted, NumbersFound, NumbersWanted, PageWanted, QuoteRequesterCore,
     RecordingWanted,
 };
+pub use elsewhere::{LearnedQuote, record_elsewhere};
 pub use settlement::RecordedBatch;
 pub use status::{RequesterCounts, RequesterStatus};
 use task::Task;
 
 use crate::hub_client::HubClient;
+use crate::limits::SETTLED_ELSEWHERE_QUEUED_MAX;
 use crate::session::OpenError;
 use crate::store::{Store, StoreError};
 
@@ -115,6 +118,7 @@ pub enum QuoteEvent {
 #[derive(Clone)]
 pub struct QuoteRequester {
     shared: Arc<Shared>,
+    settled: mpsc::Sender<Vec<u64>>,
     /// The task sees when the last clone is gone.
     stop: Arc<watch::Sender<bool>>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -152,9 +156,11 @@ impl QuoteRequester {
             status: Mutex::new(RequesterStatus::default()),
         });
         let (stop, stopped) = watch::channel(false);
+        let (settled, settled_elsewhere) = mpsc::channel(SETTLED_ELSEWHERE_QUEUED_MAX);
         let task = Task::new(
             Arc::clone(&shared),
             channel,
+            settled_elsewhere,
             QuoteRequesterCore::new(hub.identity(), config, Box::new(OsRng)),
             store,
             answers,
@@ -162,6 +168,7 @@ impl QuoteRequester {
         let task = tokio::spawn(task.run(stopped));
         Ok(QuoteRequester {
             shared,
+            settled,
             stop: Arc::new(stop),
             task: Arc::new(Mutex::new(Some(task))),
         })
@@ -170,6 +177,13 @@ impl QuoteRequester {
     /// New rows were committed to the outbox: look now, not only in a while.
     pub fn nudge(&self) {
         self.shared.nudged.notify_one();
+    }
+
+    /// These requests have their answers, committed by [`record_elsewhere`]: they are not sent (again). Waits while the task
+    /// has others to take note of.
+    pub async fn settled_elsewhere(&self, sequences: Vec<u64>) {
+        // The task is gone only with all that it could send.
+        let _ = self.settled.send(sequences).await;
     }
 
     /// Where it stands; what lies on disk as of about a second ago at most.

@@ -280,7 +280,7 @@ impl Settlement {
 
 /// Two answers with one identity are one quote. When it expires and whether it was redeemed since
 /// may change.
-fn identity(response: &MintQuoteResponse) -> [u8; 32] {
+pub(super) fn identity(response: &MintQuoteResponse) -> [u8; 32] {
     let kept = MintQuoteResponse {
         expires_at_unix_s: 0,
         state: QuoteState::Unpaid,

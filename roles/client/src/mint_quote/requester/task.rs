@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use winze_runtime::clock::now_unix_ms;
 
@@ -26,6 +26,7 @@ type Pending<T> = Option<Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 pub(super) struct Task {
     shared: Arc<Shared>,
     channel: ChannelHandle,
+    settled_elsewhere: mpsc::Receiver<Vec<u64>>,
     core: QuoteRequesterCore,
     store: Store,
     answers: Arc<dyn QuoteAnswers>,
@@ -41,6 +42,7 @@ impl Task {
     pub(super) fn new(
         shared: Arc<Shared>,
         channel: ChannelHandle,
+        settled_elsewhere: mpsc::Receiver<Vec<u64>>,
         core: QuoteRequesterCore,
         store: Store,
         answers: Arc<dyn QuoteAnswers>,
@@ -48,6 +50,7 @@ impl Task {
         Task {
             shared,
             channel,
+            settled_elsewhere,
             core,
             store,
             answers,
@@ -83,6 +86,9 @@ impl Task {
                     self.take_events();
                 }
                 () = self.shared.nudged.notified() => self.core.nudged(),
+                Some(settled) = self.settled_elsewhere.recv() => {
+                    self.core.settled_elsewhere(&settled);
+                }
                 page = ready(&mut self.loading) => self.core.loaded(page),
                 batch = ready(&mut self.recording) => self.recorded(batch),
                 kept = ready(&mut self.housekeeping) => self.housekept(kept),

@@ -110,6 +110,7 @@ impl QuoteRequesterCore {
     /// A page was read, or could not be.
     pub fn loaded(&mut self, page: Result<Vec<StoredRequest>, StoreError>) {
         let rows_max = self.loading_rows_max.take().unwrap_or(0);
+        let settled_meanwhile = std::mem::take(&mut self.settled_meanwhile);
         let page = match page {
             Ok(page) => page,
             // The next housekeeping finds that more waits on disk than here.
@@ -119,7 +120,8 @@ impl QuoteRequesterCore {
         self.more_to_load |= !is_last;
         for stored in page {
             self.cursor = stored.sequence;
-            if self.core.holds(stored.sequence)
+            if settled_meanwhile.contains(&stored.sequence)
+                || self.core.holds(stored.sequence)
                 || (self.recording_sequences)
                     .binary_search(&stored.sequence)
                     .is_ok()

@@ -11,7 +11,7 @@ mod disk;
 mod numbers;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngCore;
 use winze_messages::families::mint_quote::KeysetAnnouncement;
@@ -48,6 +48,8 @@ pub struct QuoteRequesterCore {
     look_below_cursor: bool,
     /// A page is being read. It may have so many rows: one with fewer is the last.
     loading_rows_max: Option<usize>,
+    /// Requests that were settled elsewhere while that page was being read, and may be in it.
+    settled_meanwhile: BTreeSet<u64>,
     /// What waits to be recorded; bounded by [`Self::takes_events`].
     settlements: Vec<Settlement>,
     is_recording: bool,
@@ -110,6 +112,7 @@ impl QuoteRequesterCore {
             more_to_load: true,
             look_below_cursor: false,
             loading_rows_max: None,
+            settled_meanwhile: BTreeSet::new(),
             settlements: Vec::new(),
             is_recording: false,
             recording_sequences: Vec::new(),
@@ -135,6 +138,18 @@ impl QuoteRequesterCore {
     /// New rows were committed to the outbox.
     pub fn nudged(&mut self) {
         self.more_to_load = true;
+    }
+
+    /// These requests were given their answers by another way, and that is committed: they are let go of.
+    pub fn settled_elsewhere(&mut self, sequences: &[u64]) {
+        for &sequence in sequences {
+            self.core.forget(sequence);
+            self.held.remove(sequence);
+            self.notes.remove(&sequence);
+        }
+        if self.loading_rows_max.is_some() {
+            self.settled_meanwhile.extend(sequences);
+        }
     }
 
     /// Nothing comes or goes any longer; what was said is still to be recorded.
