@@ -85,6 +85,8 @@ impl RunningMint {
                     amount_per_day_max: AMOUNT_MAX,
                 }],
             }],
+            redis: None,
+            redis_requests: None,
         };
         let bound = Mint::bind(config).await.map_err(mint_failed)?;
         let (stop, stopped) = oneshot::channel();

@@ -42,7 +42,8 @@ pub(crate) async fn run(ecash: Ecash, responder: QuoteResponder, metrics: Metric
     }
 }
 
-fn announcement(unit: &str, keyset: &KeySet) -> KeysetAnnouncement {
+/// What peers are told of a unit's keyset.
+pub(crate) fn announcement(unit: &str, keyset: &KeySet) -> KeysetAnnouncement {
     let mut keys: Vec<(u64, [u8; 33])> = keyset
         .keys
         .iter()

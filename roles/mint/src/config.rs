@@ -8,6 +8,7 @@ use cdk::mint_url::MintUrl;
 use cdk::nuts::CurrencyUnit;
 use serde::Deserialize;
 use winze_messages::PeerName;
+use winze_redis::{RedisConfig, RedisSetupError};
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
 use crate::allowance::Caps;
@@ -15,6 +16,7 @@ use crate::ecash::EcashConfig;
 use crate::error::MintError;
 use crate::issuance::check::{PoolRules, Rules};
 use crate::limits::{AMOUNT_MAX, DESCRIPTION_BYTES_WIRE_MAX, POOLS_MAX, UNITS_MAX};
+use crate::redis_requests::RedisRequestsConfig;
 
 /// The whole of it. Unknown keys are refused; relative paths are relative to the file.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,6 +70,12 @@ pub struct MintConfig {
     /// Which pools may have quotes made, and how much. A pool that is not listed gets none.
     #[serde(default)]
     pub pool: Vec<PoolConfig>,
+    /// A Redis server, for [`Self::redis_requests`].
+    #[serde(default)]
+    pub redis: Option<RedisConfig>,
+    /// Take requests off a list in Redis, beside the hub. Default: none are taken.
+    #[serde(default)]
+    pub redis_requests: Option<RedisRequestsConfig>,
 }
 
 /// Where the hub is, and how to know it.
@@ -187,8 +195,9 @@ impl MintConfig {
                     format!("{} is listed twice", pool.peer),
                 )),
             }));
-            results.push(self.check_allowances(pool));
+            results.push(self.check_allowances(&POOL_KEYS, &pool.peer, &pool.allowance));
         }
+        results.push(self.check_list());
         results.into_iter().filter_map(Result::err).collect()
     }
 
@@ -210,29 +219,72 @@ impl MintConfig {
             .map_err(|error| invalid("name", format!("{:?}: {error}", self.name)))
     }
 
-    fn check_allowances(&self, pool: &PoolConfig) -> Result<(), InvalidValue> {
+    /// What is taken off a list in Redis.
+    fn check_list(&self) -> Result<(), InvalidValue> {
+        if let Some(redis) = &self.redis {
+            redis.check().map_err(|error| match error {
+                RedisSetupError::Value { key, message } => {
+                    invalid("redis", format!("{key}: {message}"))
+                }
+                other => invalid("redis", other.to_string()),
+            })?;
+        }
+        let Some(list) = &self.redis_requests else {
+            return Ok(());
+        };
+        if self.redis.is_none() {
+            let message = "needs a table [redis] that says where the list is".to_owned();
+            return Err(invalid("redis_requests", message));
+        }
+        if self.pool.iter().any(|pool| pool.peer == LIST_ACCOUNT) {
+            let message = format!("{LIST_ACCOUNT} is whom the list's allowance is kept under");
+            return Err(invalid("pool.peer", message));
+        }
+        if !self.units.contains(&list.unit) {
+            let message = format!("{:?} is not one of `units`", list.unit);
+            return Err(invalid("redis_requests.unit", message));
+        }
+        list.locking_key()
+            .map_err(|message| invalid("redis_requests.default_locking_key", message))?;
+        match &list.allowance[..] {
+            [allowance] if allowance.unit == list.unit => {
+                self.check_allowances(&LIST_KEYS, LIST_ACCOUNT, &list.allowance)
+            }
+            _ => {
+                let message = format!("expected one table, for unit {}", list.unit);
+                Err(invalid("redis_requests.allowance", message))
+            }
+        }
+    }
+
+    fn check_allowances(
+        &self,
+        keys: &AllowanceKeys,
+        whose: &str,
+        allowances: &[AllowanceConfig],
+    ) -> Result<(), InvalidValue> {
         let mut units = HashSet::new();
-        for allowance in &pool.allowance {
+        for allowance in allowances {
             if !self.units.contains(&allowance.unit) {
                 return Err(invalid(
-                    "pool.allowance.unit",
-                    format!("{}: {:?} is not one of `units`", pool.peer, allowance.unit),
+                    keys.unit,
+                    format!("{whose}: {:?} is not one of `units`", allowance.unit),
                 ));
             }
             if !units.insert(&allowance.unit) {
                 return Err(invalid(
-                    "pool.allowance.unit",
-                    format!("{}: {} is listed twice", pool.peer, allowance.unit),
+                    keys.unit,
+                    format!("{whose}: {} is listed twice", allowance.unit),
                 ));
             }
             in_range(
-                "pool.allowance.amount_per_hour_max",
+                keys.per_hour,
                 allowance.amount_per_hour_max,
                 self.amount_max,
                 AMOUNT_MAX,
             )?;
             in_range(
-                "pool.allowance.amount_per_day_max",
+                keys.per_day,
                 allowance.amount_per_day_max,
                 allowance.amount_per_hour_max,
                 AMOUNT_MAX,
@@ -262,16 +314,9 @@ impl MintConfig {
     pub(crate) fn rules(&self) -> Result<Rules, MintError> {
         let mut pools = HashMap::new();
         for pool in &self.pool {
-            let caps = pool.allowance.iter().map(|allowance| {
-                let caps = Caps {
-                    per_hour: allowance.amount_per_hour_max,
-                    per_day: allowance.amount_per_day_max,
-                };
-                (allowance.unit.clone(), caps)
-            });
             let rules = PoolRules {
                 name: pool.peer_name()?,
-                caps: caps.collect(),
+                caps: caps(&pool.allowance),
             };
             for key in std::iter::once(&pool.public_key).chain(&pool.next_key) {
                 if pools.insert(key.resolve()?, rules.clone()).is_some() {
@@ -283,13 +328,57 @@ impl MintConfig {
                 }
             }
         }
+        let list = match &self.redis_requests {
+            None => None,
+            Some(list) => Some(PoolRules {
+                name: LIST_ACCOUNT
+                    .parse()
+                    .map_err(|error| invalid("redis_requests", format!("{error}")))?,
+                caps: caps(&list.allowance),
+            }),
+        };
         Ok(Rules {
             amount_max: self.amount_max,
             description_bytes_max: self.description_bytes_max,
             units: self.currency_units(),
             pools,
+            list,
         })
     }
+}
+
+/// Under which name the allowance of the list in Redis is kept.
+pub(crate) const LIST_ACCOUNT: &str = "redis/requests";
+
+/// What the keys of an allowance are called in full.
+struct AllowanceKeys {
+    unit: &'static str,
+    per_hour: &'static str,
+    per_day: &'static str,
+}
+
+const POOL_KEYS: AllowanceKeys = AllowanceKeys {
+    unit: "pool.allowance.unit",
+    per_hour: "pool.allowance.amount_per_hour_max",
+    per_day: "pool.allowance.amount_per_day_max",
+};
+
+const LIST_KEYS: AllowanceKeys = AllowanceKeys {
+    unit: "redis_requests.allowance.unit",
+    per_hour: "redis_requests.allowance.amount_per_hour_max",
+    per_day: "redis_requests.allowance.amount_per_day_max",
+};
+
+/// By unit.
+fn caps(allowances: &[AllowanceConfig]) -> HashMap<String, Caps> {
+    let caps = |allowance: &AllowanceConfig| Caps {
+        per_hour: allowance.amount_per_hour_max,
+        per_day: allowance.amount_per_day_max,
+    };
+    allowances
+        .iter()
+        .map(|allowance| (allowance.unit.clone(), caps(allowance)))
+        .collect()
 }
 
 fn check_units(units: &[String]) -> Result<(), InvalidValue> {
@@ -319,7 +408,7 @@ fn check_units(units: &[String]) -> Result<(), InvalidValue> {
     Ok(())
 }
 
-fn canonical(unit: &str) -> CurrencyUnit {
+pub(crate) fn canonical(unit: &str) -> CurrencyUnit {
     // Its error is uninhabited in practice: every text is some unit.
     unit.parse().unwrap_or_else(|_| CurrencyUnit::custom(unit))
 }
@@ -344,7 +433,7 @@ fn in_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Inv
     Err(invalid(key, format!("{value} is not in {min}..={max}")))
 }
 
-fn invalid(key: &'static str, message: String) -> InvalidValue {
+pub(crate) fn invalid(key: &'static str, message: String) -> InvalidValue {
     InvalidValue { key, message }
 }
 
@@ -469,5 +558,43 @@ mod tests {
         );
         let unknown = written("amount_maximum = 5", ALLOWANCE);
         assert!(toml::from_str::<MintConfig>(&unknown).is_err());
+    }
+
+    #[test]
+    fn a_list_needs_its_redis_a_unit_of_the_mints_and_one_allowance_that_every_quote_fits_in() {
+        let list = |redis: &str, list: &str, unit: &str, per_hour: u64| {
+            let text = format!(
+                "{}\n{redis}\n[redis_requests]\n{list}\n[[redis_requests.allowance]]\nunit = \"{unit}\"\n\
+                 amount_per_hour_max = {per_hour}\namount_per_day_max = 9_000",
+                written("amount_max = 1_000", ALLOWANCE)
+            );
+            let config: MintConfig = toml::from_str(&text).expect("complete");
+            config.check().map_err(|problem| problem.key)
+        };
+        let (redis, unit) = ("[redis]", r#"unit = "hash""#);
+        assert_eq!(list(redis, unit, "hash", 1_000), Ok(()));
+        let wrong_key = format!("{unit}\ndefault_locking_key = \"02ff\"");
+        for (outcome, key) in [
+            (list("", unit, "hash", 1_000), "redis_requests"),
+            (
+                list("[redis]\naddress = \"here\"", unit, "hash", 1_000),
+                "redis",
+            ),
+            (
+                list(redis, r#"unit = "sat""#, "sat", 1_000),
+                "redis_requests.unit",
+            ),
+            (list(redis, unit, "sat", 1_000), "redis_requests.allowance"),
+            (
+                list(redis, unit, "hash", 999),
+                "redis_requests.allowance.amount_per_hour_max",
+            ),
+            (
+                list(redis, &wrong_key, "hash", 1_000),
+                "redis_requests.default_locking_key",
+            ),
+        ] {
+            assert_eq!(outcome, Err(key));
+        }
     }
 }

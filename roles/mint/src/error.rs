@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use winze_client::{OpenError, StoreError};
+use winze_redis::{RedisFault, RedisSetupError};
 use winze_runtime::keyfile::KeyFileError;
 
 use crate::api::ApiError;
@@ -41,6 +42,12 @@ pub enum MintError {
     /// The hub client does not take the responder. It does: both are made here.
     #[error("responder: {0}")]
     Responder(#[from] OpenError),
+    /// The `[redis]` table, or a file that it names.
+    #[error(transparent)]
+    RedisSetup(#[from] RedisSetupError),
+    /// Redis is there, and does not let this mint do what it must.
+    #[error("redis: {0}")]
+    Redis(RedisFault),
     /// The NUT API.
     #[error(transparent)]
     Api(#[from] ApiError),

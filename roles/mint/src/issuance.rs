@@ -31,7 +31,7 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
 use winze_transport::PublicKey;
 
-use self::check::{PoolRules, Refusal, Rules};
+use self::check::{Asker, PoolRules, Refusal, Rules};
 use self::outcome::{answer, busy, issued, over_allowance, refused, set_back, unavailable};
 use self::record::{Made, NewQuote};
 use crate::allowance::{self, Account, Verdict, Wish};
@@ -110,13 +110,41 @@ impl Issuer {
             .left(allowance::Window::Hour, caps, (self.0.clock)())
     }
 
-    async fn issue_batch(
+    /// Issues, or refuses, each of `requests` off the list in Redis, as [`QuoteIssuer::issue`] does for a pool; several of
+    /// them may have one header hash.
+    pub(crate) async fn issue_for_list(
         &self,
-        key: &PublicKey,
-        requests: &[MintQuoteRequest],
+        requests: Vec<MintQuoteRequest>,
     ) -> Vec<QuoteOutcome> {
+        self.issue_in_turn(Asker::List, requests).await
+    }
+
+    async fn issue_in_turn(
+        &self,
+        asker: Asker,
+        requests: Vec<MintQuoteRequest>,
+    ) -> Vec<QuoteOutcome> {
+        let count = requests.len();
+        let Ok(place) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
+            let outcomes = vec![busy(); count];
+            self.0.metrics.outcomes(&outcomes, 0);
+            return outcomes;
+        };
+        let issuer = self.clone();
+        // A task of its own: a caller that gives up must not stop it between two steps.
+        let task = tokio::spawn(async move {
+            let _place = place;
+            issuer.issue_batch(&asker, &requests).await
+        });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, ?asker, "issuing a batch failed");
+            vec![unavailable(); count]
+        })
+    }
+
+    async fn issue_batch(&self, asker: &Asker, requests: &[MintQuoteRequest]) -> Vec<QuoteOutcome> {
         let inner = &*self.0;
-        let pool = inner.rules.pools.get(key);
+        let pool = inner.rules.of(asker);
         let keysets = inner.ecash.keysets();
         let checked: Vec<Result<NewQuote, Refusal>> = requests
             .iter()
@@ -365,27 +393,11 @@ impl Issuer {
 impl QuoteIssuer for Issuer {
     async fn issue(
         &self,
-        pool: &PeerName,
+        _: &PeerName,
         pool_key: &PublicKey,
         requests: Vec<MintQuoteRequest>,
     ) -> Vec<QuoteOutcome> {
-        let count = requests.len();
-        let Ok(place) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
-            let outcomes = vec![busy(); count];
-            self.0.metrics.outcomes(&outcomes, 0);
-            return outcomes;
-        };
-        let issuer = self.clone();
-        let key = *pool_key;
-        // A task of its own: a caller that gives up must not stop it between two steps.
-        let task = tokio::spawn(async move {
-            let _place = place;
-            issuer.issue_batch(&key, &requests).await
-        });
-        task.await.unwrap_or_else(|error| {
-            tracing::error!(%error, %pool, "issuing a batch failed");
-            vec![unavailable(); count]
-        })
+        self.issue_in_turn(Asker::Key(*pool_key), requests).await
     }
 
     async fn recall(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {

@@ -10,7 +10,8 @@
 //! | how much may a pool have issued | `allowance.rs` |
 //! | what may a wallet do over HTTP, and how much at once | `api.rs`, `api/admission.rs` |
 //! | which ecash is it | `ecash.rs`, `processor.rs`, [`seed`] |
-//! | who hears of a new keyset | `announce.rs` |
+//! | who hears of a new keyset | `announce.rs`, in Redis `redis_requests/keyset.rs` |
+//! | how do requests come off a list in Redis | `redis_requests/mod.rs` |
 //! | what can be configured | [`config`], [`limits`] |
 //! | how does the process start and stop | `service.rs` |
 
@@ -24,6 +25,7 @@ mod issuance;
 pub mod limits;
 mod metrics;
 mod processor;
+mod redis_requests;
 pub mod seed;
 mod service;
 #[cfg(test)]
@@ -34,5 +36,6 @@ pub use config::MintConfig;
 pub use ecash::EcashError;
 pub use error::MintError;
 pub use processor::MINING_SHARE;
+pub use redis_requests::RedisRequestsConfig;
 pub use seed::{Seed, SeedError};
 pub use service::{BoundMint, Mint, MintHandle, rotate_keyset, run};

@@ -61,6 +61,20 @@ pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the allowance gauges follow the clock where nothing is issued.
 pub const ALLOWANCE_GAUGE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long one look at the list in Redis waits for entries. It is as old as the operator's figures of an idle list get.
+pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the lengths of the list and of the dead letters are asked for.
+pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The pause before a batch off the list is tried again, after a fault of Redis's or a temporary refusal: at least, so that
+/// neither is asked in a circle.
+pub const LIST_RETRY_LEAST: Duration = Duration::from_millis(100);
+
+/// That pause at most, whatever the issuer advises: an allowance may be hours away for the largest entry of a batch, and
+/// minutes for the others.
+pub const LIST_RETRY_MOST: Duration = Duration::from_secs(5);
+
 /// How long an orderly shutdown waits for the pools' requests under way, as for the wallets'. What takes longer is safe to
 /// cut off: it is asked for again.
 pub const SHUTDOWN_DRAIN_MAX: Duration = winze_runtime::limits::HTTP_DRAIN_MAX;

@@ -47,6 +47,93 @@ struct Inner {
     store_commits: Counter,
     store_failing: Gauge,
     store_damage: Gauge,
+    list: Option<ListMetrics>,
+}
+
+/// What is counted of the list in Redis, where one is read; clones share it.
+#[derive(Clone)]
+pub(crate) struct ListMetrics {
+    connected: Gauge,
+    faults: Counter,
+    taken: Counter,
+    answered: Counter,
+    dead_letters: Counter,
+    later: Counter,
+    keys_written: Counter,
+    keysets_written: Counter,
+    waiting: Gauge,
+    dead_letters_kept: Gauge,
+}
+
+impl ListMetrics {
+    fn new(it: &mut Register) -> Self {
+        Self {
+            connected: it.add("redis_connected", "1 while Redis does what it is asked"),
+            faults: it.add("redis_faults", "What went wrong with Redis, each attempt"),
+            taken: it.add(
+                "redis_requests_taken",
+                "Entries handed over by the list in Redis, each time that it was",
+            ),
+            answered: it.add(
+                "redis_requests_answered",
+                "Entries of the list that have quotes, with the keys of their ids written",
+            ),
+            dead_letters: it.add(
+                "redis_dead_letters",
+                "Entries of the list that were no requests, or were refused for good",
+            ),
+            later: it.add(
+                "redis_requests_later",
+                "Entries of the list that were put off, each time that they were",
+            ),
+            keys_written: it.add("redis_quote_keys_written", "Keys of quote ids written"),
+            keysets_written: it.add(
+                "redis_keysets_written",
+                "How often the keyset's key had to be written",
+            ),
+            waiting: it.add("redis_list_length", "Entries that wait in the list"),
+            dead_letters_kept: it.add(
+                "redis_dead_letters_length",
+                "Entries in the list of dead letters",
+            ),
+        }
+    }
+
+    pub(crate) fn connected(&self, connected: bool) {
+        self.connected.set(connected.into());
+    }
+
+    pub(crate) fn fault(&self) {
+        self.faults.inc();
+    }
+
+    pub(crate) fn taken(&self, entries: usize) {
+        self.taken.inc_by(entries as u64);
+    }
+
+    /// A batch is off the list.
+    pub(crate) fn settled(&self, answered: usize, dead_letters: usize) {
+        self.answered.inc_by(answered as u64);
+        self.dead_letters.inc_by(dead_letters as u64);
+    }
+
+    pub(crate) fn later(&self, entries: usize) {
+        self.later.inc_by(entries as u64);
+    }
+
+    pub(crate) fn keys_written(&self, keys: usize) {
+        self.keys_written.inc_by(keys as u64);
+    }
+
+    pub(crate) fn keyset_written(&self) {
+        self.keysets_written.inc();
+    }
+
+    pub(crate) fn lengths(&self, waiting: u64, dead_letters: u64) {
+        let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge(&self.waiting, waiting);
+        gauge(&self.dead_letters_kept, dead_letters);
+    }
 }
 
 /// Registers metrics as they are made.
@@ -108,7 +195,8 @@ impl ApiRefusal {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `reads_list`: those of a list in Redis are among them.
+    pub(crate) fn new(reads_list: bool) -> Self {
         let mut it = Register(winze_runtime::metrics::registry("mint"));
         let inner = Inner {
             issued: it.add("quotes_issued", "Quotes made for shares"),
@@ -180,6 +268,7 @@ impl Metrics {
                 "store_damage",
                 "1 where the role's own store was found damaged at the start; /health says how",
             ),
+            list: reads_list.then(|| ListMetrics::new(&mut it)),
             registry: it.0,
         };
         Self(Arc::new(inner))
@@ -257,6 +346,11 @@ impl Metrics {
         counter(&inner.store_commits, store.counts().commits);
         gauge(&inner.store_failing, u64::from(store.trouble().is_some()));
         gauge(&inner.store_damage, u64::from(store.damage().is_some()));
+    }
+
+    /// Those of a list in Redis, where one is read.
+    pub(crate) fn list(&self) -> Option<&ListMetrics> {
+        self.0.list.as_ref()
     }
 
     pub(crate) fn keyset_announced(&self) {

@@ -11,11 +11,12 @@ use winze_client::{
     ANSWERS_SCHEMA, HubClient, HubClientConfig, HubStatus, Identity, QuoteResponder,
     QuoteResponderConfig, Store,
 };
+use winze_redis::RedisFault;
 use winze_runtime::ops_http::{self, Health, OpsState};
 use winze_runtime::{clock, keyfile, ready};
 
 use crate::allowance::{self, ALLOWANCE_SCHEMA, Account};
-use crate::config::MintConfig;
+use crate::config::{self, MintConfig};
 use crate::ecash::{self, Ecash, EcashError};
 use crate::error::MintError;
 use crate::issuance::Issuer;
@@ -24,6 +25,7 @@ use crate::limits::{
     ALLOWANCE_GAUGE_INTERVAL, POOLS_MAX, SHUTDOWN_DRAIN_MAX, TRANSACTION_QUOTES_MAX,
 };
 use crate::metrics::Metrics;
+use crate::redis_requests::{self, ListReading, ListSettings};
 use crate::seed::Seed;
 use crate::{announce, api};
 
@@ -44,6 +46,7 @@ pub struct BoundMint {
     metrics: Metrics,
     identity: Identity,
     hub: HubClientConfig,
+    list: Option<ListSettings>,
 }
 
 /// What can be asked of a mint while it runs. Clones are of the same mint.
@@ -80,7 +83,8 @@ pub async fn rotate_keyset(config: &MintConfig, unit: &str) -> Result<String, Mi
 }
 
 impl Mint {
-    /// Reads the keys and the seed, opens both stores, and binds both ports.
+    /// Reads the keys and the seed, opens both stores, and binds both ports. Where a list in Redis is read, Redis is asked
+    /// once: that it is away is no error, that it refuses the login is one.
     ///
     /// # Errors
     /// [`MintError`], naming the value, file or address that cannot be used.
@@ -92,6 +96,7 @@ impl Mint {
         );
         let hub = HubClientConfig::new(config.hub.address.clone(), config.hub.authority.resolve()?);
         let rules = config.rules()?;
+        let list = open_list(&config).await?;
         let ecash_config = config.ecash();
         let seed = Seed::read_or_create(
             config.seed_file.as_path(),
@@ -125,9 +130,10 @@ impl Mint {
             ecash,
             store,
             rules,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(list.is_some()),
             identity,
             hub,
+            list,
         })
     }
 }
@@ -159,14 +165,19 @@ impl BoundMint {
             &hub,
             self.store.clone(),
             responder_config(&self.rules),
-            Arc::new(issuer),
+            Arc::new(issuer.clone()),
         )?;
+        let reading = self.list.zip(self.metrics.list().cloned());
+        let reading = reading.map(|(settings, metrics)| {
+            ListReading::start(settings, issuer, self.ecash.clone(), metrics)
+        });
         let ops_router = ops_http::router(ops_state(
             &self.ecash,
             &hub,
             &responder,
             &self.store,
             &self.metrics,
+            reading.as_ref().map(ListReading::link),
         ));
 
         let (stop, stopping) = watch::channel(false);
@@ -188,8 +199,15 @@ impl BoundMint {
         stop.send_replace(true);
         helpers.shutdown().await;
         // First the pools' requests: their answers go out on the connection that ends next.
-        let drained = tokio::time::timeout(SHUTDOWN_DRAIN_MAX, responder.shutdown());
-        if drained.await.is_err() {
+        let (drained, ()) = tokio::join!(
+            tokio::time::timeout(SHUTDOWN_DRAIN_MAX, responder.shutdown()),
+            async {
+                if let Some(reading) = reading {
+                    reading.shutdown().await;
+                }
+            },
+        );
+        if drained.is_err() {
             tracing::warn!("requests are still under way; their pools will ask again");
         }
         hub.shutdown().await;
@@ -215,6 +233,23 @@ impl MintHandle {
     pub async fn rotate_keyset(&self, unit: &str) -> Result<String, MintError> {
         Ok(self.ecash.rotate(unit).await?.to_string())
     }
+}
+
+/// What the list in Redis is read with, where it is.
+async fn open_list(config: &MintConfig) -> Result<Option<ListSettings>, MintError> {
+    let (Some(names), Some(requests)) = (&config.redis, &config.redis_requests) else {
+        return Ok(None);
+    };
+    let settings = ListSettings::new(names.open()?, names.clone(), &config.name, requests)
+        .map_err(|message| config::invalid("redis_requests.default_locking_key", message))?;
+    match settings.redis().greet().await {
+        Ok(()) => {}
+        Err(fault @ (RedisFault::Login { .. } | RedisFault::NotAllowed { .. })) => {
+            return Err(MintError::Redis(fault));
+        }
+        Err(fault) => tracing::warn!(%fault, "Redis is not there; starting without"),
+    }
+    Ok(Some(settings))
 }
 
 async fn listen(
@@ -264,12 +299,19 @@ fn ops_state(
     responder: &QuoteResponder,
     store: &Store,
     metrics: &Metrics,
+    list: Option<redis_requests::Link>,
 ) -> OpsState {
     let status = hub.status();
     let health = {
         let (ecash, responder, status) = (ecash.clone(), responder.clone(), status.clone());
         let store = store.clone();
-        move || health(&ecash, &responder, &store, &status.borrow())
+        move || {
+            let mut health = health(&ecash, &responder, &store, &status.borrow());
+            if let Some(list) = &list {
+                list.add_to(&mut health);
+            }
+            health
+        }
     };
     let (hub, responder) = (hub.clone(), responder.clone());
     let (store, metrics) = (store.clone(), metrics.clone());
@@ -328,6 +370,7 @@ async fn show_allowances(rules: Rules, store: Store, metrics: Metrics) {
     let accounts: Vec<Account> = rules
         .pools
         .values()
+        .chain(&rules.list)
         .flat_map(|pool| {
             pool.caps
                 .keys()

@@ -88,9 +88,13 @@ impl TestMint {
                     caps,
                 },
             )]),
+            list: Some(PoolRules {
+                name: "redis/requests".parse().expect("a peer name"),
+                caps: HashMap::from([("hash".to_owned(), CAPS)]),
+            }),
         };
         let clock = Arc::clone(&now_s);
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(true);
         let issuer = Issuer::new(
             rules,
             ecash.clone(),

@@ -1,6 +1,7 @@
 //! A pool, a hub and a mint in one process, each with stores and ports of its own, and a wallet that redeems over HTTP.
 
 mod deployment;
+mod redis_list;
 
 use cdk::Wallet;
 use cdk::amount::SplitTarget;

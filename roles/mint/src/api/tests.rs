@@ -173,7 +173,7 @@ async fn wallets_are_told_what_the_configuration_says_now() {
     let mut key = None;
     for amount_max in [1_000u64, 20] {
         let ecash = open_ecash(folder.path(), amount_max).await;
-        let api = serve(Arc::clone(ecash.mint()), &Metrics::new()).await;
+        let api = serve(Arc::clone(ecash.mint()), &Metrics::new(false)).await;
         let (status, body) = send(api, "GET", "/v1/info", "").await;
         assert_eq!(status, 200);
         let info: Value = serde_json::from_str(&body).expect("JSON");

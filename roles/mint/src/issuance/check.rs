@@ -20,9 +20,30 @@ pub(crate) struct Rules {
     pub(crate) units: Vec<CurrencyUnit>,
     /// By the pool's key: names are the hub's word.
     pub(crate) pools: HashMap<PublicKey, PoolRules>,
+    /// The list in Redis, where one is read.
+    pub(crate) list: Option<PoolRules>,
 }
 
-/// What one pool may have issued.
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Whoever has this key.
+    Key(PublicKey),
+    /// Whoever can push to the list in Redis.
+    List,
+}
+
+impl Rules {
+    /// What whoever asks may have issued; nothing where it is not in the configuration.
+    pub(crate) fn of(&self, asker: &Asker) -> Option<&PoolRules> {
+        match asker {
+            Asker::Key(key) => self.pools.get(key),
+            Asker::List => self.list.as_ref(),
+        }
+    }
+}
+
+/// What one pool, or the list, may have issued.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolRules {
     /// Its peer name in this mint's configuration, under which its allowance is kept.

@@ -142,6 +142,8 @@ impl Deployment {
                     amount_per_day_max: 10_000,
                 }],
             }],
+            redis: None,
+            redis_requests: None,
         }
     }
 
@@ -188,9 +190,12 @@ impl Deployment {
 
     /// Starts the mint, on the stores that an earlier one left.
     pub async fn start_mint(&self) -> RunningMint {
-        let mint = Mint::bind(self.mint_config())
-            .await
-            .expect("the mint binds");
+        self.start_as(self.mint_config()).await
+    }
+
+    /// As [`Self::start_mint`], with this configuration.
+    pub async fn start_as(&self, config: MintConfig) -> RunningMint {
+        let mint = Mint::bind(config).await.expect("the mint binds");
         let (stop, stopped) = oneshot::channel();
         RunningMint {
             api_addr: mint.api_addr,

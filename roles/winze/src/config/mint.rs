@@ -40,5 +40,12 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
             &pool.public_key,
         );
     }
+    if let Some(redis) = &config.redis {
+        found.dial("redis.address", &redis.address);
+        found.look("redis", redis.open());
+        if config.redis_requests.is_none() {
+            found.warning("redis", "there is no [redis_requests]: nothing is taken");
+        }
+    }
     Ok(found)
 }

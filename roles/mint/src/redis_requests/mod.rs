@@ -1,0 +1,348 @@
+//! Requests off a list in Redis, beside those of the hub: for pools of the Redis era, and for pools that use it as the way
+//! round.
+//!
+//! The list is one requester more to the [`Issuer`], with an allowance of its own. It is served in the order in which it
+//! was pushed, in batches: what Redis hands over stays in its second list until each entry of the batch has its quote, and
+//! the key of the quote's id is written, or is a dead letter with its reason.
+//!
+//! | killed | when the mint comes back |
+//! |---|---|
+//! | before cdk commits | the batch is handed over again, and made |
+//! | before the keys are written, or the batch is settled | it is handed over again; the quotes are found in cdk's store by their header hashes, and the keys written again |
+//!
+//! An entry that cannot be served at present (an allowance that is used up, a store that fails) keeps its batch in the
+//! second list: the others of the batch are served, what is behind it waits, and all of the batch is tried again after a pause.
+
+mod config;
+mod keyset;
+mod link;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use cdk::nuts::{CurrencyUnit, Id};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+use winze_client::QuoteOutcome;
+use winze_messages::text::header_hash_to_text;
+use winze_redis::{DeadLetter, Handover, Intake, KeysetKey, Redis, RedisConfig, RedisFault, Taken};
+use winze_runtime::clock;
+
+pub use self::config::RedisRequestsConfig;
+pub(crate) use self::link::Link;
+use self::link::Part;
+use self::read::Reader;
+use crate::config::canonical;
+use crate::ecash::Ecash;
+use crate::issuance::Issuer;
+use crate::limits::{
+    LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST, LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
+};
+use crate::metrics::ListMetrics;
+
+/// What the reading of the list starts with.
+#[derive(Clone)]
+pub(crate) struct ListSettings {
+    redis: Redis,
+    names: RedisConfig,
+    taker: String,
+    unit: CurrencyUnit,
+    reader: Reader,
+    keyset_to_redis: bool,
+}
+
+impl ListSettings {
+    /// `taker` is the mint's own name, under which Redis keeps what it has handed over.
+    ///
+    /// # Errors
+    /// The default locking key is none.
+    pub(crate) fn new(
+        redis: Redis,
+        names: RedisConfig,
+        taker: &str,
+        config: &RedisRequestsConfig,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            redis,
+            names,
+            taker: taker.to_owned(),
+            reader: Reader {
+                unit: config.unit.clone(),
+                default_locking_key: config.locking_key()?,
+                other_keysets: config.other_keysets,
+            },
+            unit: canonical(&config.unit),
+            keyset_to_redis: config.keyset_to_redis,
+        })
+    }
+
+    /// The server.
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+}
+
+/// The list being read. Dropping it leaves off wherever it is.
+pub(crate) struct ListReading {
+    stop: watch::Sender<bool>,
+    taking: JoinHandle<()>,
+    _keyset: JoinSet<()>,
+    link: Link,
+}
+
+impl ListReading {
+    /// Starts to take; Redis need not be there.
+    pub(crate) fn start(
+        settings: ListSettings,
+        issuer: Issuer,
+        ecash: Ecash,
+        metrics: ListMetrics,
+    ) -> Self {
+        let link = Link::new(metrics.clone(), settings.keyset_to_redis);
+        let mut keyset = JoinSet::new();
+        if settings.keyset_to_redis {
+            let key = KeysetKey::new(&settings.redis, &settings.names.keyset_key);
+            let (ecash, unit) = (ecash.clone(), settings.unit.clone());
+            keyset.spawn(keyset::run(ecash, unit, key, link.clone(), metrics.clone()));
+        }
+        let taker = Taker::new(settings, issuer, ecash, metrics, link.clone());
+        let (stop, stopping) = watch::channel(false);
+        Self {
+            stop,
+            taking: tokio::spawn(taker.run(stopping)),
+            _keyset: keyset,
+            link,
+        }
+    }
+
+    /// How it gets on with Redis.
+    pub(crate) fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// Takes no more, and finishes the batch under way, for a few seconds.
+    pub(crate) async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        let ended = tokio::time::timeout(SHUTDOWN_DRAIN_MAX, &mut self.taking).await;
+        if ended.is_err() {
+            tracing::warn!("a batch off the list is still under way; it will be handed over again");
+        }
+    }
+}
+
+impl Drop for ListReading {
+    fn drop(&mut self) {
+        self.taking.abort();
+    }
+}
+
+/// Takes from the list until it is stopped.
+struct Taker {
+    intake: Intake,
+    handover: Handover,
+    quote_kept_s: u64,
+    unit: CurrencyUnit,
+    reader: Reader,
+    issuer: Issuer,
+    ecash: Ecash,
+    metrics: ListMetrics,
+    link: Link,
+    lengths_at: Option<Instant>,
+}
+
+/// What is known of a batch once the issuer has decided.
+#[derive(Default)]
+struct Batch {
+    entries: usize,
+    /// Header hashes and ids of the quotes.
+    quote_ids: Vec<(String, String)>,
+    dead_letters: Vec<DeadLetter>,
+    later: Option<Later>,
+}
+
+/// Entries that cannot be served at present.
+struct Later {
+    entries: usize,
+    /// Of the first of them.
+    reason: String,
+    /// The shortest of their delays.
+    retry_after: Duration,
+}
+
+impl Taker {
+    fn new(
+        settings: ListSettings,
+        issuer: Issuer,
+        ecash: Ecash,
+        metrics: ListMetrics,
+        link: Link,
+    ) -> Self {
+        let ListSettings { redis, names, .. } = &settings;
+        let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
+        Self {
+            intake: Intake::new(redis, list, dead_letters, &settings.taker),
+            handover: Handover::new(redis, list, &names.quote_key_prefix),
+            quote_kept_s: names.quote_kept_s,
+            unit: settings.unit,
+            reader: settings.reader,
+            issuer,
+            ecash,
+            metrics,
+            link,
+            lengths_at: None,
+        }
+    }
+
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut fault_pause = LIST_RETRY_LEAST;
+        loop {
+            // Whoever waits for entries, or for Redis, may stop at once; a batch is finished.
+            let taken = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => return,
+                taken = self.take() => taken,
+            };
+            let outcome = match taken {
+                Ok(taken) if taken.is_empty() => Ok(Duration::ZERO),
+                Ok(taken) => self.deal_with(taken).await,
+                Err(fault) => Err(fault),
+            };
+            self.link.note(Part::List, outcome.as_ref().map(|_| ()));
+            let pause = match &outcome {
+                Ok(pause) => {
+                    fault_pause = LIST_RETRY_LEAST;
+                    *pause
+                }
+                Err(_) => {
+                    let pause = fault_pause;
+                    fault_pause = (fault_pause * 2).min(LIST_RETRY_MOST);
+                    pause
+                }
+            };
+            if pause > Duration::ZERO {
+                tokio::select! {
+                    _ = stopping.wait_for(|stop| *stop) => return,
+                    () = sleep(pause) => {}
+                }
+            }
+        }
+    }
+
+    /// The next entries; none where none come for a while.
+    async fn take(&mut self) -> Result<Vec<Taken>, RedisFault> {
+        if self
+            .lengths_at
+            .is_none_or(|at| at.elapsed() >= LIST_LENGTHS_INTERVAL)
+        {
+            let (waiting, dead_letters) = self.intake.lengths().await?;
+            self.metrics.lengths(waiting, dead_letters);
+            self.lengths_at = Some(Instant::now());
+        }
+        self.intake
+            .take(winze_redis::limits::TAKEN_ENTRIES_MAX, LIST_PATIENCE)
+            .await
+    }
+
+    /// Serves a batch and settles it, if it can be. How long to wait before the next.
+    async fn deal_with(&mut self, taken: Vec<Taken>) -> Result<Duration, RedisFault> {
+        self.metrics.taken(taken.len());
+        let Some(batch) = self.decide(taken).await else {
+            self.link.waits(Some("no keyset is active"));
+            return Ok(LIST_RETRY_MOST);
+        };
+        self.handover
+            .set_quote_ids(&batch.quote_ids, self.quote_kept_s)
+            .await?;
+        self.metrics.keys_written(batch.quote_ids.len());
+        if let Some(later) = batch.later {
+            self.link.waits(Some(&later.reason));
+            self.metrics.later(later.entries);
+            return Ok(later.retry_after.clamp(LIST_RETRY_LEAST, LIST_RETRY_MOST));
+        }
+        self.link.waits(None);
+        if let Some(first) = batch.dead_letters.first() {
+            let (entries, reason) = (batch.dead_letters.len(), &first.reason);
+            tracing::warn!(entries, reason, "entries of the list are dead letters");
+        }
+        if self.intake.settle(&batch.dead_letters).await? {
+            let dead_letters = batch.dead_letters.len();
+            self.metrics
+                .settled(batch.entries - dead_letters, dead_letters);
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Has the issuer decide about each entry; nothing where it could not, for want of an active keyset.
+    async fn decide(&self, taken: Vec<Taken>) -> Option<Batch> {
+        let active_keyset = self.ecash.active_keyset(&self.unit)?.id.to_bytes();
+        let keysets: HashSet<(CurrencyUnit, Id)> = match self.reader.other_keysets {
+            true => self.ecash.keysets(),
+            false => HashSet::new(),
+        };
+        let known = |id: &[u8]| {
+            Id::from_bytes(id).is_ok_and(|id| keysets.contains(&(self.unit.clone(), id)))
+        };
+        let unix_ms = clock::now_unix_ms();
+        let mut batch = Batch {
+            entries: taken.len(),
+            ..Batch::default()
+        };
+        let mut requests = Vec::with_capacity(taken.len());
+        let mut entries = Vec::with_capacity(taken.len());
+        for taken in taken {
+            match self.reader.read(&taken, &active_keyset, known) {
+                Ok(request) => {
+                    requests.push(request);
+                    entries.push(taken);
+                }
+                Err(reason) => batch.dead_letters.push(DeadLetter {
+                    taken,
+                    reason,
+                    unix_ms,
+                }),
+            }
+        }
+        if requests.is_empty() {
+            return Some(batch);
+        }
+        let outcomes = self.issuer.issue_for_list(requests).await;
+        for (taken, outcome) in entries.into_iter().zip(outcomes) {
+            batch.add(taken, outcome, unix_ms);
+        }
+        Some(batch)
+    }
+}
+
+impl Batch {
+    fn add(&mut self, taken: Taken, outcome: QuoteOutcome, unix_ms: u64) {
+        match outcome {
+            QuoteOutcome::Issued(response) => {
+                let hash = header_hash_to_text(&response.header_hash);
+                self.quote_ids.push((hash, response.quote_id));
+            }
+            QuoteOutcome::Refused { code, message } => self.dead_letters.push(DeadLetter {
+                taken,
+                reason: format!("{}: {message}", code.name()),
+                unix_ms,
+            }),
+            QuoteOutcome::Later {
+                code,
+                message,
+                retry_after_ms,
+            } => {
+                let retry_after = Duration::from_millis(retry_after_ms.into());
+                let later = self.later.get_or_insert_with(|| Later {
+                    entries: 0,
+                    reason: format!("{}: {message}", code.name()),
+                    retry_after,
+                });
+                later.entries += 1;
+                later.retry_after = later.retry_after.min(retry_after);
+            }
+        }
+    }
+}
