@@ -122,6 +122,14 @@ pub enum TestbedError {
         /// What it said.
         message: String,
     },
+    /// A stand-in for an old pool or mint failed.
+    #[error("{who}: {problem}")]
+    Legacy {
+        /// Which.
+        who: String,
+        /// What it ran into.
+        problem: String,
+    },
     /// A plan that cannot be carried out.
     #[error("{0}")]
     Plan(String),

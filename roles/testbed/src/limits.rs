@@ -51,3 +51,12 @@ pub const MINERS_MAX: usize = 64;
 
 /// After a run of chaos, each step until every quote is redeemed: a backlog of a minute, on two busy cores.
 pub const CHAOS_SETTLE_WITHIN: Duration = Duration::from_secs(180);
+
+/// A stand-in of the Redis era that is told to end: it waits for one answer of Redis, or for one entry more.
+pub const LEGACY_ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Keys of quote ids that a stand-in asks for with one command.
+pub const LEGACY_KEYS_PER_LOOK: usize = 1_000;
+
+/// How long the old mint's store waits for whoever reads it.
+pub const LEGACY_STORE_TIMEOUT: Duration = Duration::from_secs(5);
