@@ -38,6 +38,10 @@ pub const KEY_INDEX_SLICES: u32 = 64;
 /// of them changes. All slices together take about 8 MiB.
 pub const KEY_INDEX_SLICE_NEW_MAX: u64 = 4_096;
 
+/// New entries that are kept in memory, wherever they lie: what all slices have, and a quarter, since some get more than
+/// others.
+pub const KEY_INDEX_NEW_MAX: u64 = KEY_INDEX_SLICES as u64 * KEY_INDEX_SLICE_NEW_MAX * 5 / 4;
+
 const _: () = assert!(KEY_INDEX_SLICES.is_power_of_two());
 
 /// Longest key of a request in bytes: the widest of any family (session, round, attempt, sender)

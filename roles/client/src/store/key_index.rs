@@ -14,7 +14,7 @@
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::{StoreError, row_checksum};
-use crate::limits::{KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_SLICES};
+use crate::limits::{KEY_INDEX_NEW_MAX, KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_SLICES};
 
 /// What an index is asked for: 64 bits of SHA-256 over `parts`, each with its length.
 ///
@@ -36,6 +36,7 @@ pub(crate) struct KeyIndex {
     pub(crate) remove: &'static str,
     pub(crate) next_slice: &'static str,
     pub(crate) count_new: &'static str,
+    pub(crate) count_all_new: &'static str,
     pub(crate) merge: &'static str,
     pub(crate) clear_new: &'static str,
     pub(crate) slice_merged: &'static str,
@@ -87,6 +88,7 @@ macro_rules! key_index {
                 $table,
                 "_new WHERE hash BETWEEN ?1 AND ?2"
             ),
+            count_all_new: concat!("SELECT count(*) FROM temp.", $table, "_new"),
             merge: concat!(
                 "INSERT OR IGNORE INTO main.",
                 $table,
@@ -181,7 +183,8 @@ impl KeyIndex {
     /// Merges what is new into the table where it has become too much to be kept in memory. To be called once in each
     /// transaction that adds, or every thousand rows: it counts what is new in a slice.
     pub(crate) fn merge_where_full(&self, connection: &Connection) -> Result<(), StoreError> {
-        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have.
+        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have;
+        // unless somebody chooses keys whose hashes lie in one slice. Then all slices have their turn until that one had it.
         loop {
             let slice: u32 = connection
                 .prepare_cached(self.next_slice)?
@@ -190,7 +193,7 @@ impl KeyIndex {
             let new: u64 = connection
                 .prepare_cached(self.count_new)?
                 .query_row(hashes, |row| row.get(0))?;
-            if new < KEY_INDEX_SLICE_NEW_MAX {
+            if new < KEY_INDEX_SLICE_NEW_MAX && !self.has_too_many_new(connection)? {
                 return Ok(());
             }
             self.merge_hashes(connection, hashes)?;
@@ -198,6 +201,13 @@ impl KeyIndex {
                 .prepare_cached(self.slice_merged)?
                 .execute([(slice + 1) % KEY_INDEX_SLICES])?;
         }
+    }
+
+    fn has_too_many_new(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let new: u64 = connection
+            .prepare_cached(self.count_all_new)?
+            .query_row([], |row| row.get(0))?;
+        Ok(new >= KEY_INDEX_NEW_MAX)
     }
 
     /// Merges what is new into the table, so that all of it is there.
@@ -342,6 +352,28 @@ mod tests {
         for n in 0..2 * rows {
             let expected: &[i64] = if n < rows { &[n] } else { &[] };
             assert_eq!(KEYS.find(&connection, hash(n)).unwrap(), expected, "{n}");
+        }
+    }
+
+    /// Whoever asks chooses keys, and can try them out until their hashes lie where he wants them.
+    #[test]
+    fn keys_that_are_chosen_to_lie_in_one_slice_do_not_stay_in_memory() {
+        let connection = database();
+        let in_last_slice = |n: i64| i64::MAX - n;
+        let rows = KEY_INDEX_NEW_MAX as i64 * 2;
+        connection.execute_batch("BEGIN").unwrap();
+        for n in 0..rows {
+            KEYS.insert(&connection, in_last_slice(n), n).unwrap();
+            if n % 1_000 == 0 {
+                KEYS.merge_where_full(&connection).unwrap();
+            }
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        let in_memory = rows as u64 - in_table(&connection);
+        assert!(in_memory < KEY_INDEX_NEW_MAX + 1_000, "{in_memory}");
+        for n in [0, rows / 2, rows - 1] {
+            let found = KEYS.find(&connection, in_last_slice(n)).unwrap();
+            assert_eq!(found, [n]);
         }
     }
 

@@ -224,16 +224,24 @@ struct Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.writes = None;
+        // One after the other: who closes last copies the log into the database and removes it, and of two that close at
+        // once neither is the last.
         self.reads = None;
-        for handle in [self.reader.take(), self.writer.take()]
-            .into_iter()
-            .flatten()
+        let reader = self.reader.take();
+        self.join(reader);
+        self.writes = None;
+        let writer = self.writer.take();
+        self.join(writer);
+    }
+}
+
+impl Threads {
+    fn join(&self, thread: Option<thread::JoinHandle<()>>) {
+        // A job may own the last clone; its thread cannot wait for itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+            && thread.join().is_err()
         {
-            // A job may own the last clone; its thread cannot wait for itself.
-            if handle.thread().id() != thread::current().id() && handle.join().is_err() {
-                tracing::error!(path = %self.path.display(), "a thread of the store panicked");
-            }
+            tracing::error!(path = %self.path.display(), "a thread of the store panicked");
         }
     }
 }

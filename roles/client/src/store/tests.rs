@@ -449,3 +449,30 @@ async fn a_job_may_own_the_last_clone() {
         .recv_timeout(std::time::Duration::from_secs(20))
         .expect("the writer does not wait for itself");
 }
+
+/// Whoever copies the file of a role that was stopped has all of it, and a copy that is put back has no later log beside it.
+#[test]
+fn a_store_that_was_closed_is_one_file() {
+    let close_often = || {
+        let folder = TempDir::new().unwrap();
+
+        for round in 0..100 {
+            let store = open(&folder);
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let runtime = runtime.unwrap();
+            runtime
+                .block_on(store.write(move |c| insert(c, &format!("round {round}"))))
+                .unwrap();
+            assert_eq!(runtime.block_on(count(&store)), round + 1);
+            drop(store);
+            let log = folder.path().join("role.sqlite-wal");
+            assert!(!log.exists(), "round {round}");
+        }
+    };
+    // Which of its threads ends first is up to how busy the machine is.
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(close_often);
+        }
+    });
+}
