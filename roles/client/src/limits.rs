@@ -131,9 +131,15 @@ pub const NOTED_AFTER_MS: u64 = 500;
 /// ourselves, in milliseconds. A hub that goes says `Close` before that.
 pub const RECONNECT_WITHIN_MS: u64 = 5_000;
 
-/// Answered requests that one housekeeping deletes, at most, so that it does not hold up the
-/// writers. A thousand a second is about what a busy pool adds.
+/// Answered requests that are deleted in one transaction, at most, so that this does not hold up the
+/// writers.
 pub const ANSWERED_DELETED_PER_STEP: usize = 1_000;
+
+/// For how long one housekeeping goes on deleting, step after step, in milliseconds: while there is so much to delete, it is what
+/// the role adds, and the file would grow without end.
+pub const ANSWERED_DELETED_MS_MAX: u64 = 800;
+
+const _: () = assert!(ANSWERED_DELETED_MS_MAX < HOUSEKEEPING_MS);
 
 /// Members of a group that the hub may name (specification, section 7). As many again that are gone may be held by
 /// their owners.

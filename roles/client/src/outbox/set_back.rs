@@ -219,6 +219,17 @@ pub(super) fn acknowledge(connection: &Connection, now_unix_ms: u64) -> Result<u
     Ok(acknowledged as u64)
 }
 
+/// Whether [`ask_again`] has more to do.
+pub(crate) fn asks_again(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM outbox_ask_again WHERE peer = ?1 AND extension = ?2")?
+        .exists(params![peer, extension])?)
+}
+
 /// Makes the next `rows_max` answered requests wait again whose answers the peer has forgotten, unless
 /// `waiting_max` wait already. They keep what is known of their answer. True while there are more.
 pub fn ask_again(

@@ -18,7 +18,7 @@ pub fn delete_answered(
     before_unix_ms: u64,
     rows_max: usize,
 ) -> Result<usize, StoreError> {
-    let mut spent = due(connection, 0, before_unix_ms, rows_max)?.ids;
+    let mut spent = due(connection, 0, before_unix_ms, rows_max)?.rows;
     if spent.len() < rows_max {
         let after_id = connection
             .prepare_cached("SELECT after_id FROM outbox_looked_through")?
@@ -34,7 +34,7 @@ pub fn delete_answered(
                 )?
                 .execute([further.looked_through])?;
         }
-        spent.extend(further.ids);
+        spent.extend(further.rows);
         spent.sort_unstable();
         spent.dedup();
     }
@@ -42,7 +42,8 @@ pub fn delete_answered(
 }
 
 struct Due {
-    ids: Vec<i64>,
+    /// The id and key of each.
+    rows: Vec<(i64, Vec<u8>)>,
     /// 0 where the end was reached.
     looked_through: i64,
 }
@@ -59,19 +60,24 @@ fn due(
         "SELECT id, answered_unix_ms < ?2 AND NOT is_asked_again FROM outbox_answer
          WHERE id > ?1 ORDER BY id LIMIT ?3",
     )?;
+    // A damaged one is parked, and the operator's.
+    let mut not_parked =
+        connection.prepare_cached("SELECT key FROM outbox WHERE id = ?1 AND is_parked = 0")?;
     let mut rows = statement.query(params![after_id, before_unix_ms, looked_at_max])?;
     let mut due = Due {
-        ids: Vec::new(),
+        rows: Vec::new(),
         looked_through: 0,
     };
     let mut looked_at = 0;
     while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
+        let id: i64 = row.get(0)?;
         looked_at += 1;
-        if row.get(1)? {
-            due.ids.push(id);
+        if row.get(1)?
+            && let Some(key) = not_parked.query_row([id], |row| row.get(0)).optional()?
+        {
+            due.rows.push((id, key));
         }
-        if due.ids.len() >= rows_max || looked_at >= looked_at_max {
+        if due.rows.len() >= rows_max || looked_at >= looked_at_max {
             due.looked_through = id;
             break;
         }
@@ -79,26 +85,16 @@ fn due(
     Ok(due)
 }
 
-fn delete(connection: &Connection, ids: &[i64]) -> Result<usize, StoreError> {
-    if ids.is_empty() {
+fn delete(connection: &Connection, rows: &[(i64, Vec<u8>)]) -> Result<usize, StoreError> {
+    if rows.is_empty() {
         return Ok(0);
     }
     let places = Places::read(connection)?;
-    let mut deleted = 0;
-    for id in ids {
-        let key: Option<Vec<u8>> = connection
-            // A damaged one is the operator's.
-            .prepare_cached("SELECT key FROM outbox WHERE id = ?1 AND is_parked = 0")?
-            .query_row([id], |row| row.get(0))
-            .optional()?;
-        let Some(key) = key else {
-            continue;
-        };
-        keys::remove(connection, &places.of(*id)?, &key, *id)?;
+    for (id, key) in rows {
+        keys::remove(connection, &places.of(*id)?, key, *id)?;
         delete_row(connection, *id)?;
-        deleted += 1;
     }
-    Ok(deleted)
+    Ok(rows.len())
 }
 
 /// A request, and what is known of its answer.

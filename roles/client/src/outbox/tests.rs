@@ -387,3 +387,38 @@ async fn an_operator_works_on_the_file_beside_the_role_and_both_see_what_the_oth
     let waiting = with(&store, |c| backlog(c, MINT, QUOTES)).await.waiting;
     assert_eq!(waiting, 2_501);
 }
+
+/// Damaged ones stay for the operator, however many, and what lies behind them goes all the same.
+#[tokio::test]
+async fn answered_requests_that_are_parked_do_not_keep_the_others() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    with(&store, |c| {
+        for n in 0..30u8 {
+            enqueue(c, &request(&[n], b"body"), 1)?;
+            answered(c, &[n], 100)?;
+        }
+        c.execute(
+            "UPDATE outbox SET body = X'00' WHERE (id & 65535) <= 10",
+            [],
+        )?;
+        Ok(())
+    })
+    .await;
+    drop(store);
+    let store = open(&folder);
+    with(&store, |c| {
+        let parked = backlog(c, MINT, QUOTES)?.parked;
+        let steps: Vec<usize> = (0..10)
+            .map(|_| delete_answered(c, 500, 5))
+            .collect::<Result<_, _>>()?;
+        assert_eq!(
+            steps.iter().sum::<usize>() as u64,
+            30 - parked,
+            "{steps:?}, {parked} parked"
+        );
+        assert!(parked >= 5, "{parked} parked");
+        Ok(())
+    })
+    .await;
+}

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use winze_client::outbox::{self, RequestState};
+use winze_client::outbox::{self, RecordedAnswer, RequestState};
 use winze_client::{
     HubClient, LearnedQuote, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent, QuoteRequester,
     QuoteRequesterConfig, Schema, Store, StoreError, record_elsewhere,
@@ -659,4 +659,42 @@ async fn a_quote_that_is_learned_of_elsewhere_counts_once_and_its_request_is_sen
     assert_eq!(pool.ledger().await, ["quote-1", "quote-2"]);
     let status = pool.requester.status();
     assert_eq!((status.counts.issued, status.counts.stale), (1, 1));
+}
+
+/// A role that asks faster than a fixed number of them goes each second would have a file that grows without end.
+#[tokio::test]
+async fn old_answered_requests_go_as_fast_as_they_were_asked() {
+    const ASKED: u32 = 30_000;
+    let pool = Pool::start_with(|config| config.keep_answered_ms = 0).await;
+    let asked = pool.store.write(|tx| {
+        for n in 0..ASKED {
+            let request = NewRequest {
+                peer: MINT,
+                extension: EXT_MINT_QUOTE,
+                key: &n.to_le_bytes(),
+                msg_type: MintQuoteRequest::MSG_TYPE,
+                body: b"body",
+            };
+            outbox::enqueue(tx, &request, 1)?;
+            let answer = RecordedAnswer {
+                sequence: u64::from(n) + 1,
+                identity: [1; 32],
+            };
+            outbox::mark_answered(tx, MINT, EXT_MINT_QUOTE, request.key, &answer, 1)?;
+        }
+        Ok(())
+    });
+    asked.await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut left = u64::from(ASKED);
+    while left > 0 {
+        let rows = pool.store.read(|c| {
+            let rows = "SELECT count(*) FROM outbox";
+            Ok(c.query_row(rows, [], |row| row.get(0))?)
+        });
+        left = rows.await.unwrap();
+        let after_s = began.elapsed().as_secs();
+        assert!(after_s < 15, "{left} are left after {after_s} s");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }

@@ -11,15 +11,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use winze_runtime::clock::now_unix_ms;
 
 use super::settlement::RecordedBatch;
-use super::{NumbersFound, QuoteAnswers, QuoteEvent, QuoteRequesterCore, Shared, withdrawn};
+use super::{
+    HousekeepingWanted, NumbersFound, QuoteAnswers, QuoteEvent, QuoteRequesterCore, Shared,
+    withdrawn,
+};
 use crate::delivery::Now;
 use crate::hub_client::ChannelHandle;
-use crate::limits::{EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
+use crate::limits::{ANSWERED_DELETED_MS_MAX, EVENTS_PER_TURN_MAX, HOUSEKEEPING_MS};
 use crate::outbox::{Backlog, StoredRequest};
 use crate::session::ChannelEvent;
 use crate::store::{Store, StoreError};
 
 type Pending<T> = Option<Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>>;
+
+/// What a housekeeping gave, and it itself.
+type Kept = (Backlog, Vec<QuoteEvent>, Arc<HousekeepingWanted>);
 
 /// The requester's task. One at a time of each kind of access to the store is under way; meanwhile
 /// it goes on sending and receiving.
@@ -32,7 +38,8 @@ pub(super) struct Task {
     answers: Arc<dyn QuoteAnswers>,
     loading: Pending<Vec<StoredRequest>>,
     recording: Pending<RecordedBatch>,
-    housekeeping: Pending<(Backlog, Vec<QuoteEvent>)>,
+    housekeeping: Pending<Kept>,
+    deleting: Pending<()>,
     numbers: Pending<NumbersFound>,
     events: Vec<ChannelEvent>,
     epoch: Instant,
@@ -57,6 +64,7 @@ impl Task {
             loading: None,
             recording: None,
             housekeeping: None,
+            deleting: None,
             numbers: None,
             events: Vec::new(),
             epoch: Instant::now(),
@@ -92,6 +100,11 @@ impl Task {
                 page = ready(&mut self.loading) => self.core.loaded(page),
                 batch = ready(&mut self.recording) => self.recorded(batch),
                 kept = ready(&mut self.housekeeping) => self.housekept(kept),
+                deleted = ready(&mut self.deleting) => {
+                    if let Err(error) = deleted {
+                        tracing::error!(mint = %self.core.mint(), %error, "deleting old requests");
+                    }
+                }
                 found = ready(&mut self.numbers) => {
                     let now = self.now();
                     self.core.numbers_found(found, now);
@@ -155,9 +168,10 @@ impl Task {
         self.tell(&events);
     }
 
-    fn housekept(&mut self, kept: Result<(Backlog, Vec<QuoteEvent>), StoreError>) {
-        let backlog = kept.map(|(backlog, events)| {
+    fn housekept(&mut self, kept: Result<Kept, StoreError>) {
+        let backlog = kept.map(|(backlog, events, wanted)| {
             self.tell(&events);
+            self.start_deleting(wanted);
             backlog
         });
         self.core.housekept(backlog);
@@ -180,13 +194,33 @@ impl Task {
             return;
         };
         let (store, answers) = (self.store.clone(), Arc::clone(&self.answers));
+        let wanted = Arc::new(wanted);
         self.housekeeping = Some(Box::pin(async move {
-            store
+            let work = Arc::clone(&wanted);
+            let (backlog, events) = store
                 .write(move |c| {
                     let events = withdrawn::take_note(c, &*answers)?;
-                    Ok((wanted.keep(c)?, events))
+                    Ok((work.keep(c)?, events))
                 })
-                .await
+                .await?;
+            Ok((backlog, events, wanted))
+        }));
+    }
+
+    /// Goes on where there is much of it: as fast as the role's own writes let it.
+    fn start_deleting(&mut self, wanted: Arc<HousekeepingWanted>) {
+        if self.deleting.is_some() || !wanted.has_more_to_delete() {
+            return;
+        }
+        let ends_at = Instant::now() + Duration::from_millis(ANSWERED_DELETED_MS_MAX);
+        let store = self.store.clone();
+        self.deleting = Some(Box::pin(async move {
+            let mut more = true;
+            while more && Instant::now() < ends_at {
+                let work = Arc::clone(&wanted);
+                more = store.write(move |c| work.delete_more(c)).await?;
+            }
+            Ok(())
         }));
     }
 

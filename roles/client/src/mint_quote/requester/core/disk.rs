@@ -1,6 +1,7 @@
 //! Between a requester and its store: requests come up, answers go down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use winze_messages::EXT_MINT_QUOTE;
@@ -69,6 +70,7 @@ pub struct HousekeepingWanted {
     notes: Vec<AttemptNote>,
     now_unix_ms: u64,
     keep_answered_ms: u64,
+    more_to_delete: AtomicBool,
 }
 
 impl HousekeepingWanted {
@@ -79,13 +81,27 @@ impl HousekeepingWanted {
         }
         let (mint, family) = (&self.mint, EXT_MINT_QUOTE);
         let (rows_max, waiting_max) = (ASKED_AGAIN_PER_STEP, ASKED_AGAIN_WAITING_MAX);
+        outbox::ask_again(connection, mint, family, rows_max, waiting_max)?;
+        let more_to_delete = self.delete_more(connection)?;
+        self.more_to_delete.store(more_to_delete, Ordering::Relaxed);
+        outbox::backlog(connection, &self.mint, EXT_MINT_QUOTE)
+    }
+
+    /// Whether [`Self::keep`] left old rows, for [`Self::delete_more`].
+    pub fn has_more_to_delete(&self) -> bool {
+        self.more_to_delete.load(Ordering::Relaxed)
+    }
+
+    /// Another step, after [`Self::keep`], towards having no old rows: in a transaction of its own, so that others have
+    /// their turn. True while there may be more.
+    pub fn delete_more(&self, connection: &Connection) -> Result<bool, StoreError> {
         // What is still to be asked again does not go before that, but for a mint that has it put
         // off for as long again: it could have everything kept for ever.
-        let more = outbox::ask_again(connection, mint, family, rows_max, waiting_max)?;
+        let more = outbox::asks_again(connection, &self.mint, EXT_MINT_QUOTE)?;
         let kept_ms = self.keep_answered_ms.saturating_mul(1 + u64::from(more));
         let before_unix_ms = self.now_unix_ms.saturating_sub(kept_ms);
-        outbox::delete_answered(connection, before_unix_ms, ANSWERED_DELETED_PER_STEP)?;
-        outbox::backlog(connection, &self.mint, EXT_MINT_QUOTE)
+        let rows_max = ANSWERED_DELETED_PER_STEP;
+        Ok(outbox::delete_answered(connection, before_unix_ms, rows_max)? == rows_max)
     }
 }
 
@@ -285,6 +301,7 @@ impl QuoteRequesterCore {
             notes,
             now_unix_ms: now.unix_ms,
             keep_answered_ms: self.config.keep_answered_ms,
+            more_to_delete: AtomicBool::new(false),
         })
     }
 
@@ -357,6 +374,7 @@ mod tests {
                     notes: Vec::new(),
                     now_unix_ms,
                     keep_answered_ms: 100,
+                    more_to_delete: AtomicBool::new(false),
                 };
                 house.keep(c)?;
                 left.push(outbox::state_of(c, MINT, EXT_MINT_QUOTE, &answered)?.is_some());
