@@ -67,6 +67,9 @@ pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the lengths of the list and of the dead letters are asked for.
 pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Characters of a dead letter's reason; what is cut off is part of the entry, which is kept beside it.
+pub const DEAD_LETTER_REASON_CHARS_MAX: usize = 255;
+
 /// The pause before a batch off the list is tried again, after a fault of Redis's or a temporary refusal: at least, so that
 /// neither is asked in a circle.
 pub const LIST_RETRY_LEAST: Duration = Duration::from_millis(100);

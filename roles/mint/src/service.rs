@@ -169,7 +169,9 @@ impl BoundMint {
         )?;
         let reading = self.list.zip(self.metrics.list().cloned());
         let reading = reading.map(|(settings, metrics)| {
-            ListReading::start(settings, issuer, self.ecash.clone(), metrics)
+            let responder = responder.clone();
+            let set_back = Arc::new(move || responder.status().pools_ahead > 0);
+            ListReading::start(settings, issuer, self.ecash.clone(), metrics, set_back)
         });
         let ops_router = ops_http::router(ops_state(
             &self.ecash,

@@ -12,6 +12,9 @@
 //!
 //! An entry that cannot be served at present (an allowance that is used up, a store that fails) keeps its batch in the
 //! second list: the others of the batch are served, what is behind it waits, and all of the batch is tried again after a pause.
+//!
+//! While a pool knows of more answers than the mint's store holds, what has no quote counts as such an entry: that pool may
+//! push here, too, what it has answers to, and a list does not say who has pushed.
 
 mod config;
 mod keyset;
@@ -21,13 +24,15 @@ mod read;
 mod tests;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cdk::nuts::{CurrencyUnit, Id};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
-use winze_client::QuoteOutcome;
+use winze_client::{QuoteIssuer, QuoteOutcome};
+use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
 use winze_redis::{DeadLetter, Handover, Intake, KeysetKey, Redis, RedisConfig, RedisFault, Taken};
 use winze_runtime::clock;
@@ -40,7 +45,8 @@ use crate::config::canonical;
 use crate::ecash::Ecash;
 use crate::issuance::Issuer;
 use crate::limits::{
-    LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST, LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
+    DEAD_LETTER_REASON_CHARS_MAX, LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST,
+    LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
 };
 use crate::metrics::ListMetrics;
 
@@ -56,20 +62,20 @@ pub(crate) struct ListSettings {
 }
 
 impl ListSettings {
-    /// `taker` is the mint's own name, under which Redis keeps what it has handed over.
+    /// `name` is the mint's own; Redis keeps what it has handed over in `<list>:taken:mint-<name>`.
     ///
     /// # Errors
     /// The default locking key is none.
     pub(crate) fn new(
         redis: Redis,
         names: RedisConfig,
-        taker: &str,
+        name: &str,
         config: &RedisRequestsConfig,
     ) -> Result<Self, String> {
         Ok(Self {
             redis,
             names,
-            taker: taker.to_owned(),
+            taker: format!("mint-{name}"),
             reader: Reader {
                 unit: config.unit.clone(),
                 default_locking_key: config.locking_key()?,
@@ -95,12 +101,14 @@ pub(crate) struct ListReading {
 }
 
 impl ListReading {
-    /// Starts to take; Redis need not be there.
+    /// Starts to take; Redis need not be there. Nothing new is made while `set_back` says that a pool knows of more than
+    /// the mint's store does.
     pub(crate) fn start(
         settings: ListSettings,
         issuer: Issuer,
         ecash: Ecash,
         metrics: ListMetrics,
+        set_back: SetBack,
     ) -> Self {
         let link = Link::new(metrics.clone(), settings.keyset_to_redis);
         let mut keyset = JoinSet::new();
@@ -109,7 +117,8 @@ impl ListReading {
             let (ecash, unit) = (ecash.clone(), settings.unit.clone());
             keyset.spawn(keyset::run(ecash, unit, key, link.clone(), metrics.clone()));
         }
-        let taker = Taker::new(settings, issuer, ecash, metrics, link.clone());
+        let maker = Maker { issuer, set_back };
+        let taker = Taker::new(settings, maker, ecash, metrics, link.clone());
         let (stop, stopping) = watch::channel(false);
         Self {
             stop,
@@ -140,6 +149,15 @@ impl Drop for ListReading {
     }
 }
 
+/// Whether a pool knows at present of more answers than the mint's store.
+pub(crate) type SetBack = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Makes quotes, or finds them.
+struct Maker {
+    issuer: Issuer,
+    set_back: SetBack,
+}
+
 /// Takes from the list until it is stopped.
 struct Taker {
     intake: Intake,
@@ -147,7 +165,7 @@ struct Taker {
     quote_kept_s: u64,
     unit: CurrencyUnit,
     reader: Reader,
-    issuer: Issuer,
+    maker: Maker,
     ecash: Ecash,
     metrics: ListMetrics,
     link: Link,
@@ -176,7 +194,7 @@ struct Later {
 impl Taker {
     fn new(
         settings: ListSettings,
-        issuer: Issuer,
+        maker: Maker,
         ecash: Ecash,
         metrics: ListMetrics,
         link: Link,
@@ -189,7 +207,7 @@ impl Taker {
             quote_kept_s: names.quote_kept_s,
             unit: settings.unit,
             reader: settings.reader,
-            issuer,
+            maker,
             ecash,
             metrics,
             link,
@@ -241,6 +259,7 @@ impl Taker {
             let (waiting, dead_letters) = self.intake.lengths().await?;
             self.metrics.lengths(waiting, dead_letters);
             self.lengths_at = Some(Instant::now());
+            self.link.note(Part::List, Ok(()));
         }
         self.intake
             .take(winze_redis::limits::TAKEN_ENTRIES_MAX, LIST_PATIENCE)
@@ -299,17 +318,13 @@ impl Taker {
                     requests.push(request);
                     entries.push(taken);
                 }
-                Err(reason) => batch.dead_letters.push(DeadLetter {
-                    taken,
-                    reason,
-                    unix_ms,
-                }),
+                Err(reason) => batch.put_aside(taken, &reason, unix_ms),
             }
         }
         if requests.is_empty() {
             return Some(batch);
         }
-        let outcomes = self.issuer.issue_for_list(requests).await;
+        let outcomes = self.maker.make(requests).await;
         for (taken, outcome) in entries.into_iter().zip(outcomes) {
             batch.add(taken, outcome, unix_ms);
         }
@@ -317,18 +332,35 @@ impl Taker {
     }
 }
 
+impl Maker {
+    /// One outcome for each of `requests`, in their order.
+    async fn make(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {
+        match (self.set_back)() {
+            false => self.issuer.issue_for_list(requests).await,
+            true => self.issuer.recall(requests).await,
+        }
+    }
+}
+
 impl Batch {
+    /// A reason may hold names out of the entry, as long as they are there.
+    fn put_aside(&mut self, taken: Taken, reason: &str, unix_ms: u64) {
+        self.dead_letters.push(DeadLetter {
+            taken,
+            reason: reason.chars().take(DEAD_LETTER_REASON_CHARS_MAX).collect(),
+            unix_ms,
+        });
+    }
+
     fn add(&mut self, taken: Taken, outcome: QuoteOutcome, unix_ms: u64) {
         match outcome {
             QuoteOutcome::Issued(response) => {
                 let hash = header_hash_to_text(&response.header_hash);
                 self.quote_ids.push((hash, response.quote_id));
             }
-            QuoteOutcome::Refused { code, message } => self.dead_letters.push(DeadLetter {
-                taken,
-                reason: format!("{}: {message}", code.name()),
-                unix_ms,
-            }),
+            QuoteOutcome::Refused { code, message } => {
+                self.put_aside(taken, &format!("{}: {message}", code.name()), unix_ms);
+            }
             QuoteOutcome::Later {
                 code,
                 message,

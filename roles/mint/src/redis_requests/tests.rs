@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cdk::nuts::SecretKey as MinerKey;
 use redis::Commands;
@@ -17,13 +18,15 @@ use crate::testing::{CAPS, TestMint};
 /// Longer than anything here takes, on a loaded machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LIST: &str = "mint:quotes:create";
-const TAKEN: &str = "mint:quotes:create:taken:main";
+const TAKEN: &str = "mint:quotes:create:taken:mint-main";
 const DEAD: &str = "mint:quotes:dead";
 const KEYSET: &str = "mint:keyset:active";
 
 struct Scene {
     server: RedisServer,
     folder: TempDir,
+    /// A pool knows of more answers than the mint's store.
+    set_back: Arc<AtomicBool>,
 }
 
 impl Scene {
@@ -34,7 +37,11 @@ impl Scene {
             ..Wanted::default()
         };
         let server = RedisServer::start(&folder.path().join("redis"), wanted).unwrap();
-        Scene { server, folder }
+        Scene {
+            server,
+            folder,
+            set_back: Arc::default(),
+        }
     }
 
     /// The mint's reading of the list, as `names` has it.
@@ -53,7 +60,15 @@ impl Scene {
         let redis = names.open().unwrap();
         let settings = ListSettings::new(redis, names, "main", &config).unwrap();
         let metrics = mint.metrics.list().unwrap().clone();
-        ListReading::start(settings, mint.issuer.clone(), mint.ecash.clone(), metrics)
+        let set_back = Arc::clone(&self.set_back);
+        let set_back = Arc::new(move || set_back.load(Ordering::Relaxed));
+        ListReading::start(
+            settings,
+            mint.issuer.clone(),
+            mint.ecash.clone(),
+            metrics,
+            set_back,
+        )
     }
 
     /// As somebody else who uses the same Redis.
@@ -63,8 +78,13 @@ impl Scene {
     }
 }
 
+/// A share's header hash, the zeros in front as everywhere in Redis.
+fn text(share: u8) -> String {
+    format!("{share:064x}")
+}
+
 fn key(share: u8) -> String {
-    format!("mint:quotes:hash:{}", hex::encode([share; 32]))
+    format!("mint:quotes:hash:{}", text(share))
 }
 
 /// A share of the latest shape.
@@ -72,7 +92,7 @@ fn share(mint: &TestMint, share: u8, amount: u64, miner: &MinerKey) -> String {
     let keyset = hex::encode(mint.active_keyset_id());
     format!(
         r#"{{"unit":"HASH","amount":{amount},"header_hash":"{}","description":null,"pubkey":"{}","keyset_id":"{keyset}"}}"#,
-        hex::encode([share; 32]),
+        text(share),
         miner.public_key().to_hex(),
     )
 }
@@ -136,7 +156,12 @@ async fn every_shape_becomes_a_quote_under_its_key_and_every_bad_entry_a_dead_le
     let fields = share(&mint, 3, 6, &miner).replace(&keyset, "");
     let between = format!("{},{messages}}}", fields.trim_end_matches('}')).replace("HASH", "hash");
     let without_keyset = share(&mint, 4, 7, &miner).replace(&keyset, "");
-    let bad: [(Vec<u8>, &str); 8] = [
+    let name = "n".repeat(20_000);
+    let bad: [(Vec<u8>, &str); 9] = [
+        (
+            format!(r#"{{"{name}":1,"{name}":2}}"#).into(),
+            "not JSON: \"nnn",
+        ),
         (b"{\"unit\":\"HASH\"".to_vec(), "not JSON"),
         (vec![0xff, 0xfe], "not JSON"),
         (vec![b'x'; 10 * 1024 * 1024], "10485760 bytes long"),
@@ -170,20 +195,24 @@ async fn every_shape_becomes_a_quote_under_its_key_and_every_bad_entry_a_dead_le
     let made = quotes(&mint).await;
     assert_eq!(made.len(), 4);
     for share in [1, 2, 3, 4] {
-        let id = made.get(&hex::encode([share; 32]));
+        let id = made.get(&text(share));
         assert_eq!(quote_id(&mut pool, share).as_ref(), id, "{share}");
     }
     assert_eq!(quote_id(&mut pool, 9), None);
     let mut dead: Vec<String> = pool.lrange(DEAD, 0, -1).unwrap();
     assert_eq!(dead.len(), bad.len());
+    for letter in &dead {
+        let letter: serde_json::Value = serde_json::from_str(letter).unwrap();
+        assert!(letter["reason"].as_str().unwrap().len() <= DEAD_LETTER_REASON_CHARS_MAX);
+    }
     for (_, reason) in bad {
         let reason = serde_json::Value::String(reason.to_owned()).to_string();
         let reason = reason.trim_matches('"');
         let at = dead.iter().position(|letter| letter.contains(reason));
-        dead.swap_remove(at.unwrap_or_else(|| panic!("{reason} is not in {dead:?}")));
+        dead.swap_remove(at.unwrap_or_else(|| panic!("no letter has {reason}")));
     }
     until("it is counted", || {
-        counts(&mint, "redis_dead_letters_total 8")
+        counts(&mint, "redis_dead_letters_total 9")
     })
     .await;
     assert!(counts(&mint, "redis_requests_answered_total 5"));
@@ -238,10 +267,7 @@ async fn a_mint_killed_between_cdks_commit_and_the_key_makes_no_second_quote_and
     let made = quotes(&mint).await;
     assert_eq!(made.len(), 3);
     for share in [1, 2, 3] {
-        assert_eq!(
-            quote_id(&mut pool, share).as_ref(),
-            made.get(&hex::encode([share; 32]))
-        );
+        assert_eq!(quote_id(&mut pool, share).as_ref(), made.get(&text(share)));
     }
     assert!(counts(&mint, "quotes_issued_total 0"));
     assert_eq!(
@@ -292,6 +318,37 @@ async fn what_is_over_the_allowance_waits_in_order_and_what_fits_is_served_at_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_pool_knows_more_than_the_store_the_list_is_told_what_exists_and_nothing_is_made() {
+    let (mint, scene, miner) = (
+        TestMint::start().await,
+        Scene::new(false),
+        MinerKey::generate(),
+    );
+    let mut pool = scene.pool();
+    push(&mut pool, &[share(&mint, 1, 5, &miner)]);
+    let _reading = scene.read_by(&mint, scene.server.config());
+    until("share 1 has its quote", || is_through(&mut pool)).await;
+    let first = quote_id(&mut pool, 1);
+
+    scene.set_back.store(true, Ordering::Relaxed);
+    let _: u64 = pool.del(key(1)).unwrap();
+    push(
+        &mut pool,
+        &[1, 2].map(|number| share(&mint, number, 5, &miner)),
+    );
+    until("share 2 is put off", || {
+        counts(&mint, "redis_requests_later_total 1")
+    })
+    .await;
+    assert_eq!(quote_id(&mut pool, 1), first);
+    assert_eq!(quotes(&mint).await.len(), 1);
+
+    scene.set_back.store(false, Ordering::Relaxed);
+    until("share 2 is served", || is_through(&mut pool)).await;
+    assert!(quote_id(&mut pool, 2).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_away_at_the_start_and_is_killed_later_loses_no_share() {
     let (mint, mut scene) = (TestMint::start().await, Scene::new(true));
     let miner = MinerKey::generate();
@@ -314,11 +371,7 @@ async fn a_redis_that_is_away_at_the_start_and_is_killed_later_loses_no_share() 
     assert_eq!((made.len(), ids.len()), (80, 80));
     for number in 1..=80 {
         let told = quote_id(&mut pool, number);
-        assert_eq!(
-            told.as_ref(),
-            made.get(&hex::encode([number; 32])),
-            "{number}"
-        );
+        assert_eq!(told.as_ref(), made.get(&text(number)), "{number}");
     }
     until("all is well", || reading.link().fault().is_none()).await;
     // An orderly end leaves nothing half done.
