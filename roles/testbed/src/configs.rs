@@ -2,9 +2,15 @@
 //!
 //! Only what a deployment needs is set; everything else keeps its documented default.
 
+mod redis;
+
 use std::net::SocketAddr;
 
+use winze_redis::RedisConfig;
+
 use crate::node::NodeAccess;
+
+pub use redis::{QuotePath, RedisSettings, bridge};
 
 /// What of a deployment's configuration is not always the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +29,8 @@ pub struct Settings {
     pub node: Option<NodeAccess>,
     /// Hexadecimal script that coinbases pay to; `None`: the pool's default, which it does not have with a node.
     pub coinbase_script: Option<String>,
+    /// What goes over Redis; `None`: nothing, and there is none.
+    pub redis: Option<RedisSettings>,
 }
 
 /// A role's listening ports, once known: before that, port 0.
@@ -45,7 +53,7 @@ impl Ports {
 }
 
 /// `hub.toml`, beside the folder `keys`.
-pub fn hub(ports: &Ports) -> String {
+pub fn hub(ports: &Ports, settings: &Settings) -> String {
     format!(
         r#"role = "hub"
 listen = "{main}"
@@ -57,20 +65,27 @@ certificate_file = "keys/hub/certificate.toml"
 role = "pool"
 name = "main"
 public_key_file = "keys/pool/identity.pub"
-may_open = [{{ extension = 0x4802, peer = "mint/main" }}]
+may_open = [{{ extension = 0x4802, peer = "mint/main" }}{bridge}]
 
 [[peers]]
 role = "mint"
 name = "main"
 public_key_file = "keys/mint/identity.pub"
-"#,
+{bridge_peer}"#,
         main = ports.main(),
         http = ports.http(),
+        bridge = redis::pool_may_open(settings),
+        bridge_peer = redis::hub_peer(settings),
     )
 }
 
-/// `mint.toml`, beside the folder `keys`.
-pub fn mint(ports: &Ports, hub: SocketAddr, settings: &Settings) -> String {
+/// `mint.toml`, beside the folder `keys`. `redis`: where it is, where there is one.
+pub fn mint(
+    ports: &Ports,
+    hub: SocketAddr,
+    settings: &Settings,
+    redis: Option<&RedisConfig>,
+) -> String {
     format!(
         r#"role = "mint"
 api_listen = "{main}"
@@ -93,17 +108,23 @@ public_key_file = "keys/pool/identity.pub"
 unit = "hash"
 amount_per_hour_max = {per_hour}
 amount_per_day_max = {per_day}
-"#,
+{redis}"#,
         main = ports.main(),
         http = ports.http(),
         amount_max = settings.quote_amount_max,
         per_hour = settings.amount_per_hour_max,
         per_day = settings.amount_per_day_max,
+        redis = redis::mint_tables(settings, redis),
     )
 }
 
-/// `pool.toml`, beside the folder `keys`.
-pub fn pool(ports: &Ports, hub: SocketAddr, settings: &Settings) -> String {
+/// `pool.toml`, beside the folder `keys`. `redis`: where it is, where there is one.
+pub fn pool(
+    ports: &Ports,
+    hub: SocketAddr,
+    settings: &Settings,
+    redis: Option<&RedisConfig>,
+) -> String {
     let coinbase = match &settings.coinbase_script {
         Some(script) => format!("\n[coinbase]\npayout_script = \"{script}\"\n"),
         None => String::new(),
@@ -116,6 +137,7 @@ pub fn pool(ports: &Ports, hub: SocketAddr, settings: &Settings) -> String {
         ),
         None => String::new(),
     };
+    let (mint, mint_keys) = redis::pool_mint(settings);
     format!(
         r#"role = "pool"
 listen = "{main}"
@@ -127,19 +149,21 @@ store_file = "pool.sqlite"
 minimum_zero_bits = {minimum_zero_bits}
 shares_per_minute = {shares_per_minute:.1}
 unit = "hash"
-
+{quote_path}
 [hub]
 address = "{hub}"
 authority = {{ public_key_file = "keys/hub/authority.pub" }}
 
 [mint]
-peer = "mint/main"
-public_key_file = "keys/mint/identity.pub"
-{coinbase}{node}"#,
+peer = "{mint}"
+public_key_file = "keys/{mint_keys}/identity.pub"
+{coinbase}{node}{redis}"#,
         main = ports.main(),
         http = ports.http(),
         minimum_zero_bits = settings.minimum_zero_bits,
         shares_per_minute = settings.shares_per_minute,
+        quote_path = redis::pool_path(settings),
+        redis = redis::pool_tables(settings, redis),
     )
 }
 

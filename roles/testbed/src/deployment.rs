@@ -1,14 +1,18 @@
-//! Hub, pool and mint as child processes on loopback, in a folder of their own.
+//! Hub, pool and mint as child processes on loopback, in a folder of their own; with Redis and a bridge where these are
+//! wanted.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use rand::RngCore;
+use winze_redis::RedisConfig;
+use winze_redis::testing::{RedisServer, Wanted};
 use winze_runtime::{keyfile, ready};
 use winze_transport::PublicKey;
 
-use crate::configs::{self, Ports, Settings};
+use crate::configs::{self, Ports, RedisSettings, Settings};
 use crate::error::TestbedError;
 use crate::folder::Folder;
 use crate::limits::{HEALTHY_WITHIN, READY_WITHIN, TERMINATE_WITHIN};
@@ -48,12 +52,13 @@ impl DeploymentPlan {
                 amount_per_day_max: 1 << 62,
                 node: None,
                 coinbase_script: None,
+                redis: None,
             },
         }
     }
 }
 
-/// One of the three processes.
+/// One of our processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// `winze hub`
@@ -62,10 +67,12 @@ pub enum Role {
     Mint,
     /// `winze pool`
     Pool,
+    /// `winze bridge`
+    Bridge,
 }
 
 impl Role {
-    /// All of them, in the order in which they are started: each needs the address of the hub.
+    /// Those of every deployment, in the order in which they are started: each needs the address of the hub.
     pub const ALL: [Role; 3] = [Role::Hub, Role::Mint, Role::Pool];
 
     /// The subcommand, and the name of its files.
@@ -74,15 +81,17 @@ impl Role {
             Role::Hub => "hub",
             Role::Mint => "mint",
             Role::Pool => "pool",
+            Role::Bridge => "bridge",
         }
     }
 
-    /// What its ready line calls its main port.
+    /// What its ready line calls its main port. A bridge has none but the operator's.
     pub fn port_key(self) -> &'static str {
         match self {
             Role::Hub => "hub",
             Role::Mint => "api",
             Role::Pool => "mining",
+            Role::Bridge => "http",
         }
     }
 }
@@ -103,11 +112,11 @@ pub struct Health {
 }
 
 /// A running deployment. Dropping it kills all processes, and then removes its folder if it is a temporary one.
-#[derive(Debug)]
 pub struct Deployment {
-    // Dropped in this order: the processes go before their folder.
+    // Dropped in this order: the processes go before what they connect to and their folder.
     /// By `Role as usize`.
-    slots: [Slot; 3],
+    slots: [Slot; 4],
+    redis: Option<RedisServer>,
     pool_authority: PublicKey,
     folder: Folder,
     plan: DeploymentPlan,
@@ -120,28 +129,75 @@ struct Slot {
 }
 
 impl Deployment {
-    /// Makes keys, starts the three processes, and waits until each says that it can do its work.
+    /// Makes keys, starts the processes, and waits until each says that it can do its work.
     ///
     /// # Errors
     /// [`TestbedError`] with the end of the log of the process that failed.
     pub async fn start(plan: DeploymentPlan) -> Result<Deployment, TestbedError> {
-        let folder = Folder::open(plan.folder.as_deref())?;
-        make_keys(&plan.executable, &folder.at("keys"))?;
-        let pool_authority = keyfile::read_public(folder.at("keys/pool/authority.pub"))?;
-        let mut deployment = Deployment {
-            slots: Default::default(),
-            pool_authority,
-            folder,
-            plan,
-        };
-        for role in Role::ALL {
-            deployment.configure(role)?;
-            deployment.run(role).await?;
-            // Once more, with the ports that it got: a restart finds the same.
-            deployment.configure(role)?;
+        let mut deployment = Deployment::prepare(plan)?;
+        for role in deployment.roles() {
+            deployment.begin(role).await?;
         }
         deployment.healthy().await?;
         Ok(deployment)
+    }
+
+    /// Makes keys and starts Redis, where there is one. No role runs yet: see [`Self::begin`].
+    ///
+    /// # Errors
+    /// [`TestbedError::Keys`]; [`TestbedError::Machine`], also where there is no `redis-server`.
+    pub fn prepare(plan: DeploymentPlan) -> Result<Deployment, TestbedError> {
+        let folder = Folder::open(plan.folder.as_deref())?;
+        make_keys(&plan.executable, &folder.at("keys"))?;
+        let pool_authority = keyfile::read_public(folder.at("keys/pool/authority.pub"))?;
+        let redis = match &plan.settings.redis {
+            None => None,
+            Some(wanted) => Some(start_redis(&folder.at("redis"), wanted)?),
+        };
+        Ok(Deployment {
+            slots: Default::default(),
+            redis,
+            pool_authority,
+            folder,
+            plan,
+        })
+    }
+
+    /// Writes a role's configuration and starts it for the first time. The hub is the first: the others need its address.
+    ///
+    /// # Errors
+    /// [`TestbedError`] with the end of its log.
+    pub async fn begin(&mut self, role: Role) -> Result<(), TestbedError> {
+        self.configure(role)?;
+        self.run(role).await?;
+        // Once more, with the ports that it got: a restart finds the same.
+        self.configure(role)
+    }
+
+    /// The roles of this deployment, in the order in which they are started.
+    pub fn roles(&self) -> Vec<Role> {
+        let mut roles = vec![Role::Hub, Role::Mint];
+        let redis = self.plan.settings.redis.as_ref();
+        if redis.is_some_and(RedisSettings::has_bridge) {
+            roles.push(Role::Bridge);
+        }
+        roles.push(Role::Pool);
+        roles
+    }
+
+    /// Changes what the configuration files say. A role goes by them when it is started again, the hub also when it is
+    /// hung up on.
+    ///
+    /// # Errors
+    /// [`TestbedError::Machine`] where a file cannot be written.
+    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), TestbedError> {
+        change(&mut self.plan.settings);
+        for role in self.roles() {
+            if self.slot(role).ports.http.is_some() {
+                self.configure(role)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every running role says that it can do its work.
@@ -149,7 +205,7 @@ impl Deployment {
     /// # Errors
     /// [`TestbedError::Deadline`] with what the last one that is not ready says; [`TestbedError::Ended`].
     pub async fn healthy(&mut self) -> Result<(), TestbedError> {
-        for role in Role::ALL {
+        for role in self.roles() {
             if self.slot(role).process.is_none() {
                 continue;
             }
@@ -212,13 +268,53 @@ impl Deployment {
     /// The first that did not end in good order, as in [`Self::terminate`]; the others are ended all the same.
     pub async fn stop(&mut self) -> Result<(), TestbedError> {
         let mut first_error = Ok(());
-        for role in [Role::Pool, Role::Mint, Role::Hub] {
+        for role in [Role::Pool, Role::Bridge, Role::Mint, Role::Hub] {
             if self.slot(role).process.is_some() {
                 let ended = self.terminate(role).await.map(drop);
                 first_error = first_error.and(ended);
             }
         }
         first_error
+    }
+
+    /// Ends Redis as a crash would.
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] where there is none, or was ended before.
+    pub fn kill_redis(&mut self) -> Result<(), TestbedError> {
+        match &mut self.redis {
+            Some(redis) if redis.id().is_some() => {
+                redis.kill();
+                Ok(())
+            }
+            _ => Err(no_redis()),
+        }
+    }
+
+    /// Starts Redis again on the same port and files.
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] where there is none; [`TestbedError::Machine`] where it does not start.
+    pub fn restart_redis(&mut self) -> Result<(), TestbedError> {
+        let redis = self.redis.as_mut().ok_or_else(no_redis)?;
+        redis.kill();
+        redis
+            .start_again()
+            .map_err(TestbedError::machine("redis-server"))
+    }
+
+    /// How to reach Redis; `None` where there is none.
+    pub fn redis_config(&self) -> Option<RedisConfig> {
+        self.redis.as_ref().map(RedisServer::config)
+    }
+
+    /// `redis://host:port`, for one without TLS and password.
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] where there is none.
+    pub fn redis_url(&self) -> Result<String, TestbedError> {
+        let redis = self.redis.as_ref().ok_or_else(no_redis)?;
+        Ok(format!("redis://{}", redis.address()))
     }
 
     /// Whether a role is running.
@@ -318,10 +414,15 @@ impl Deployment {
     fn configure(&self, role: Role) -> Result<(), TestbedError> {
         let ports = &self.slot(role).ports;
         let settings = &self.plan.settings;
+        let redis = self.redis_config();
         let text = match role {
-            Role::Hub => configs::hub(ports),
-            Role::Mint => configs::mint(ports, self.hub(), settings),
-            Role::Pool => configs::pool(ports, self.hub(), settings),
+            Role::Hub => configs::hub(ports, settings),
+            Role::Mint => configs::mint(ports, self.hub(), settings, redis.as_ref()),
+            Role::Pool => configs::pool(ports, self.hub(), settings, redis.as_ref()),
+            Role::Bridge => {
+                let redis = redis.ok_or_else(no_redis)?;
+                configs::bridge(ports, self.hub(), settings, &redis)
+            }
         };
         let file = self.config_file(role);
         std::fs::write(&file, text).map_err(TestbedError::machine(file.display().to_string()))
@@ -379,6 +480,35 @@ impl Deployment {
     fn take(&mut self, role: Role) -> Result<ChildProcess, TestbedError> {
         let process = self.slot_mut(role).process.take();
         process.ok_or_else(|| not_running(role))
+    }
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployment")
+            .field("folder", &self.folder.path())
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+fn start_redis(folder: &Path, wanted: &RedisSettings) -> Result<RedisServer, TestbedError> {
+    let password = wanted.password.then(|| {
+        let mut password = [0; 24];
+        rand::rngs::OsRng.fill_bytes(&mut password);
+        hex::encode(password)
+    });
+    let wanted = Wanted {
+        durable: wanted.durable,
+        tls: wanted.tls,
+        password,
+    };
+    RedisServer::start(folder, wanted).map_err(TestbedError::machine("Redis"))
+}
+
+fn no_redis() -> TestbedError {
+    TestbedError::NotRunning {
+        name: "redis-server".to_owned(),
     }
 }
 

@@ -49,5 +49,5 @@ pub use error::TestbedError;
 pub use metrics::Metrics;
 pub use node::{NodeAccess, RegtestNode};
 pub use process::ChildProcess;
-pub use quotes::{ListedQuote, ListedRefusal, QuoteList};
+pub use quotes::{ListedQuote, ListedRefusal, ListedUnknown, QuoteList};
 pub use wallet::Wallet;

@@ -18,6 +18,8 @@ pub struct QuoteList {
     pub pending: u64,
     /// Accepted shares that the mint finally refused, the latest first; as many as fit a page.
     pub refused: Vec<ListedRefusal>,
+    /// Accepted shares that were handed to a mint which tells no ids, the latest first; as many as fit a page.
+    pub unknown: Vec<ListedUnknown>,
 }
 
 /// One quote of the list.
@@ -48,12 +50,23 @@ pub struct ListedRefusal {
     pub error_message: String,
 }
 
+/// One share of the list whose quote the mint alone knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedUnknown {
+    /// The share, in the byte order of the hash function.
+    pub header_hash: [u8; 32],
+    /// What the share is worth.
+    pub amount: u64,
+}
+
 #[derive(Deserialize)]
 struct Page {
     quotes: Vec<Row>,
     more: bool,
     pending: u64,
     refused: Vec<RefusalRow>,
+    #[serde(default)]
+    unknown: Vec<UnknownRow>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +84,12 @@ struct RefusalRow {
     amount: u64,
     error_code: u32,
     error_message: String,
+}
+
+#[derive(Deserialize)]
+struct UnknownRow {
+    header_hash: String,
+    amount: u64,
 }
 
 /// Everything that the pool lists for `locking_key` after the place `after` (0: from the start).
@@ -115,6 +134,12 @@ pub async fn list(
                     amount: row.amount,
                     error_code: row.error_code,
                     error_message: row.error_message,
+                });
+            }
+            for row in page.unknown {
+                list.unknown.push(ListedUnknown {
+                    header_hash: header_hash(&row.header_hash)?,
+                    amount: row.amount,
                 });
             }
             return Ok(list);

@@ -1,4 +1,5 @@
-//! `scripts/chaos`: kills hub, pool and mint at random moments under load, and counts what came of it.
+//! `scripts/chaos`: kills hub, pool and mint (with `--redis` the bridge and Redis, too) at random moments under load, and
+//! counts what came of it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ const PROBLEMS_SHOWN_MAX: usize = 20;
 /// Kill hub, pool and mint with SIGKILL at random moments while miners mine, and count what came of it.
 ///
 /// Runs real processes on free loopback ports, with keys and files in a temporary folder, and miners with wallets. One,
-/// two or all three processes are killed at moments that a seed chooses, some in the middle of starting, and started
+/// two or three processes are killed at moments that a seed chooses, some in the middle of starting, and started
 /// again after up to 1.5 s. At the end everything comes to rest, and miners and wallets count: no table of the pool's
 /// or the mint's is read. Progress is on standard error.
 #[derive(Parser, Debug)]
@@ -48,6 +49,10 @@ struct Args {
     /// Miners, each with a key, a wallet and a thread of its own
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     miners: u8,
+    /// Send every share's request over a list in Redis and a bridge, and kill these, too: Redis (append-only file, an fsync
+    /// behind every command), bridge and hub mostly, pool and mint seldom
+    #[arg(long)]
+    redis: bool,
     /// Print one JSON object as the last line of standard output
     #[arg(long)]
     json: bool,
@@ -71,6 +76,7 @@ async fn run(args: &Args) -> Result<ExitCode, String> {
         kills_min: args.seconds.div_ceil(SECONDS_PER_KILL),
         seed: args.seed.unwrap_or_else(rand::random),
         miners: usize::from(args.miners),
+        redis: args.redis,
     };
     let begun = Instant::now();
     let say = |line: &str| eprintln!("[{:>4} s] {line}", begun.elapsed().as_secs());

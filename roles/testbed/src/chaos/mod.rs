@@ -14,12 +14,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::account::Account;
+use crate::configs::{QuotePath, RedisSettings};
 use crate::crew::{Crew, CrewPlan};
-use crate::deployment::{Deployment, DeploymentPlan, Role};
+use crate::deployment::{Deployment, DeploymentPlan};
 use crate::error::TestbedError;
 use crate::limits::CHAOS_SETTLE_WITHIN;
 use crate::process::log_tail;
-use schedule::{Schedule, Victim};
+use schedule::{Schedule, Target, Victim};
 
 /// Of each miner: leaves the machine to the processes that are tried.
 const HASHES_PER_SECOND_MAX: u32 = 400_000;
@@ -27,6 +28,9 @@ const HASHES_PER_SECOND_MAX: u32 = 400_000;
 const MINIMUM_ZERO_BITS: u32 = 15;
 /// What each miner's difficulty aims at.
 const SHARES_PER_MINUTE: f32 = 1_200.0;
+
+/// Shorter than an outage with what follows it: some requests are pushed again although nothing of them was lost.
+const PUSH_AGAIN_AFTER_S: u64 = 5;
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct ChaosPlan {
     pub seed: u64,
     /// Miners, each with a wallet.
     pub miners: usize,
+    /// Every share's request goes over a list in Redis and a bridge, which are killed, too.
+    pub redis: bool,
 }
 
 /// Runs it: deploys, mines, kills and restarts; then lets everything come to rest, and counts. `say` gets a line about
@@ -56,6 +62,15 @@ pub async fn run(plan: &ChaosPlan, mut say: impl FnMut(&str)) -> Result<ChaosRep
     let mut deployed = DeploymentPlan::new(&plan.executable);
     deployed.settings.minimum_zero_bits = MINIMUM_ZERO_BITS;
     deployed.settings.shares_per_minute = SHARES_PER_MINUTE;
+    if plan.redis {
+        deployed.settings.redis = Some(RedisSettings {
+            durable: true,
+            quote_path: QuotePath::Redis,
+            push_again_after_s: Some(PUSH_AGAIN_AFTER_S),
+            bridge_requests: true,
+            ..RedisSettings::default()
+        });
+    }
     let mut deployment = Deployment::start(deployed).await?;
     let crew = CrewPlan {
         miners: plan.miners,
@@ -64,11 +79,12 @@ pub async fn run(plan: &ChaosPlan, mut say: impl FnMut(&str)) -> Result<ChaosRep
     };
     let mut crew = Crew::start(&deployment, crew).await?;
     say(&format!(
-        "hub, pool, mint and {} miners are at work in {}",
+        "hub, pool, mint{} and {} miners are at work in {}",
+        if plan.redis { ", bridge, Redis" } else { "" },
         plan.miners,
         deployment.folder().display()
     ));
-    let mut kills = Kills::default();
+    let mut kills = Kills::none(plan.redis);
     let outcome = async {
         strike(plan, &mut deployment, &crew, &mut kills, &mut say).await?;
         deployment.healthy().await?;
@@ -104,16 +120,16 @@ async fn strike(
     say: &mut impl FnMut(&str),
 ) -> Result<(), TestbedError> {
     let begun = Instant::now();
-    for blow in Schedule::new(plan.seed) {
+    for blow in Schedule::new(plan.seed, plan.redis) {
         sleep(blow.quiet).await;
         if begun.elapsed() >= plan.lasts && kills.all() >= plan.kills_min {
             break;
         }
         let mut names = Vec::new();
         for victim in &blow.victims {
-            kill(deployment, victim.role)?;
-            kills.count(victim.role);
-            names.push(victim.role.name());
+            kill(deployment, victim.target)?;
+            kills.count(victim.target);
+            names.push(victim.target.name());
         }
         let killed_at = Instant::now();
         for victim in &blow.victims {
@@ -130,7 +146,10 @@ async fn strike(
 }
 
 /// SIGKILL. A role that has ended by itself before is a failure of its own.
-fn kill(deployment: &mut Deployment, role: Role) -> Result<(), TestbedError> {
+fn kill(deployment: &mut Deployment, target: Target) -> Result<(), TestbedError> {
+    let Target::Role(role) = target else {
+        return deployment.kill_redis();
+    };
     let by_itself = !deployment.is_running(role);
     let status = deployment.kill_hard(role)?;
     if by_itself {
@@ -149,14 +168,17 @@ async fn bring_back(
     kills: &mut Kills,
 ) -> Result<(), TestbedError> {
     sleep(victim.away).await;
+    let Target::Role(role) = victim.target else {
+        return deployment.restart_redis();
+    };
     if let Some(cut_off) = victim.cut_off {
         // A process that is given up before it is ready is killed as it is dropped.
-        match timeout(cut_off, deployment.restart(victim.role)).await {
+        match timeout(cut_off, deployment.restart(role)).await {
             Ok(ready) => return ready,
-            Err(_) => kills.count(victim.role),
+            Err(_) => kills.count(victim.target),
         }
     }
-    deployment.restart(victim.role).await
+    deployment.restart(role).await
 }
 
 fn progress(account: &Account) -> String {

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::schedule::Target;
 use crate::account::Account;
 use crate::deployment::Role;
 
-/// How often each role was killed.
+/// How often each process was killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kills {
     /// `winze hub`
@@ -16,19 +17,37 @@ pub struct Kills {
     pub pool: u64,
     /// `winze mint`
     pub mint: u64,
+    /// `winze bridge`; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<u64>,
+    /// `redis-server`; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<u64>,
 }
 
 impl Kills {
-    /// Of all roles.
-    pub fn all(&self) -> u64 {
-        self.hub + self.pool + self.mint
+    /// None yet.
+    pub(super) fn none(redis: bool) -> Kills {
+        Kills {
+            bridge: redis.then_some(0),
+            redis: redis.then_some(0),
+            ..Kills::default()
+        }
     }
 
-    pub(super) fn count(&mut self, role: Role) {
-        match role {
-            Role::Hub => self.hub += 1,
-            Role::Pool => self.pool += 1,
-            Role::Mint => self.mint += 1,
+    /// Of all processes.
+    pub fn all(&self) -> u64 {
+        let way_round = self.bridge.unwrap_or(0) + self.redis.unwrap_or(0);
+        self.hub + self.pool + self.mint + way_round
+    }
+
+    pub(super) fn count(&mut self, target: Target) {
+        match target {
+            Target::Role(Role::Hub) => self.hub += 1,
+            Target::Role(Role::Pool) => self.pool += 1,
+            Target::Role(Role::Mint) => self.mint += 1,
+            Target::Role(Role::Bridge) => *self.bridge.get_or_insert(0) += 1,
+            Target::Redis => *self.redis.get_or_insert(0) += 1,
         }
     }
 }
@@ -39,7 +58,13 @@ impl fmt::Display for Kills {
             f,
             "hub {}, pool {}, mint {}",
             self.hub, self.pool, self.mint
-        )
+        )?;
+        for (name, count) in [("bridge", self.bridge), ("Redis", self.redis)] {
+            if let Some(count) = count {
+                write!(f, ", {name} {count}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +136,7 @@ mod tests {
             hub: 1,
             pool: 2,
             mint: 3,
+            ..Kills::default()
         };
         let report = ChaosReport::new(&Account::new(16), kills, 9, Vec::new());
         assert_eq!(
@@ -123,5 +149,15 @@ mod tests {
             report.problems,
             ["no share was accepted: nothing was tested"]
         );
+    }
+
+    #[test]
+    fn a_run_over_redis_says_how_often_it_and_the_bridge_were_killed() {
+        let mut kills = Kills::none(true);
+        kills.count(Target::Redis);
+        let report = ChaosReport::new(&Account::new(16), kills, 9, Vec::new());
+        let counts = "\"kills\":{\"hub\":0,\"pool\":0,\"mint\":0,\"bridge\":0,\"redis\":1}";
+        assert!(report.json().contains(counts), "{}", report.json());
+        assert_eq!(kills.all(), 1);
     }
 }

@@ -15,6 +15,7 @@ async fn every_accepted_share_is_one_redeemed_quote_after_kills_at_moments_that_
         kills_min: 6,
         seed: 3,
         miners: 2,
+        redis: false,
     };
     let report = chaos::run(&plan, |line| eprintln!("{line}")).await.unwrap();
     assert!(report.problems.is_empty(), "{report:?}");

@@ -71,13 +71,13 @@ impl Stage {
     }
 
     pub fn hub_config(&self) -> HubConfig {
-        self.load("hub.toml", &configs::hub(&Ports::default()))
+        self.load("hub.toml", &configs::hub(&Ports::default(), &settings()))
     }
 
     fn mint_config(&self, hub: SocketAddr, settings: &Settings) -> MintConfig {
         self.load(
             "mint.toml",
-            &configs::mint(&Ports::default(), hub, settings),
+            &configs::mint(&Ports::default(), hub, settings, None),
         )
     }
 
