@@ -2,9 +2,9 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
-use super::index::{KEYS, hash, table_and_row};
+use super::index::{KEYS, hash, hash_of_further, table_and_row};
 use super::row::{StoredAnswer, Table};
-use super::{Asked, Found};
+use super::{Asked, Found, NumberedAnswer};
 use crate::sabotage::{Rule, is_broken};
 use crate::store::{KeyFinder, StoreError};
 
@@ -37,23 +37,15 @@ impl<'a> Finding<'a> {
 
     /// See [`find`].
     pub(crate) fn find(&mut self, asked: &Asked<'_>) -> Result<Found, StoreError> {
-        let places = self.keys.find(hash(asked.extension, asked.key))?;
         let mut effect = None;
         let mut has_other_content = false;
         let mut leads_nowhere = None;
-        for place in places {
+        for place in self.keys.find(hash(asked.extension, asked.key))? {
             let (table, row_id) = table_and_row(place);
-            let select = match table {
-                Table::Effect => &mut self.effect,
-                Table::Given => &mut self.given,
-            };
-            let stored = select.query_row([row_id], StoredAnswer::read).optional()?;
-            let Some(stored) = stored else {
+            let Some(stored) = self.read(table, row_id)? else {
                 leads_nowhere = Some((table, row_id));
                 continue;
             };
-            // First whether it is what was recorded: a damaged key would look like another one with the same hash.
-            let stored = stored.whole(table)?;
             if stored.key != asked.key || stored.extension != asked.extension {
                 continue;
             }
@@ -66,6 +58,11 @@ impl<'a> Finding<'a> {
                 Table::Given => has_other_content = true,
             }
         }
+        if (effect.is_some() || has_other_content)
+            && let Some(further) = self.further(asked)?
+        {
+            return Ok(Found::Given(further));
+        }
         Ok(match effect {
             Some((numbered, true, true)) => Found::Given(numbered),
             Some((numbered, true, false)) => Found::Effect(numbered.answer),
@@ -76,17 +73,47 @@ impl<'a> Finding<'a> {
             None if has_other_content => Found::Conflict,
             None => match leads_nowhere {
                 None => Found::Nothing,
-                Some((table, row_id)) => {
-                    return Err(StoreError::Corrupt {
-                        table: table.name(),
-                        detail: format!(
-                            "row {row_id} is gone, which may be the answer to {}",
-                            hex::encode(asked.key)
-                        ),
-                    });
-                }
+                Some((table, row_id)) => return Err(is_gone(table, row_id, asked)),
             },
         })
+    }
+
+    /// See [`hash_of_further`].
+    fn further(&mut self, asked: &Asked<'_>) -> Result<Option<NumberedAnswer>, StoreError> {
+        for place in self.keys.find(hash_of_further(asked))? {
+            let (table, row_id) = table_and_row(place);
+            let Some(stored) = self.read(table, row_id)? else {
+                return Err(is_gone(table, row_id, asked));
+            };
+            let is_it = stored.extension == asked.extension
+                && stored.key == asked.key
+                && stored.peer == asked.peer
+                && stored.content == asked.content;
+            if is_it {
+                return Ok(Some(stored.numbered));
+            }
+        }
+        Ok(None)
+    }
+
+    /// First of all whether it is what was recorded: a damaged key would look like another one with the same hash.
+    fn read(&mut self, table: Table, row_id: i64) -> Result<Option<StoredAnswer>, StoreError> {
+        let select = match table {
+            Table::Effect => &mut self.effect,
+            Table::Given => &mut self.given,
+        };
+        let stored = select.query_row([row_id], StoredAnswer::read).optional()?;
+        stored.map(|stored| stored.whole(table)).transpose()
+    }
+}
+
+fn is_gone(table: Table, row_id: i64, asked: &Asked<'_>) -> StoreError {
+    StoreError::Corrupt {
+        table: table.name(),
+        detail: format!(
+            "row {row_id} is gone, which may be the answer to {}",
+            hex::encode(asked.key)
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::Asked;
 use super::row::{StoredAnswer, Table, answers_of};
 use crate::store::{KeyIndex, StoreError, key_hash, key_index};
 
@@ -28,6 +29,13 @@ pub(super) fn table_and_row(place: i64) -> (Table, i64) {
 
 pub(super) fn hash(extension: u16, key: &[u8]) -> i64 {
     key_hash(&[&extension.to_le_bytes(), key])
+}
+
+/// Where a further answer lies that a peer was given under a key which has an effect, or another answer to that peer, already: a
+/// conflict. Of these a peer can have any number under one key, so they are looked for by what was asked alone.
+pub(super) fn hash_of_further(asked: &Asked<'_>) -> i64 {
+    let extension = asked.extension.to_le_bytes();
+    key_hash(&[&extension, asked.key, asked.peer.as_bytes(), asked.content])
 }
 
 /// Enters the rows of an older version, which had an index of its own for each table.

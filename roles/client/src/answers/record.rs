@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::find::Finding;
-use super::index::{KEYS, hash, place};
+use super::index::{KEYS, hash, hash_of_further, place};
 use super::row::{Table, answer_checksum};
 use super::{Answer, Asked, Found, NumberedAnswer};
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
@@ -100,10 +100,16 @@ impl<'a> Recording<'a> {
             Some(finding) => finding.find(asked)?,
             None => Found::Nothing,
         };
+        let by_key = hash(asked.extension, asked.key);
         match (found, decision) {
             (Found::Given(given), _) => Ok(Some(given)),
-            (Found::Effect(effect), _) => self.insert(Table::Given, asked, effect).map(Some),
-            (Found::Conflict, _) => self.insert(Table::Given, asked, conflict()).map(Some),
+            (Found::Effect(effect), _) => {
+                self.insert(Table::Given, asked, effect, by_key).map(Some)
+            }
+            (Found::Conflict, _) => {
+                let hash = hash_of_further(asked);
+                self.insert(Table::Given, asked, conflict(), hash).map(Some)
+            }
             (Found::Nothing, Some(decision)) => self.record_new(asked, decision).map(Some),
             (Found::Nothing, None) => Ok(None),
         }
@@ -116,9 +122,10 @@ impl<'a> Recording<'a> {
         asked: &Asked<'_>,
         decision: Decision,
     ) -> Result<NumberedAnswer, StoreError> {
+        let by_key = hash(asked.extension, asked.key);
         match decision {
-            Decision::Effect(effect) => self.insert(Table::Effect, asked, effect),
-            Decision::Refusal(refusal) => self.insert(Table::Given, asked, refusal),
+            Decision::Effect(effect) => self.insert(Table::Effect, asked, effect, by_key),
+            Decision::Refusal(refusal) => self.insert(Table::Given, asked, refusal, by_key),
         }
     }
 
@@ -127,6 +134,7 @@ impl<'a> Recording<'a> {
         table: Table,
         asked: &Asked<'_>,
         answer: Answer,
+        hash: i64,
     ) -> Result<NumberedAnswer, StoreError> {
         if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
             return Err(StoreError::Aborted {
@@ -156,8 +164,7 @@ impl<'a> Recording<'a> {
             self.now_unix_ms,
             checksum
         ])?;
-        self.keys
-            .insert(hash(asked.extension, asked.key), place(table, row_id))?;
+        self.keys.insert(hash, place(table, row_id))?;
         self.last_sequence = Some(sequence);
         self.has_new = true;
         Ok(numbered)

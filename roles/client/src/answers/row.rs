@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::index::{KEYS, hash, place};
-use super::{Answer, Asked, NumberedAnswer};
+use super::find::Finding;
+use super::index::{KEYS, hash, hash_of_further, place};
+use super::{Answer, Asked, Found, NumberedAnswer};
 use crate::store::{StoreError, row_checksum};
 
 /// Either of the two records.
@@ -221,8 +222,8 @@ pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
         while let Some(row) = rows.next().map_err(corrupt(table.name()))? {
             let stored = StoredAnswer::read(row).map_err(corrupt(table.name()))?;
             let stored = stored.whole(table)?;
-            let row_id = row.get(StoredAnswer::COLUMNS)?;
-            let hash = hash(stored.extension, &stored.key);
+            let row_id: i64 = row.get(StoredAnswer::COLUMNS)?;
+            let hash = hash_to_ensure(connection, table, row_id, &stored)?;
             if KEYS.ensure(connection, hash, place(table, row_id))? {
                 added += 1;
                 if added.is_multiple_of(1_024) {
@@ -244,4 +245,34 @@ pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// What the row is to be found by: of what a peer was given what [`hash_of_further`] says, where it is not found by its key
+/// alone and need not be.
+fn hash_to_ensure(
+    connection: &Connection,
+    table: Table,
+    row_id: i64,
+    stored: &StoredAnswer,
+) -> Result<i64, StoreError> {
+    let by_key = hash(stored.extension, &stored.key);
+    let (Table::Given, Ok(content)) = (table, <&[u8; 32]>::try_from(&stored.content[..])) else {
+        return Ok(by_key);
+    };
+    let asked = Asked {
+        peer: &stored.peer,
+        extension: stored.extension,
+        key: &stored.key,
+        content,
+    };
+    if KEYS
+        .find(connection, by_key)?
+        .contains(&place(table, row_id))
+    {
+        return Ok(by_key);
+    }
+    Ok(match Finding::new(connection)?.find(&asked) {
+        Ok(Found::Given(_) | Found::Effect(_) | Found::Conflict) => hash_of_further(&asked),
+        Ok(Found::Nothing) | Err(_) => by_key,
+    })
 }

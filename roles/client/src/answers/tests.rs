@@ -107,6 +107,31 @@ async fn other_content_under_a_used_key_is_a_conflict_and_stays_one() {
     assert_eq!(ask(&store, "pool/a", 1, issue("x")).await.0, "quote");
 }
 
+/// Each look would go through all of them, on the thread that writes for all pools.
+#[tokio::test]
+async fn a_pool_that_asks_for_one_share_in_many_ways_makes_no_look_at_it_long() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(&folder);
+    for round in 0..2 {
+        let refused = ask(&store, "pool/c", 7, refuse("no")).await;
+        assert_eq!(refused, ("no".into(), 1), "round {round}");
+        let first = ask(&store, "pool/a", 1, issue("quote")).await;
+        assert_eq!(first, ("quote".into(), 1), "round {round}");
+        let other = ask(&store, "pool/c", 8, issue("theft")).await;
+        assert_eq!(other, ("conflict".into(), 2), "round {round}");
+        ask(&store, "pool/b", 1, issue("quote")).await;
+        for content in 2..=255 {
+            let told = ask(&store, "pool/b", content, issue("theft")).await;
+            assert_eq!(told, ("conflict".into(), content.into()), "round {round}");
+        }
+        let by_key = store.write(|c| index::KEYS.find(c, index::hash(QUOTES, SHARE)));
+        assert!(by_key.await.unwrap().len() <= 3, "round {round}");
+        // What was in memory alone is found by the next process.
+        drop(store);
+        store = open(&folder);
+    }
+}
+
 #[tokio::test]
 async fn a_pool_that_is_refused_cannot_have_another_one_refused() {
     let folder = TempDir::new().unwrap();
