@@ -61,10 +61,7 @@ impl Handover {
         entries: &[String],
         waiting_max: u64,
     ) -> Result<usize, RedisFault> {
-        let mut room = redis::pipe();
-        room.llen(&self.list);
-        let waiting: Result<(u64,), RedisFault> = self.lane.pipeline(&room).await;
-        let (waiting,) = waiting.map_err(|fault| self.name_the_list(fault))?;
+        let waiting = self.length().await?;
         let room = usize::try_from(waiting_max.saturating_sub(waiting)).unwrap_or(usize::MAX);
         let entries = entries.get(..room).unwrap_or(entries);
         if entries.is_empty() {
@@ -75,6 +72,18 @@ impl Handover {
         let pushed: Result<(u64,), RedisFault> = self.lane.pipeline(&push).await;
         pushed.map_err(|fault| self.name_the_list(fault))?;
         Ok(entries.len())
+    }
+
+    /// How many entries wait in the list.
+    ///
+    /// # Errors
+    /// [`RedisFault`].
+    pub async fn length(&mut self) -> Result<u64, RedisFault> {
+        let mut length = redis::pipe();
+        length.llen(&self.list);
+        let waiting: Result<(u64,), RedisFault> = self.lane.pipeline(&length).await;
+        let (waiting,) = waiting.map_err(|fault| self.name_the_list(fault))?;
+        Ok(waiting)
     }
 
     /// What lies under the keys of these header hashes, in their order.

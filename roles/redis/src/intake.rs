@@ -241,7 +241,7 @@ impl Taken {
 impl DeadLetter {
     /// `{"reason":"..","unix_ms":..,"bytes":..,"entry":".."}`, the entry cut to [`DEAD_LETTER_ENTRY_BYTES_MAX`] bytes; as
     /// `entry_hex` where it is no text.
-    fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let start = self.taken.start();
         let bytes = self.taken.bytes();
         // A cut may go through a character.

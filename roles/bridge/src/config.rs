@@ -1,0 +1,171 @@
+//! The bridge's configuration: what an operator writes in `bridge.toml`.
+
+mod check;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+use winze_redis::RedisConfig;
+use winze_runtime::config::{ConfigPath, PublicKeySource};
+
+pub use check::InvalidValue;
+
+/// The whole of it. Unknown keys are refused; relative paths are relative to the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeConfig {
+    /// This bridge's name: at the hub it is `bridge/<name>`, and Redis keeps what it has taken under it. 1 to 32 characters
+    /// out of `a-z`, `0-9` and `-`. Default `main`.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The secret key of this bridge's identity at the hub (mode 0600, made by `winze keys`).
+    pub secret_key_file: ConfigPath,
+    /// Where the hub is.
+    pub hub: HubPeer,
+    /// Address of the operator's HTTP (`/health`, `/metrics`), which belongs on loopback. Port 0 takes a free one.
+    /// Default `127.0.0.1:9256`.
+    #[serde(default = "default_http_listen")]
+    pub http_listen: SocketAddr,
+    /// This role's SQLite file: requests that wait, quote ids that Redis does not have yet, recorded answers. Made if
+    /// missing.
+    pub store_file: ConfigPath,
+    /// The log's filter, as in `info` or `winze_bridge=debug,info`. The variable `WINZE_LOG` goes before it. Default
+    /// `info`.
+    #[serde(default = "default_log")]
+    pub log: String,
+    /// Where Redis is, who asks, and what its keys are called.
+    #[serde(default)]
+    pub redis: RedisConfig,
+    /// Take a legacy pool's requests off the list and have a mint at the hub answer them. Default: off.
+    #[serde(default)]
+    pub requests: Option<RequestsConfig>,
+    /// Offer pools at the hub a legacy mint, which takes its requests off a list. Default: off.
+    #[serde(default)]
+    pub legacy_mint: Option<LegacyMintConfig>,
+}
+
+/// Where the hub is, and how to know it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubPeer {
+    /// `host:port`.
+    pub address: String,
+    /// The key that signs the hub's certificate: `authority = { public_key = ".." }` or `{ public_key_file = ".." }`.
+    pub authority: PublicKeySource,
+}
+
+/// `[requests]`: from the list to a mint at the hub.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestsConfig {
+    /// Who answers, by its peer name. Default `mint/main`.
+    #[serde(default = "default_mint")]
+    pub mint: String,
+    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. Its answers are checked against this key,
+    /// whatever the hub says.
+    #[serde(flatten)]
+    pub public_key: PublicKeySource,
+    /// The unit of the requests, in lower case; the list may have it in either. A request for another is a dead letter.
+    /// Default `hash`.
+    #[serde(default = "default_unit")]
+    pub unit: String,
+    /// The key, 66 hexadecimal digits, that quotes are locked to whose requests name none. Default: none; such a request
+    /// is a dead letter.
+    #[serde(default)]
+    pub default_locking_key: Option<String>,
+    /// Send requests that name a keyset which this mint has not announced under its active one. Old pools ask for the
+    /// keyset at their start and never again, so one that was started beside another mint names that one's. Default
+    /// `false`: they are sent as they are, and a mint that does not know the keyset refuses them.
+    #[serde(default)]
+    pub other_keysets: bool,
+    /// Requests that may wait for their answers in the store. While as many do, nothing is taken off the list. 1 to 2^40.
+    /// Default 100000, about 45 MB on disk.
+    #[serde(default = "default_waiting_max")]
+    pub waiting_max: u64,
+    /// Keep the mint's active keyset under `redis.keyset_key`, where old pools read it. Default `true`.
+    #[serde(default = "yes")]
+    pub keyset_to_redis: bool,
+}
+
+/// `[legacy_mint]`: from pools at the hub to the list of a legacy mint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegacyMintConfig {
+    /// Who may ask: `[[legacy_mint.pool]]`. A pool that is not listed gets nothing.
+    #[serde(default)]
+    pub pool: Vec<LegacyPoolConfig>,
+    /// The list that the legacy mint takes from. Default `redis.requests_list`; it must be another one where
+    /// `[requests]` is on as well.
+    #[serde(default)]
+    pub list: Option<String>,
+    /// The unit that is served, in lower case. Default `hash`.
+    #[serde(default = "default_unit")]
+    pub unit: String,
+    /// How the list's entries write the unit: old mints compare it. Default `HASH`.
+    #[serde(default = "default_list_unit")]
+    pub list_unit: String,
+    /// After so long without a quote's id a request is pushed again, in seconds: 1 to 86400. Default 60.
+    #[serde(default = "default_push_again_after_s")]
+    pub push_again_after_s: u64,
+    /// The mint writes a key with the id of each quote. With `false`, for the later ones that write none, a pool is
+    /// answered `unknown` once its request was pushed. Default `true`.
+    #[serde(default = "yes")]
+    pub writes_quote_ids: bool,
+    /// Entries that may wait in the list. While as many do, pools are put off. 1 to 2^40. Default 100000.
+    #[serde(default = "default_list_length_max")]
+    pub list_length_max: u64,
+    /// Watch `redis.keyset_key` and announce what the mint has set there. Default `true`.
+    #[serde(default = "yes")]
+    pub keyset_from_redis: bool,
+}
+
+/// One pool: `[[legacy_mint.pool]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegacyPoolConfig {
+    /// Its peer name, `pool/main`.
+    pub peer: String,
+    /// Its identity key: `public_key = ".."` or `public_key_file = ".."`.
+    #[serde(flatten)]
+    pub public_key: PublicKeySource,
+}
+
+fn default_name() -> String {
+    "main".to_owned()
+}
+
+fn default_http_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 9256).into()
+}
+
+fn default_log() -> String {
+    "info".to_owned()
+}
+
+fn default_mint() -> String {
+    "mint/main".to_owned()
+}
+
+fn default_unit() -> String {
+    "hash".to_owned()
+}
+
+fn default_list_unit() -> String {
+    "HASH".to_owned()
+}
+
+fn default_waiting_max() -> u64 {
+    100_000
+}
+
+fn default_list_length_max() -> u64 {
+    100_000
+}
+
+fn default_push_again_after_s() -> u64 {
+    60
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,213 @@
+//! From pools at the hub to the list of an old mint, and back with the ids of its quotes.
+//!
+//! # A request's way
+//! A pool's request is checked, written down (`bridge_pushed`) and pushed. Then its id is looked for, more and more seldom,
+//! and told when it is there; until then the pool is put off, and asks again. What has no id after a while is pushed again:
+//! an old mint that dies between taking an entry off the list and making the quote has lost it. The old mint's own store
+//! refuses a header hash that it has had, so that an entry which is on the list twice is one quote.
+//!
+//! # What a crash leaves
+//! | killed | what is on disk | afterwards |
+//! |---|---|---|
+//! | before the row is committed | nothing | the pool asks again, and it is new |
+//! | before, or just after, the push | a row that is not known to have been pushed | it is pushed at the start, perhaps a second time |
+//! | after the push | a row that was pushed | its id is looked for; it is pushed again in its time |
+//! | after the id was found | the id, before anybody is told | whoever asks is told |
+//! | before the answer is on record | as before | the same answer |
+//! | after that | the answer; the row is forgotten | the record answers |
+//!
+//! While Redis is away, or the list is full, nothing is written down: what is new waits with its pool.
+//!
+//! | question | file |
+//! |---|---|
+//! | what is pushed and looked for, and when | `open.rs` |
+//! | what is on disk | `rows.rs` |
+//! | how is a pool answered | `issuer.rs` |
+//! | who talks to Redis | `courier.rs`, `keyset.rs` |
+
+mod courier;
+mod desk;
+mod issuer;
+mod keyset;
+mod limits;
+mod open;
+mod rows;
+mod status;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use winze_client::answers::SetBack;
+use winze_client::{HubClient, QuoteResponder, QuoteResponderConfig, Store, StoreError};
+use winze_messages::PeerName;
+use winze_redis::{Handover, KeysetKey, Redis};
+use winze_runtime::clock::now_unix_ms;
+use winze_transport::PublicKey;
+
+use self::courier::Courier;
+use self::desk::{Desk, Way};
+use self::issuer::Issuer;
+use self::keyset::KeysetWatch;
+use self::limits::{ROUND_MAX, SWEEP_ROWS};
+use self::open::Open;
+use crate::config::{BridgeConfig, InvalidValue, LegacyMintConfig, LegacyPoolConfig};
+use crate::error::BridgeError;
+use crate::limits::POOLS_MAX;
+
+pub(crate) use rows::PUSHED_SCHEMA;
+pub(crate) use status::LegacyMintStatus;
+
+/// The direction, while it runs.
+pub(crate) struct LegacyMint {
+    desk: Arc<Desk>,
+    responder: QuoteResponder,
+    keyset_from_redis: bool,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl LegacyMint {
+    /// Takes up what an earlier process has left, and begins to answer the listed pools. `store` was opened with
+    /// [`PUSHED_SCHEMA`] and [`ANSWERS_SCHEMA`](winze_client::ANSWERS_SCHEMA). That Redis is away is no error.
+    ///
+    /// # Errors
+    /// A pool's key cannot be read, the store fails, or `hub` has a responder already.
+    pub(crate) async fn start(
+        hub: &HubClient,
+        redis: &Redis,
+        store: Store,
+        config: &BridgeConfig,
+        direction: &LegacyMintConfig,
+    ) -> Result<LegacyMint, BridgeError> {
+        let pools = direction.peers()?;
+        let tells_ids = direction.writes_quote_ids;
+        let push_again_after_ms = direction.push_again_after_s.saturating_mul(1_000);
+        let mut open = Open::new(pools.len(), push_again_after_ms, tells_ids);
+        take_up(&store, &mut open, tells_ids).await?;
+        let desk = Arc::new(Desk::new(open));
+
+        let issuer = Issuer {
+            desk: Arc::clone(&desk),
+            store: store.clone(),
+            unit: direction.unit.clone(),
+            list_unit: direction.list_unit.clone(),
+            tells_ids,
+        };
+        let responder_config = QuoteResponderConfig {
+            batch_max: ROUND_MAX,
+            channels_max: POOLS_MAX,
+            ..QuoteResponderConfig::new(pools)
+        };
+        let responder =
+            QuoteResponder::start(hub, store.clone(), responder_config, Arc::new(issuer))?;
+
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let handover = Handover::new(redis, config.legacy_list(), &config.redis.quote_key_prefix);
+        let courier = Courier::new(
+            Arc::clone(&desk),
+            store,
+            handover,
+            direction.list_length_max,
+        );
+        tasks.spawn(courier.run(stopped.clone()));
+        if direction.keyset_from_redis {
+            let key = KeysetKey::new(redis, &config.redis.keyset_key);
+            let watch = KeysetWatch::new(
+                Arc::clone(&desk),
+                key,
+                direction.unit.clone(),
+                responder.clone(),
+            );
+            tasks.spawn(watch.run(stopped));
+        }
+        Ok(LegacyMint {
+            desk,
+            responder,
+            keyset_from_redis: direction.keyset_from_redis,
+            stop,
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    /// Where it stands.
+    pub(crate) fn status(&self) -> LegacyMintStatus {
+        let mut inner = self.desk.lock();
+        let counts = inner.open.counts();
+        inner.status.open = counts.open as u64;
+        inner.status.unpushed = counts.unpushed as u64;
+        inner.status.is_list_full = inner.way == Way::Full;
+        LegacyMintStatus {
+            responder: self.responder.status(),
+            ..inner.status.clone()
+        }
+    }
+
+    /// Whether what this direction is for can be done.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status().is_ready(self.keyset_from_redis)
+    }
+
+    /// The pools that know of answers which the record here does not hold: [`QuoteResponder::set_backs`].
+    pub(crate) fn set_backs(&self) -> Vec<SetBack> {
+        self.responder.set_backs()
+    }
+
+    /// Answers what is under way, and then stops. What has no id stays on disk.
+    pub(crate) async fn shutdown(&self) {
+        // First the pools: what they have asked may still be pushed and answered.
+        self.responder.shutdown().await;
+        self.stop.send_replace(true);
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the direction to the old mint");
+            }
+        }
+    }
+}
+
+impl LegacyMintConfig {
+    /// Who may ask.
+    fn peers(&self) -> Result<Vec<(PeerName, PublicKey)>, BridgeError> {
+        let peer = |pool: &LegacyPoolConfig| {
+            let name = pool.peer.parse().map_err(|error| InvalidValue {
+                key: "legacy_mint.pool.peer",
+                message: format!("{:?}: {error}", pool.peer),
+            })?;
+            Ok((name, pool.public_key.resolve()?))
+        };
+        self.pool.iter().map(peer).collect()
+    }
+}
+
+/// What an earlier process has left: answered ones are forgotten, the others taken up, as far as there is room.
+async fn take_up(store: &Store, open: &mut Open, tells_ids: bool) -> Result<(), StoreError> {
+    let mut after = Some(0);
+    while let Some(from) = after {
+        let swept = store.write(move |c| {
+            let mut left = Vec::new();
+            let last = rows::sweep(c, from, SWEEP_ROWS, &mut left)?;
+            Ok((last, left))
+        });
+        let (last, left) = swept.await?;
+        after = last;
+        // Of a mint that tells no ids there is nothing to look for; who has no answer asks again.
+        for row in left.into_iter().filter(|_| tells_ids) {
+            let pool: Arc<str> = row.pool.into();
+            if open.room(&pool) == 0 {
+                continue;
+            }
+            match row.pushed_unix_ms {
+                None => open.add(row.hash, &pool, 0),
+                Some(pushed_unix_ms) => {
+                    let age_ms = now_unix_ms().saturating_sub(pushed_unix_ms);
+                    open.resume(row.hash, &pool, age_ms, 0);
+                }
+            }
+        }
+    }
+    Ok(())
+}

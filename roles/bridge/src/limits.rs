@@ -1,0 +1,44 @@
+//! Every bound of the bridge that is not the operator's to set, with its unit and its reason. Those of the direction to
+//! a legacy mint are beside it.
+
+use std::time::Duration;
+
+/// Requests that are sent and not answered: one to two batches off the list, so that an answer's way takes nothing from the
+/// rate.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
+
+/// Bytes of payload that may wait on a channel of ours for us, or at the hub for the other end: of 300 for a request,
+/// enough for [`REQUESTS_IN_FLIGHT_MAX`].
+pub const CHANNEL_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How long one look at the list waits for entries. It is as old as the operator's figures of an idle list get.
+pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the lengths of the list and of the dead letters are asked for.
+pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// While as many requests wait as may, how often they are looked at.
+pub const WAITING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The pause after the store, or Redis with the connection up, has failed: at first and at most, twice as long each time.
+pub const RETRY_LEAST: Duration = Duration::from_millis(50);
+/// See [`RETRY_LEAST`].
+pub const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// Quote ids, or refusals, that are read from the store and written to Redis at once.
+pub const TOLD_AT_ONCE_MAX: usize = 2_048;
+
+/// How often the keyset's key is compared with what the mint has announced.
+pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keysets of the mint that are remembered: the one that is active and those before it.
+pub const KEYSETS_KEPT_MAX: usize = 32;
+
+/// The largest `waiting_max`, in requests.
+pub const WAITING_MAX_MOST: u64 = 1 << 40;
+
+/// Pools that may be listed under `legacy_mint.pool`.
+pub const POOLS_MAX: usize = 256;
+
+/// How long each step of an orderly shutdown may take. What is cut off is safe: it is on a disk, or in Redis's second list.
+pub const SHUTDOWN_DRAIN_MAX: Duration = winze_runtime::limits::HTTP_DRAIN_MAX;

@@ -1,0 +1,217 @@
+//! From a legacy pool's list to a mint at the hub: `[requests]`.
+//!
+//! ```text
+//! list -> Redis's second list -> outbox -> hub -> mint
+//!         (taker.rs)             (the client's requester)
+//! key of the quote's id, or dead letter <- store <- answer
+//!         (telling.rs)                    (answers.rs)
+//! ```
+//!
+//! Each arrow ends on a disk before what it started from is struck off, so a crash at any moment repeats something and
+//! loses nothing; and whatever is repeated is known by its header hash. Requests are sent in the order in which they were
+//! pushed. What waits is bounded by `waiting_max`: the rest stays on the list, where it was.
+
+mod answers;
+mod keyset;
+mod pause;
+mod read;
+mod record;
+mod status;
+mod taker;
+mod telling;
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use winze_client::{HubClient, QuoteRequester, QuoteRequesterConfig, Store};
+use winze_messages::PeerName;
+use winze_redis::{Handover, Intake, KeysetKey, Redis};
+use winze_transport::PublicKey;
+
+use crate::config::{BridgeConfig, RequestsConfig};
+use crate::error::BridgeError;
+use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_DRAIN_MAX};
+use crate::link::Link;
+use crate::store;
+use answers::{Answers, Keysets};
+use read::Reader;
+use status::Counts;
+pub(crate) use status::RequestsStatus;
+use taker::Taker;
+use telling::Teller;
+
+/// What the direction starts with.
+pub(crate) struct RequestsSettings {
+    mint: PeerName,
+    mint_key: PublicKey,
+    reader: Reader,
+    waiting_max: u64,
+    keyset_to_redis: bool,
+}
+
+impl RequestsSettings {
+    /// Reads what the table names.
+    ///
+    /// # Errors
+    /// The mint's key cannot be read, or the table was not checked.
+    pub(crate) fn new(config: &RequestsConfig) -> Result<RequestsSettings, BridgeError> {
+        Ok(RequestsSettings {
+            mint: config.peer_name()?,
+            mint_key: config.public_key.resolve()?,
+            reader: Reader {
+                unit: config.unit.clone(),
+                default_locking_key: config.locking_key()?,
+                other_keysets: config.other_keysets,
+            },
+            waiting_max: config.waiting_max,
+            keyset_to_redis: config.keyset_to_redis,
+        })
+    }
+
+    /// Makes the store the mint's.
+    ///
+    /// # Errors
+    /// Requests wait in it for another one.
+    pub(crate) async fn belong_to_mint(&self, store: &Store) -> Result<(), BridgeError> {
+        let (peer, key) = (self.mint.to_string(), self.mint_key);
+        let belongs = store.write(move |tx| store::belong_to(tx, &peer, &key));
+        Ok(belongs.await?.map_err(Box::new)?)
+    }
+}
+
+/// The direction at work. Dropping it leaves off wherever it is.
+pub(crate) struct Requests {
+    stop_taking: watch::Sender<bool>,
+    stop_telling: watch::Sender<bool>,
+    taking: JoinSet<()>,
+    telling: JoinSet<()>,
+    _keyset: JoinSet<()>,
+    view: RequestsView,
+}
+
+/// What can be asked of the direction.
+#[derive(Clone)]
+pub(crate) struct RequestsView {
+    requester: QuoteRequester,
+    keysets: watch::Receiver<Keysets>,
+    counts: Arc<Counts>,
+    link: Link,
+}
+
+impl Requests {
+    /// Starts to take, to ask and to tell; neither Redis nor the hub need be there.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the channel cannot be asked for.
+    pub(crate) async fn start(
+        settings: RequestsSettings,
+        hub: &HubClient,
+        redis: &Redis,
+        config: &BridgeConfig,
+        store: &Store,
+    ) -> Result<Requests, BridgeError> {
+        let (known, untold) = store
+            .read(|connection| Ok((store::keysets(connection)?, store::untold(connection)?)))
+            .await?;
+        let counts = Arc::new(Counts::new(untold));
+        let news = Arc::new(Notify::new());
+        let link = Link::new();
+        let (sender, keysets) = watch::channel(Arc::new(known));
+        let answers = Answers {
+            unit: settings.reader.unit.clone(),
+            keysets: sender,
+            counts: Arc::clone(&counts),
+            news: Arc::clone(&news),
+        };
+        let requester = QuoteRequester::start(
+            hub,
+            store.clone(),
+            QuoteRequesterConfig {
+                window: REQUESTS_IN_FLIGHT_MAX,
+                ..QuoteRequesterConfig::new(settings.mint.clone(), settings.mint_key)
+            },
+            Arc::new(answers),
+        )?;
+        let names = &config.redis;
+        let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
+        let taker = Taker {
+            intake: Intake::new(redis, list, dead_letters, &config.name),
+            reader: Arc::new(settings.reader),
+            peer: settings.mint.to_string().into(),
+            waiting_max: settings.waiting_max,
+            store: store.clone(),
+            requester: requester.clone(),
+            keysets: keysets.clone(),
+            counts: Arc::clone(&counts),
+            link: link.clone(),
+            lengths_at: None,
+        };
+        let teller = Teller {
+            keys: Handover::new(redis, list, &names.quote_key_prefix),
+            dead_letters: Handover::new(redis, dead_letters, &names.quote_key_prefix),
+            quote_kept_s: names.quote_kept_s,
+            store: store.clone(),
+            news,
+            counts: Arc::clone(&counts),
+            link: link.clone(),
+        };
+        let (stop_taking, taking_stops) = watch::channel(false);
+        let (stop_telling, telling_stops) = watch::channel(false);
+        let (mut taking, mut telling, mut keyset) =
+            (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        taking.spawn(taker.run(taking_stops));
+        telling.spawn(teller.run(telling_stops));
+        if settings.keyset_to_redis {
+            let key = KeysetKey::new(redis, &names.keyset_key);
+            let (keysets, counts) = (keysets.clone(), Arc::clone(&counts));
+            keyset.spawn(keyset::run(key, keysets, counts, link.clone()));
+        }
+        Ok(Requests {
+            stop_taking,
+            stop_telling,
+            taking,
+            telling,
+            _keyset: keyset,
+            view: RequestsView {
+                requester,
+                keysets,
+                counts,
+                link,
+            },
+        })
+    }
+
+    /// For the operator's port.
+    pub(crate) fn view(&self) -> RequestsView {
+        self.view.clone()
+    }
+
+    /// Takes no more, records the answers that are there, and tells Redis of them, each for a few seconds.
+    pub(crate) async fn shutdown(mut self) {
+        self.stop_taking.send_replace(true);
+        ended("the batch off the list", &mut self.taking).await;
+        let requester = tokio::time::timeout(SHUTDOWN_DRAIN_MAX, self.view.requester.shutdown());
+        if requester.await.is_err() {
+            tracing::warn!("answers are still being recorded; they will be asked for again");
+        }
+        self.stop_telling.send_replace(true);
+        ended("what Redis is to be told", &mut self.telling).await;
+    }
+}
+
+async fn ended(what: &str, tasks: &mut JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_DRAIN_MAX, all).await.is_err() {
+        tracing::warn!("{what} is not done with; the next start goes on with it");
+    }
+}
+
+impl RequestsView {
+    pub(crate) fn status(&self) -> RequestsStatus {
+        let keyset_id = self.keysets.borrow().last().map(|it| hex::encode(&it.id));
+        let redis = self.link.status();
+        self.counts
+            .status(keyset_id, redis, self.requester.status())
+    }
+}

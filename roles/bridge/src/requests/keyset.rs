@@ -1,0 +1,53 @@
+//! Keeps the mint's active keyset under the key that old pools read.
+//!
+//! What lies there is compared once a second: so a rotation gets there, and what a Redis without a disk has forgotten, or
+//! an older mint has left behind.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use winze_redis::{KeysetKey, RedisFault};
+
+use super::answers::Keysets;
+use super::status::Counts;
+use crate::limits::KEYSET_WATCH_INTERVAL;
+use crate::link::{Link, Part};
+
+/// Keeps it until it is dropped.
+pub(super) async fn run(
+    mut key: KeysetKey,
+    mut keysets: watch::Receiver<Keysets>,
+    counts: Arc<Counts>,
+    link: Link,
+) {
+    loop {
+        let active = keysets.borrow_and_update().last().cloned();
+        if let Some(active) = active {
+            let kept = keep(&mut key, &active.json).await;
+            link.note(Part::Keyset, kept.as_ref().map(|_| ()));
+            if let Ok(true) = kept {
+                let keyset_id = hex::encode(&active.id);
+                tracing::info!(keyset_id, "keyset written to Redis");
+                counts.keyset_written();
+            }
+        }
+        tokio::select! {
+            changed = keysets.changed() => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(KEYSET_WATCH_INTERVAL) => {}
+        }
+    }
+}
+
+/// Whether it had to be written.
+async fn keep(key: &mut KeysetKey, text: &str) -> Result<bool, RedisFault> {
+    match key.read().await {
+        Ok(Some(there)) if there == text.as_bytes() => return Ok(false),
+        // Whatever it is, it is no keyset, and a text takes its place.
+        Ok(_) | Err(RedisFault::WrongType { .. }) => {}
+        Err(fault) => return Err(fault),
+    }
+    key.write(text).await?;
+    Ok(true)
+}

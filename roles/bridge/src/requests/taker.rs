@@ -1,0 +1,167 @@
+//! Takes entries off the list, writes them down as requests, and only then lets Redis forget them.
+//!
+//! | killed | when the bridge comes back |
+//! |---|---|
+//! | before the commit | the batch lies in Redis's second list, is handed over again, and is written down |
+//! | between the commit and the settling | it is handed over again, and is there already |
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use winze_client::{QuoteRequester, Store, StoreError, outbox};
+use winze_messages::EXT_MINT_QUOTE;
+use winze_redis::limits::TAKEN_ENTRIES_MAX;
+use winze_redis::{DeadLetter, Intake, RedisFault, Taken};
+use winze_runtime::clock::now_unix_ms;
+
+use super::answers::Keysets;
+use super::pause::Pause;
+use super::read::Reader;
+use super::record::record;
+use super::status::Counts;
+use crate::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, WAITING_LOOK_INTERVAL};
+use crate::link::{Link, Part};
+
+/// The one who takes.
+pub(super) struct Taker {
+    pub(super) intake: Intake,
+    pub(super) reader: Arc<Reader>,
+    pub(super) peer: Arc<str>,
+    pub(super) waiting_max: u64,
+    pub(super) store: Store,
+    pub(super) requester: QuoteRequester,
+    pub(super) keysets: watch::Receiver<Keysets>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) link: Link,
+    pub(super) lengths_at: Option<Instant>,
+}
+
+/// Why a batch is not done with. It lies in Redis's second list.
+enum Failed {
+    Redis(RedisFault),
+    Store(StoreError),
+}
+
+impl Taker {
+    /// Takes until `stopping`; a batch that was taken is finished first, or has failed.
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut pause = Pause::new();
+        let mut stop = std::pin::pin!(async move {
+            // A sender that is gone means the same.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        });
+        loop {
+            let taken = tokio::select! {
+                biased;
+                () = &mut stop => return,
+                taken = self.take() => taken,
+            };
+            let outcome = match taken {
+                Ok(taken) if taken.is_empty() => Ok(()),
+                Ok(taken) => self.deal_with(taken).await,
+                Err(failed) => Err(failed),
+            };
+            match &outcome {
+                Ok(()) | Err(Failed::Store(_)) => self.link.note(Part::List, Ok(())),
+                Err(Failed::Redis(fault)) => self.link.note(Part::List, Err(fault)),
+            }
+            match outcome {
+                Ok(()) => pause.reset(),
+                Err(failed) => {
+                    if let Failed::Store(error) = failed {
+                        self.counts.store_failed();
+                        tracing::error!(%error, "requests off the list cannot be written down; trying again");
+                    }
+                    tokio::select! {
+                        () = &mut stop => return,
+                        () = pause.wait() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next entries, once there is room for them and a keyset is known. Nothing is lost where this is given up.
+    async fn take(&mut self) -> Result<Vec<Taken>, Failed> {
+        self.look_at_lengths().await?;
+        let room = self.room().await?;
+        if room == 0 || self.keysets.borrow().is_empty() {
+            sleep(WAITING_LOOK_INTERVAL).await;
+            return Ok(Vec::new());
+        }
+        let taken = self.intake.take(room, LIST_PATIENCE).await;
+        taken.map_err(Failed::Redis)
+    }
+
+    /// How many more may wait, in the outbox and for Redis.
+    async fn room(&self) -> Result<usize, Failed> {
+        let peer = Arc::clone(&self.peer);
+        let waiting = self
+            .store
+            .read(move |connection| outbox::waiting(connection, &peer, EXT_MINT_QUOTE))
+            .await
+            .map_err(Failed::Store)?;
+        let kept = waiting.saturating_add(self.counts.untold());
+        let room = usize::try_from(self.waiting_max.saturating_sub(kept)).unwrap_or(usize::MAX);
+        Ok(room.min(TAKEN_ENTRIES_MAX))
+    }
+
+    async fn look_at_lengths(&mut self) -> Result<(), Failed> {
+        if self
+            .lengths_at
+            .is_some_and(|at| at.elapsed() < LIST_LENGTHS_INTERVAL)
+        {
+            return Ok(());
+        }
+        let (list, dead_letters) = self.intake.lengths().await.map_err(Failed::Redis)?;
+        self.counts.lengths(list, dead_letters);
+        self.lengths_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn deal_with(&mut self, taken: Vec<Taken>) -> Result<(), Failed> {
+        self.counts.taken(taken.len());
+        let keysets = Arc::clone(&self.keysets.borrow());
+        let now_unix_ms = now_unix_ms();
+        let mut requests = Vec::with_capacity(taken.len());
+        let mut reasons: Vec<(usize, String)> = Vec::new();
+        for (entry, one) in taken.iter().enumerate() {
+            match self.reader.read(entry, one, &keysets) {
+                Ok(request) => requests.push(request),
+                Err(reason) => reasons.push((entry, reason)),
+            }
+        }
+        if !requests.is_empty() {
+            let peer = Arc::clone(&self.peer);
+            let recorded = self
+                .store
+                .write(move |tx| record(tx, &peer, &requests, &keysets, now_unix_ms))
+                .await
+                .map_err(Failed::Store)?;
+            self.counts.recorded(recorded.new, recorded.repeated);
+            let conflicts = recorded.conflicts.into_iter();
+            reasons.extend(conflicts.map(|entry| (entry, CONFLICT.to_owned())));
+            self.requester.nudge();
+        }
+        let dead_letters: Vec<DeadLetter> = reasons
+            .into_iter()
+            .filter_map(|(entry, reason)| {
+                let taken = taken.get(entry)?.clone();
+                Some(DeadLetter {
+                    taken,
+                    reason,
+                    unix_ms: now_unix_ms,
+                })
+            })
+            .collect();
+        let settled = self.intake.settle(&dead_letters).await;
+        settled.map_err(Failed::Redis)?;
+        self.counts.dead_letters(dead_letters.len());
+        Ok(())
+    }
+}
+
+/// As the mint says it.
+const CONFLICT: &str =
+    "conflict: this header hash was taken before with another content, which stands";

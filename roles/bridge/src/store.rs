@@ -1,0 +1,250 @@
+//! What the bridge must not lose on the way between a list and the hub, beside the client's outbox in one SQLite file.
+//!
+//! | table | what | until |
+//! |---|---|---|
+//! | `bridge_mint` | the mint that the outbox's requests are for | another mint is configured |
+//! | `bridge_keyset` | what that mint has announced, the active one last | as many newer ones are there |
+//! | `bridge_quote_id` | quotes whose keys are not in Redis yet | they are |
+//! | `bridge_refusal` | final refusals that are no dead letters yet | they are |
+
+use std::fmt;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use winze_client::{Schema, StoreError, outbox};
+use winze_messages::EXT_MINT_QUOTE;
+use winze_transport::PublicKey;
+
+use crate::limits::KEYSETS_KEPT_MAX;
+
+/// The direction's tables.
+pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
+    name: "bridge",
+    migrations: &["
+        CREATE TABLE bridge_mint (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            peer TEXT NOT NULL,
+            key BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE bridge_keyset (
+            sequence INTEGER PRIMARY KEY,
+            keyset_id BLOB NOT NULL UNIQUE,
+            json TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE bridge_quote_id (
+            sequence INTEGER PRIMARY KEY,
+            header_hash TEXT NOT NULL,
+            quote_id TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE bridge_refusal (
+            sequence INTEGER PRIMARY KEY,
+            entry TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            refused_unix_ms INTEGER NOT NULL
+        ) STRICT;
+    "],
+};
+
+/// The configuration names another mint than the one that the store's requests are for. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{waiting} requests in the store wait for {remembered}, and requests.mint is {configured} now: start with the old mint \
+     until they are answered, or set another store_file and keep this one"
+)]
+pub struct OtherMint {
+    /// Whom the requests are for, and its key.
+    pub remembered: String,
+    /// Whom the configuration names, and its key.
+    pub configured: String,
+    /// How many have no answer.
+    pub waiting: u64,
+}
+
+/// A keyset that the mint has announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownKeyset {
+    pub(crate) id: Vec<u8>,
+    /// As old pools read it.
+    pub(crate) json: String,
+}
+
+/// Rows that were read, and up to which.
+pub(crate) struct Page<T> {
+    pub(crate) rows: Vec<T>,
+    last: i64,
+}
+
+/// A final refusal.
+pub(crate) struct Refusal {
+    /// The request, in the latest historical shape.
+    pub(crate) entry: String,
+    pub(crate) reason: String,
+    pub(crate) unix_ms: u64,
+}
+
+/// Which tables hold what Redis is still to be told.
+#[derive(Clone, Copy)]
+pub(crate) enum Untold {
+    QuoteIds,
+    Refusals,
+}
+
+/// Makes the store the configured mint's, if it is not already: then what the one before has announced is forgotten. To be
+/// called before anything is enqueued.
+pub(crate) fn belong_to(
+    tx: &Connection,
+    peer: &str,
+    key: &PublicKey,
+) -> Result<Result<(), OtherMint>, StoreError> {
+    let remembered: Option<(String, [u8; 32])> = tx
+        .query_row("SELECT peer, key FROM bridge_mint", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((old_peer, old_key)) = remembered {
+        if old_peer == peer && old_key == *key.as_bytes() {
+            return Ok(Ok(()));
+        }
+        let waiting = outbox::waiting(tx, &old_peer, EXT_MINT_QUOTE)?;
+        if waiting > 0 {
+            return Ok(Err(OtherMint {
+                remembered: Mint(&old_peer, &hex::encode(old_key)).to_string(),
+                configured: Mint(peer, &hex::encode(key.as_bytes())).to_string(),
+                waiting,
+            }));
+        }
+    }
+    tx.execute("DELETE FROM bridge_keyset", [])?;
+    tx.execute(
+        "INSERT OR REPLACE INTO bridge_mint (only_row, peer, key) VALUES (1, ?1, ?2)",
+        params![peer, key.as_bytes()],
+    )?;
+    Ok(Ok(()))
+}
+
+struct Mint<'a>(&'a str, &'a str);
+
+impl fmt::Display for Mint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with the x-only key {}", self.0, self.1)
+    }
+}
+
+/// Takes down which keyset is active now.
+pub(crate) fn keyset_announced(tx: &Connection, keyset: &KnownKeyset) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM bridge_keyset WHERE keyset_id = ?1")?
+        .execute([&keyset.id])?;
+    tx.prepare_cached("INSERT INTO bridge_keyset (keyset_id, json) VALUES (?1, ?2)")?
+        .execute(params![keyset.id, keyset.json])?;
+    tx.prepare_cached(
+        "DELETE FROM bridge_keyset WHERE sequence NOT IN
+            (SELECT sequence FROM bridge_keyset ORDER BY sequence DESC LIMIT ?1)",
+    )?
+    .execute([KEYSETS_KEPT_MAX])?;
+    Ok(())
+}
+
+/// All that are remembered, the active one last.
+pub(crate) fn keysets(connection: &Connection) -> Result<Vec<KnownKeyset>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT keyset_id, json FROM bridge_keyset ORDER BY sequence")?;
+    let rows = statement.query_map([], |row| {
+        Ok(KnownKeyset {
+            id: row.get(0)?,
+            json: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A quote whose key is to be written.
+pub(crate) fn add_quote_id(
+    tx: &Connection,
+    header_hash: &str,
+    quote_id: &str,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO bridge_quote_id (header_hash, quote_id) VALUES (?1, ?2)")?
+        .execute([header_hash, quote_id])?;
+    Ok(())
+}
+
+/// A refusal that is to become a dead letter.
+pub(crate) fn add_refusal(tx: &Connection, refusal: &Refusal) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO bridge_refusal (entry, reason, refused_unix_ms) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![refusal.entry, refusal.reason, refusal.unix_ms])?;
+    Ok(())
+}
+
+/// The oldest quotes, as header hash and id, that Redis does not have for certain.
+pub(crate) fn quote_ids(
+    connection: &Connection,
+    rows_max: usize,
+) -> Result<Page<(String, String)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, header_hash, quote_id FROM bridge_quote_id ORDER BY sequence LIMIT ?1",
+    )?;
+    let rows = statement.query_map([rows_max], |row| {
+        Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+    })?;
+    page(rows)
+}
+
+/// The oldest refusals that are no dead letters for certain.
+pub(crate) fn refusals(
+    connection: &Connection,
+    rows_max: usize,
+) -> Result<Page<Refusal>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, entry, reason, refused_unix_ms FROM bridge_refusal
+         ORDER BY sequence LIMIT ?1",
+    )?;
+    let rows = statement.query_map([rows_max], |row| {
+        let refusal = Refusal {
+            entry: row.get(1)?,
+            reason: row.get(2)?,
+            unix_ms: row.get(3)?,
+        };
+        Ok((row.get(0)?, refusal))
+    })?;
+    page(rows)
+}
+
+fn page<T>(
+    read: impl Iterator<Item = Result<(i64, T), rusqlite::Error>>,
+) -> Result<Page<T>, StoreError> {
+    let (mut rows, mut last) = (Vec::new(), 0);
+    for row in read {
+        let (sequence, row) = row?;
+        last = sequence;
+        rows.push(row);
+    }
+    Ok(Page { rows, last })
+}
+
+impl<T> Page<T> {
+    /// Redis has them: they may go. What is written meanwhile has higher numbers, as long as these are there.
+    pub(crate) fn told(
+        &self,
+        of: Untold,
+    ) -> impl FnOnce(&Connection) -> Result<(), StoreError> + use<T> {
+        let last = self.last;
+        move |tx| {
+            let sql = match of {
+                Untold::QuoteIds => "DELETE FROM bridge_quote_id WHERE sequence <= ?1",
+                Untold::Refusals => "DELETE FROM bridge_refusal WHERE sequence <= ?1",
+            };
+            tx.prepare_cached(sql)?.execute([last])?;
+            Ok(())
+        }
+    }
+}
+
+/// How many quotes and refusals Redis is still to be told.
+pub(crate) fn untold(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row(
+        "SELECT (SELECT count(*) FROM bridge_quote_id) + (SELECT count(*) FROM bridge_refusal)",
+        [],
+        |row| row.get(0),
+    )?)
+}

@@ -1,0 +1,262 @@
+//! Pools at the hub, and an old mint behind a list in a real Redis.
+
+#[path = "legacy_mint/deployment.rs"]
+mod deployment;
+
+use redis::Commands;
+use winze_client::QuoteEvent;
+use winze_messages::families::mint_quote::{QuoteErrorCode, QuoteState};
+use winze_messages::text::header_hash_to_text;
+
+use deployment::{Deployment, KEYSET, LIST, Pool, are_the_quotes, get, hash, request, until};
+
+fn key_of(share: u32) -> String {
+    format!("mint:quotes:hash:{}", header_hash_to_text(&hash(share)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shares_become_the_old_mints_quotes_and_its_keyset_is_announced() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    let old_mint = deployment.start_old_mint(|_| {});
+    let mut pool = Pool::start(&deployment, "main").await;
+    let keyset = pool.keyset().await;
+    assert_eq!((keyset.unit.as_str(), keyset.keys.len()), ("hash", 64));
+
+    let shares = 1..=500;
+    pool.ask(shares.clone().map(request)).await;
+    let answers = pool.all_issued(shares.count()).await;
+    assert!(answers.values().all(|it| it.state == QuoteState::Paid));
+    let quotes = old_mint.quotes().expect("a store");
+    are_the_quotes(&answers, &quotes);
+    let locked_to = Some(hex::encode(request(1).locking_key));
+    assert!(quotes.values().all(|quote| quote.pubkey == locked_to));
+    assert_eq!(
+        (old_mint.repeated_count(), old_mint.unreadable_count()),
+        (0, 0)
+    );
+
+    // The same share of another pool is the same quote; with another amount it is none.
+    let mut other = Pool::start(&deployment, "other").await;
+    other.ask([request(1)]).await;
+    assert_eq!(other.issued().await, answers[&hash(1)]);
+    let mut wrong = request(2);
+    wrong.amount += 1;
+    other.ask([wrong]).await;
+    let QuoteEvent::Refused { error, .. } = other.event().await else {
+        panic!("share 2 has a quote over another amount");
+    };
+    assert_eq!(error.error_code, QuoteErrorCode::Conflict.to_u32());
+    assert_eq!(old_mint.popped_count(), 500);
+
+    let health = get(bridge.http_addr, "/health").await;
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    bridge.stop().await;
+    // What is on record is kept in no second place: of the last batch at most.
+    assert!(deployment.rows().1 <= 500, "{:?}", deployment.rows());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_old_mint_had_popped_when_it_was_killed_is_pushed_again_and_is_one_quote() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    let mut old_mint = deployment.start_old_mint(|_| {});
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    let (asked, killed) = tokio::join!(pool.ask((1..=20).map(request)), old_mint.kill_after_pop());
+    (asked, killed.expect("it dies of a share"));
+    assert_eq!(old_mint.lost_count(), 1);
+    let made_before = old_mint.made_count();
+    drop(old_mint);
+
+    let old_mint = deployment.start_old_mint(|_| {});
+    let answers = pool.all_issued(20).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!(made_before + old_mint.made_count(), 20);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_was_killed_after_its_push_pushes_nothing_twice_and_tells_the_ids() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    // It sets the keyset, and leaves.
+    drop(deployment.start_old_mint(|_| {}));
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=10).map(request)).await;
+    until("all are noted as pushed", async || {
+        deployment.rows() == (10, 10)
+    })
+    .await;
+    bridge.kill().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    pool.ask([request(11)]).await;
+    until("the eleventh is pushed", async || {
+        deployment.redis().llen(LIST) == Ok(11)
+    })
+    .await;
+    assert!(pool.has_heard_nothing());
+
+    let old_mint = deployment.start_old_mint(|_| {});
+    let answers = pool.all_issued(11).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!(
+        (old_mint.popped_count(), old_mint.repeated_count()),
+        (11, 0)
+    );
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_down_pools_are_put_off_and_nothing_is_lost() {
+    let mut deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    let old_mint = deployment.start_old_mint(|_| {});
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=20).map(request)).await;
+    let mut answers = pool.all_issued(20).await;
+
+    deployment.redis.kill();
+    until("the bridge is not ready", async || {
+        let health = get(bridge.http_addr, "/health").await;
+        health.starts_with("HTTP/1.1 503")
+    })
+    .await;
+    pool.ask((21..=60).map(request)).await;
+    pool.is_put_off().await;
+    assert!(pool.has_heard_nothing());
+    deployment.redis.start_again().expect("it starts again");
+
+    answers.extend(pool.all_issued(40).await);
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_that_writes_no_ids_is_handed_each_share_and_the_answer_is_unknown() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.writes_quote_ids = false)
+        .await;
+    let old_mint = deployment.start_old_mint(|plan| plan.writes_quote_ids = false);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=50).map(request)).await;
+    for response in pool.all_issued(50).await.values() {
+        assert_eq!(
+            (response.state, response.quote_id.as_str()),
+            (QuoteState::Unknown, "")
+        );
+    }
+    until("the old mint has made its quotes", async || {
+        old_mint.made_count() == 50
+    })
+    .await;
+    // That is the answer for good.
+    let mut other = Pool::start(&deployment, "other").await;
+    other.ask([request(1)]).await;
+    assert_eq!(other.issued().await.state, QuoteState::Unknown);
+    assert_eq!(old_mint.popped_count(), 50);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_id_is_not_told_as_one() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    drop(deployment.start_old_mint(|_| {}));
+    let mut redis = deployment.redis();
+    let _: () = redis.rpush(key_of(1), "a list").unwrap();
+    let _: () = redis.set(key_of(2), "").unwrap();
+    let _: () = redis.set(key_of(3), &[0xff_u8, 0xfe][..]).unwrap();
+    let _: () = redis.set(key_of(4), "x".repeat(10_000_000)).unwrap();
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=4).map(request)).await;
+    pool.is_put_off().await;
+    assert!(pool.has_heard_nothing());
+
+    for share in 1..=4 {
+        let _: () = redis.del(key_of(share)).unwrap();
+        let _: () = redis.set(key_of(share), format!("quote-{share}")).unwrap();
+    }
+    for (hash, response) in pool.all_issued(4).await {
+        assert_eq!(response.quote_id, format!("quote-{}", hash[0]));
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyset_that_changes_is_announced_and_what_is_none_is_not() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    let keyset = |id: &str, unit: &str| {
+        format!(
+            r#"{{"id":"{id}","unit":"{unit}","keys":{{"1":"02{}"}}}}"#,
+            "ab".repeat(32)
+        )
+    };
+    let mut pool = Pool::start(&deployment, "main").await;
+    let mut redis = deployment.redis();
+    let _: () = redis
+        .set(KEYSET, keyset("0000000000000001", "HASH"))
+        .unwrap();
+    assert_eq!(pool.keyset().await.keyset_id, [0, 0, 0, 0, 0, 0, 0, 1]);
+
+    let problem = async |text: &str| {
+        until(text, async || {
+            get(bridge.http_addr, "/health").await.contains(text)
+        })
+        .await;
+    };
+    let _: () = redis.set(KEYSET, "{").unwrap();
+    problem("no keyset").await;
+    let _: () = redis
+        .set(KEYSET, keyset("0000000000000002", "sat"))
+        .unwrap();
+    problem("of unit").await;
+    let _: () = redis.del(KEYSET).unwrap();
+    let _: () = redis.rpush(KEYSET, "a list").unwrap();
+    problem("is no keyset").await;
+    let _: () = redis.del(KEYSET).unwrap();
+    let _: () = redis
+        .set(KEYSET, keyset("0000000000000003", "hash"))
+        .unwrap();
+    assert_eq!(pool.keyset().await.keyset_id, [0, 0, 0, 0, 0, 0, 0, 3]);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_nobody_empties_fills_no_further_than_it_may() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.list_length_max = 5)
+        .await;
+    drop(deployment.start_old_mint(|_| {}));
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=40).map(request)).await;
+    until("the list is full", async || {
+        deployment.redis().llen(LIST) == Ok(5)
+    })
+    .await;
+    // Those that were written down before it was found full wait here, the others with the pool.
+    pool.is_put_off().await;
+    pool.ask((41..=80).map(request)).await;
+    until("all of them are put off", async || {
+        pool.put_off_count() >= 80
+    })
+    .await;
+    assert_eq!(deployment.redis().llen(LIST), Ok(5));
+    assert!(deployment.rows().1 <= 40);
+
+    let old_mint = deployment.start_old_mint(|_| {});
+    let answers = pool.all_issued(80).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!(old_mint.repeated_count(), 0);
+    bridge.stop().await;
+}
