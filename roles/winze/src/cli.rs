@@ -32,6 +32,10 @@ pub(crate) enum Command {
     #[cfg(feature = "mint")]
     #[command(after_help = MINT_HELP)]
     Mint(crate::role::MintArgs),
+    /// Run the bridge to an older deployment's Redis lists
+    #[cfg(feature = "bridge")]
+    #[command(after_help = BRIDGE_HELP)]
+    Bridge(crate::role::Args),
     /// Mine on the CPU, to try a pool with
     #[cfg(feature = "miner")]
     Miner(crate::miner::Args),
@@ -62,6 +66,14 @@ const POOL_HELP: &str = "When it is ready, one line on standard output names its
 #[cfg(feature = "mint")]
 const MINT_HELP: &str = "When it is ready, one line on standard output names its ports:\n  \
     ready api=127.0.0.1:3338 http=127.0.0.1:4821\n\
+    SIGTERM or SIGINT ends it in good order (status 0).\n\n\
+    The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
+
+#[cfg(feature = "bridge")]
+const BRIDGE_HELP: &str = "It takes an older pool's requests off a Redis list and has a mint at the hub answer them, or offers pools at the hub an\n\
+    older mint that takes from a list, or both: each is off unless its table is in the configuration.\n\n\
+    When it is ready, one line on standard output names its port:\n  \
+    ready http=127.0.0.1:9256\n\
     SIGTERM or SIGINT ends it in good order (status 0).\n\n\
     The files in config/ run as they are, on loopback, after `winze keys init winze-data`.";
 

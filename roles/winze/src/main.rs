@@ -14,7 +14,12 @@ mod keys;
 mod miner;
 mod outbox;
 mod print;
-#[cfg(any(feature = "hub", feature = "pool", feature = "mint"))]
+#[cfg(any(
+    feature = "hub",
+    feature = "pool",
+    feature = "mint",
+    feature = "bridge"
+))]
 mod role;
 
 use std::process::ExitCode;
@@ -31,6 +36,8 @@ fn main() -> ExitCode {
         Command::Pool(args) => role::run(role::Role::Pool, &args),
         #[cfg(feature = "mint")]
         Command::Mint(args) => role::run_mint(&args),
+        #[cfg(feature = "bridge")]
+        Command::Bridge(args) => role::run(role::Role::Bridge, &args),
         #[cfg(feature = "miner")]
         Command::Miner(args) => miner::run(&args),
         #[cfg(feature = "demo")]

@@ -1,4 +1,4 @@
-//! `winze hub`, `winze pool`, `winze mint`: read the configuration, start the role, stop it in good order.
+//! `winze hub`, `winze pool`, `winze mint`, `winze bridge`: read the configuration, start the role, stop it in good order.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,6 +39,9 @@ pub(crate) enum Role {
     /// `winze mint`
     #[cfg(feature = "mint")]
     Mint,
+    /// `winze bridge`
+    #[cfg(feature = "bridge")]
+    Bridge,
 }
 
 impl Role {
@@ -51,6 +54,8 @@ impl Role {
             Role::Pool => "pool",
             #[cfg(feature = "mint")]
             Role::Mint => "mint",
+            #[cfg(feature = "bridge")]
+            Role::Bridge => "bridge",
         }
     }
 }
@@ -115,6 +120,16 @@ fn start(role: Role, args: &Args) -> Result<(), String> {
                 let mint = mint.map_err(|error| in_file(&error))?;
                 announce(&[("api", mint.api_addr), ("http", mint.http_addr)]);
                 mint.run(stop).await.map_err(text)
+            }
+            #[cfg(feature = "bridge")]
+            Role::Bridge => {
+                let config = load(role, args, |config: &winze_bridge::BridgeConfig| {
+                    &config.log
+                })?;
+                let bridge = winze_bridge::Bridge::bind(config).await;
+                let bridge = bridge.map_err(|error| in_file(&error))?;
+                announce(&[("http", bridge.http_addr)]);
+                bridge.run(stop).await.map_err(text)
             }
         }
     })

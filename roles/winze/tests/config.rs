@@ -1,6 +1,11 @@
 //! Configuration files as an operator edits them, with the real binary.
 
-#![cfg(all(feature = "hub", feature = "pool", feature = "mint"))]
+#![cfg(all(
+    feature = "hub",
+    feature = "pool",
+    feature = "mint",
+    feature = "bridge"
+))]
 
 mod support;
 
@@ -10,7 +15,7 @@ use std::path::{Path, PathBuf};
 use support::winze;
 use tempfile::TempDir;
 
-const ROLES: [&str; 3] = ["hub", "pool", "mint"];
+const ROLES: [&str; 4] = ["hub", "pool", "mint", "bridge"];
 
 /// The files that are shipped, in a folder of their own, with the keys that they name.
 struct Site {

@@ -97,6 +97,7 @@ fn init_run_again_makes_only_what_is_missing() {
         "hub/static.key",
         "pool/identity.key",
         "mint/identity.key",
+        "bridge/identity.key",
         "mint/seed",
     ] {
         assert_eq!(mode_of(&data.join(secret)), 0o600, "{secret}");

@@ -18,7 +18,12 @@ const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// Problems, each with the key of the configuration that it is about.
 #[derive(Debug, Default)]
 #[cfg_attr(
-    not(all(feature = "hub", feature = "pool", feature = "mint")),
+    not(all(
+        feature = "hub",
+        feature = "pool",
+        feature = "mint",
+        feature = "bridge"
+    )),
     allow(dead_code)
 )]
 pub(super) struct Findings {
@@ -27,7 +32,12 @@ pub(super) struct Findings {
 }
 
 #[cfg_attr(
-    not(all(feature = "hub", feature = "pool", feature = "mint")),
+    not(all(
+        feature = "hub",
+        feature = "pool",
+        feature = "mint",
+        feature = "bridge"
+    )),
     allow(dead_code)
 )]
 impl Findings {

@@ -1,5 +1,7 @@
 //! `winze config check`: finds what would stop a role from starting, without starting it.
 
+#[cfg(feature = "bridge")]
+mod bridge;
 mod findings;
 #[cfg(feature = "hub")]
 mod hub;
@@ -45,7 +47,7 @@ pub(crate) enum CheckError {
     #[error(transparent)]
     Load(#[from] ConfigError),
     /// It does not say whose it is.
-    #[error("{file}: no top-level key `role`; add role = \"hub\", \"pool\" or \"mint\"", file = file.display())]
+    #[error("{file}: no top-level key `role`; add role = \"hub\", \"pool\", \"mint\" or \"bridge\"", file = file.display())]
     NoRole {
         /// The file.
         file: PathBuf,
@@ -79,6 +81,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("pool", pool::check),
     #[cfg(feature = "mint")]
     ("mint", mint::check),
+    #[cfg(feature = "bridge")]
+    ("bridge", bridge::check),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<(), CheckError> {

@@ -5,6 +5,7 @@
 //! DIR/hub/   authority.key .pub   static.key .pub   certificate.toml
 //! DIR/pool/  authority.key .pub   static.key .pub   certificate.toml   identity.key .pub
 //! DIR/mint/  identity.key .pub    seed
+//! DIR/bridge/  identity.key .pub
 //! ```
 //!
 //! Run again, it makes only what is missing: the second machine's files, or a certificate that was removed to be
@@ -32,7 +33,11 @@ const SEED_BYTES: usize = 32;
 /// Folders of servers, which have a certificate.
 const SERVERS: [&str; 2] = ["hub", "pool"];
 /// Secret keys of identities at the hub.
-const IDENTITIES: [&str; 2] = ["pool/identity.key", "mint/identity.key"];
+const IDENTITIES: [&str; 3] = [
+    "pool/identity.key",
+    "mint/identity.key",
+    "bridge/identity.key",
+];
 const SEED: &str = "mint/seed";
 /// The mint's ecash store, as config/mint.toml names it.
 const ECASH_STORE: &str = "mint/ecash.sqlite";
@@ -42,7 +47,7 @@ pub(super) fn run(folder: &Path, days: u32) -> Result<(), KeysError> {
     if !problems.is_empty() {
         return Err(KeysError::Unmatched(problems));
     }
-    for role in ["hub", "pool", "mint"] {
+    for role in ["hub", "pool", "mint", "bridge"] {
         make_folder(&folder.join(role))?;
     }
     for server_folder in SERVERS {
