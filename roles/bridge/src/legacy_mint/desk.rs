@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::limits::ANSWERED_MAX;
+use super::limits::{ANSWERED_LOOKS_MAX, ANSWERED_MAX};
 use super::open::{HeaderHash, Open};
 use super::status::{LegacyMintCounts, LegacyMintStatus};
 
@@ -44,11 +44,19 @@ pub(super) struct Inner {
     /// way.
     pub(super) fresh: HashMap<HeaderHash, String>,
     pub(super) way: Way,
-    /// Header hashes whose answers were given, and whose rows the next transaction may forget. At most
-    /// [`ANSWERED_MAX`]; what does not fit is forgotten at the next start.
-    answered: Vec<HeaderHash>,
+    /// Requests whose answers were given, and whose rows the next transaction may forget. At most [`ANSWERED_MAX`]; what
+    /// does not fit is forgotten at the next start.
+    answered: Vec<Answered>,
     waiting: HashMap<HeaderHash, Vec<mpsc::Sender<(HeaderHash, Told)>>>,
     pub(super) status: LegacyMintStatus,
+}
+
+/// A request whose answer was given. It is on record a moment later, unless the store fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) hash: HeaderHash,
+    /// How often it was looked for in the record.
+    looks: u32,
 }
 
 /// A batch's wait for news of its requests. Dropping it ends the wait.
@@ -128,12 +136,24 @@ impl Inner {
     }
 
     pub(super) fn note_answered(&mut self, hashes: impl IntoIterator<Item = HeaderHash>) {
+        let answered = hashes.into_iter().map(|hash| Answered { hash, looks: 0 });
         let room = ANSWERED_MAX.saturating_sub(self.answered.len());
-        self.answered.extend(hashes.into_iter().take(room));
+        self.answered.extend(answered.take(room));
     }
 
-    pub(super) fn take_answered(&mut self) -> Vec<HeaderHash> {
+    /// Those whose rows may be forgotten. What is not on record yet is to be [put back](Self::put_back).
+    pub(super) fn take_answered(&mut self) -> Vec<Answered> {
         std::mem::take(&mut self.answered)
+    }
+
+    pub(super) fn put_back(&mut self, answered: impl IntoIterator<Item = Answered>) {
+        let again = answered.into_iter().map(|it| Answered {
+            looks: it.looks + 1,
+            ..it
+        });
+        let room = ANSWERED_MAX.saturating_sub(self.answered.len());
+        let again = again.filter(|it| it.looks < ANSWERED_LOOKS_MAX);
+        self.answered.extend(again.take(room));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is asked by the pools: writes requests down, has them pushed, and answers with the ids that the old mint tells.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -169,16 +169,24 @@ impl Issuer {
             json: it.refusal.is_none().then(|| self.entry(&it.request)),
         };
         let rows: Vec<NewRow> = requests.iter().map(row).collect();
-        let forget = answered.clone();
+        let forget: Vec<HeaderHash> = answered.iter().map(|it| it.hash).collect();
         let written = self.store.write_repeatable(move |c| {
-            rows::forget_recorded(c, &forget)?;
-            rows::take(c, &pool, &rows, room)
+            let left = rows::forget_recorded(c, &forget)?;
+            Ok((left, rows::take(c, &pool, &rows, room)?))
         });
         let written = written.await;
-        if written.is_err() {
-            self.desk.lock().note_answered(answered);
+        let mut inner = self.desk.lock();
+        match written {
+            Ok((left, known)) => {
+                let left: HashSet<HeaderHash> = left.into_iter().collect();
+                inner.put_back(answered.into_iter().filter(|it| left.contains(&it.hash)));
+                Ok(known)
+            }
+            Err(error) => {
+                inner.put_back(answered);
+                Err(error)
+            }
         }
-        written
     }
 
     fn entry(&self, request: &MintQuoteRequest) -> String {

@@ -46,6 +46,10 @@ pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Rows that the next transaction looks at to forget them, at most. What does not fit waits for the next start.
 pub const ANSWERED_MAX: usize = 8_192;
 
+/// How often such a row's answer is looked for in the record. It comes there a moment after it was given, while other pools'
+/// transactions go on.
+pub const ANSWERED_LOOKS_MAX: u32 = 8;
+
 /// Rows that are looked at in one transaction at the start.
 pub const SWEEP_ROWS: usize = 1_024;
 

@@ -197,20 +197,24 @@ pub(super) fn note_quote_ids(
     Ok(())
 }
 
-/// Forgets those of `hashes` whose answer is on record: from then on the record answers. Runs on the connection that
-/// writes.
+/// Forgets those of `hashes` whose answer is on record: from then on the record answers. Those that are not there yet. Runs
+/// on the connection that writes.
 pub(super) fn forget_recorded(
     connection: &Connection,
     hashes: &[HeaderHash],
-) -> Result<(), StoreError> {
+) -> Result<Vec<HeaderHash>, StoreError> {
+    let mut left = Vec::new();
     for hash in hashes {
-        if is_recorded(connection, hash)? {
-            connection
-                .prepare_cached("DELETE FROM bridge_pushed WHERE header_hash = ?1")?
-                .execute([hash])?;
+        match is_recorded(connection, hash)? {
+            false => left.push(*hash),
+            true => {
+                connection
+                    .prepare_cached("DELETE FROM bridge_pushed WHERE header_hash = ?1")?
+                    .execute([hash])?;
+            }
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Forgets what is on record among the first `rows_max` rows after `after`, and adds those without an id to `open`, in the

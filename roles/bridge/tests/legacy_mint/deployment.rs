@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use winze_bridge::config::{HubPeer, LegacyMintConfig, LegacyPoolConfig};
 use winze_bridge::{Bridge, BridgeConfig, BridgeError};
+use winze_client::answers::AnswersFile;
 use winze_client::{
     HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent,
     QuoteRequester, QuoteRequesterConfig, Store, StoreError, outbox,
@@ -180,6 +181,27 @@ impl Deployment {
         let client = redis::Client::open(format!("redis://{}", self.redis.address()));
         let client = client.expect("an address");
         client.get_connection().expect("redis-server runs")
+    }
+
+    /// Copies the bridge's store, while it does not run.
+    pub fn save_store(&self) {
+        std::fs::copy(self.path("bridge.sqlite"), self.path("saved")).expect("it is there");
+    }
+
+    /// Puts back what [`Self::save_store`] copied.
+    pub fn bring_back_store(&self) {
+        for file in ["bridge.sqlite-wal", "bridge.sqlite-shm"] {
+            // After an orderly end there is none.
+            let _ = std::fs::remove_file(self.path(file));
+        }
+        std::fs::copy(self.path("saved"), self.path("bridge.sqlite")).expect("it was saved");
+    }
+
+    /// The operator's word that the bridge may go on after its store was set back.
+    pub fn accept_set_back(&self) {
+        let mut file = AnswersFile::open(&self.path("bridge.sqlite")).expect("a store");
+        let accepted = file.accept(None, clock::now_unix_ms()).expect("writable");
+        assert_eq!(accepted, ["pool/main"]);
     }
 
     /// How many of the bridge's rows are noted as pushed, and how many rows there are.
