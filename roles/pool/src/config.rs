@@ -5,9 +5,10 @@ mod check;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
+use winze_redis::RedisConfig;
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
-pub use check::{Checked, InvalidValue, Login, Source};
+pub use check::{Checked, CheckedRedis, InvalidValue, Login, Source};
 
 /// The whole of it. Unknown keys are refused; relative paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +24,15 @@ pub struct PoolConfig {
     pub hub: HubPeer,
     /// The mint that issues the quotes.
     pub mint: MintPeer,
+    /// Which way quote requests take. Default `sv2`.
+    #[serde(default)]
+    pub quote_path: QuotePath,
+    /// Where Redis is: needed for every `quote_path` but `sv2`.
+    #[serde(default)]
+    pub redis: Option<RedisConfig>,
+    /// How Redis is used.
+    #[serde(default)]
+    pub redis_path: RedisPathConfig,
     /// Where miners connect, `ip:port`. Port 0 takes a free one. Default `127.0.0.1:34255`.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
@@ -93,6 +103,74 @@ pub struct PoolConfig {
     pub log: String,
 }
 
+/// Which way quote requests take. Whichever it is, a share becomes one quote: the mint goes by its header hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuotePath {
+    /// Over the hub.
+    #[default]
+    Sv2,
+    /// Over a list in Redis; the hub is not dialled.
+    Redis,
+    /// Both at once; the answer that comes first counts.
+    Both,
+    /// Over the hub, and while the hub or the mint behind it is away, over Redis as well.
+    Fallback,
+}
+
+impl QuotePath {
+    /// The hub is dialled.
+    pub fn dials_hub(self) -> bool {
+        self != QuotePath::Redis
+    }
+
+    /// Redis is dialled.
+    pub fn dials_redis(self) -> bool {
+        self != QuotePath::Sv2
+    }
+
+    /// As the configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            QuotePath::Sv2 => "sv2",
+            QuotePath::Redis => "redis",
+            QuotePath::Both => "both",
+            QuotePath::Fallback => "fallback",
+        }
+    }
+}
+
+/// How Redis is used, where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisPathConfig {
+    /// How the list writes the unit: `unit`, in whichever case. Default `unit` in upper case.
+    pub list_unit: Option<String>,
+    /// A request without a quote so long after it was pushed is pushed again, in seconds: 1 to 86400. Default 60.
+    pub push_again_after_s: u64,
+    /// Entries that the list may have, whoever pushed them: 1 to 2^40. While as many are there, requests wait in the
+    /// store. Default 100000.
+    pub list_length_max: u64,
+    /// Whether the mint writes the ids of its quotes into Redis. Where it does not, with `quote_path = "redis"` alone, a
+    /// share is done with once it is pushed: it has no quote that the pool knows of. Default true.
+    pub writes_quote_ids: bool,
+    /// With `quote_path = "fallback"`, how long the hub or the mint behind it must have been away before Redis is used, in
+    /// milliseconds: 0 to 3600000. Default 3000.
+    pub fallback_after_ms: u64,
+}
+
+impl Default for RedisPathConfig {
+    fn default() -> RedisPathConfig {
+        RedisPathConfig {
+            list_unit: None,
+            push_again_after_s: 60,
+            list_length_max: 100_000,
+            writes_quote_ids: true,
+            fallback_after_ms: 3_000,
+        }
+    }
+}
+
 /// Where the hub is, and how to know it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,7 +185,7 @@ pub struct HubPeer {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MintPeer {
-    /// Its peer name. Default `mint/main`.
+    /// Its peer name, or that of a bridge to an old mint (`bridge/<name>`). Default `mint/main`.
     #[serde(default = "default_mint")]
     pub peer: String,
     /// Its identity key: `public_key = ".."` or `public_key_file = ".."`. Its answers are checked against this key,

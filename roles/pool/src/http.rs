@@ -16,7 +16,7 @@ use winze_client::{Store, StoreError};
 
 use crate::identity::LockingKey;
 use crate::limits::{QUOTE_PAGES_READ_MAX, QUOTES_PAGE_DEFAULT, QUOTES_PAGE_MAX};
-use crate::store::{QuotePage, QuoteRow, RefusalRow, quote_page};
+use crate::store::{QuotePage, QuoteRow, RefusalRow, UnknownRow, quote_page};
 use winze_messages::text::header_hash_to_text;
 
 /// The route, reading from `store`.
@@ -76,6 +76,9 @@ struct Answer {
     pending: u64,
     /// Shares whose quote the mint has refused for good, the latest first, at most `limit`.
     refused: Vec<Refused>,
+    /// Shares that were handed to a mint which tells no ids, the latest first, at most `limit`: their quotes are found at
+    /// the mint, by the locking key.
+    unknown: Vec<Unknown>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +101,15 @@ struct Refused {
     unit: String,
     error_code: u32,
     error_message: String,
+}
+
+#[derive(Serialize)]
+struct Unknown {
+    header_hash: String,
+    amount: u64,
+    unit: String,
+    /// Unix time in milliseconds.
+    handed_over_at_ms: u64,
 }
 
 async fn quotes(
@@ -145,12 +157,19 @@ fn answer(locking_key: &LockingKey, page: QuotePage) -> Answer {
         error_code: row.error_code,
         error_message: row.error_message,
     };
+    let unknown = |row: UnknownRow| Unknown {
+        header_hash: header_hash_to_text(&row.header_hash),
+        amount: row.amount,
+        unit: row.unit,
+        handed_over_at_ms: row.handed_over_unix_ms,
+    };
     Answer {
         locking_key: locking_key.to_string(),
         quotes: page.quotes.into_iter().map(quote).collect(),
         more: page.more,
         pending: page.pending,
         refused: page.refused.into_iter().map(refused).collect(),
+        unknown: page.unknown.into_iter().map(unknown).collect(),
     }
 }
 

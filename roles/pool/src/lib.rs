@@ -5,6 +5,7 @@
 //! | [`mining`] | the mining protocol as a state machine without IO, one per connection |
 //! | [`template`] | what there is to mine on: from a bitcoin node, or built in |
 //! | [`work`] | what a share is worth |
+//! | [`redis_path`] | quote requests over a list in Redis, beside the hub or in its place |
 //! | [`store`] | shares, quote requests and quotes on disk |
 //! | [`Pool`] | the shell: listener, a task per miner, the client of the hub, HTTP |
 //! | [`config`], [`limits`] | the operator's choices, and everything else that is bounded |
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod limits;
 pub mod metrics;
 pub mod mining;
+pub mod redis_path;
 mod server;
 pub mod store;
 pub mod template;

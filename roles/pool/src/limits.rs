@@ -125,6 +125,32 @@ pub const QUOTES_PAGE_MAX: u32 = 1_000;
 /// to the mint are read by it too: however many ask for pages, it is behind no more than these.
 pub const QUOTE_PAGES_READ_MAX: usize = 4;
 
+/// Requests that are read, pushed to the list in Redis and noted at a time: 512 entries are some 150 KB, and one command.
+pub const REDIS_PUSH_MAX: usize = 512;
+
+/// Keys of quote ids that are looked at at a time.
+pub const REDIS_LOOK_MAX: usize = 512;
+
+/// Entries in the list from which on nothing is pushed again, in number: what is missing there is probably not lost but
+/// waits, and pushing it once more would only make the list longer.
+pub const REDIS_AGAIN_LIST_MAX: u64 = 1_024;
+
+/// How long to wait before the list is tried again when it is full, or Redis refuses, in milliseconds.
+pub const REDIS_PUSH_PAUSE_MS: u64 = 200;
+
+/// How often the keys of quote ids are looked at, in milliseconds: right after a push, and when nothing has come for a
+/// while. Each time up to [`REDIS_LOOK_MAX`] of them, in turn.
+pub const REDIS_LOOK_PAUSE_MS: (u64, u64) = (20, 250);
+
+/// How long the pool waits before it tries again what its own store has refused, in milliseconds.
+pub const REDIS_STORE_PAUSE_MS: u64 = 1_000;
+
+/// How long until it is looked again whether the hub is away, in milliseconds.
+pub const REDIS_TICK_MS: u64 = 100;
+
+/// How often the keyset's key in Redis is read; also how soon is noticed that Redis is away or back.
+pub const REDIS_KEYSET_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Longest answer taken from a bitcoin node, in bytes: a template with 4 MB of block as hex, and the
 /// JSON around each transaction.
 pub const NODE_RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;

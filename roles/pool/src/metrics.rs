@@ -33,6 +33,20 @@ pub struct Metrics {
     pub quotes_issued: Counter,
     /// Final refusals of the mint recorded.
     pub quotes_refused: Counter,
+    /// Shares handed to a mint that tells no ids.
+    pub quotes_unknown: Counter,
+    /// Requests pushed to the list in Redis for the first time.
+    pub redis_pushed: Counter,
+    /// Requests pushed again, because no quote came of them in time.
+    pub redis_pushed_again: Counter,
+    /// Quotes that were learned of through Redis before the hub told of them.
+    pub redis_quotes: Counter,
+    /// Times that the list in Redis had no room for all that was to be pushed.
+    pub redis_list_full: Counter,
+    /// Keys that hold something else than a quote's id, when all were last looked at.
+    pub redis_strange_ids: Gauge<u64, AtomicU64>,
+    /// 1 while Redis answers.
+    pub redis_connected: Gauge,
     /// Notices that a miner's connection had no room for.
     pub notices_dropped: Counter,
     blocks: Family<OutcomeLabel, Counter>,
@@ -86,6 +100,13 @@ impl Metrics {
             share_commit_seconds: Histogram::new(LATENCY_BUCKETS_S),
             quotes_issued: Counter::default(),
             quotes_refused: Counter::default(),
+            quotes_unknown: Counter::default(),
+            redis_pushed: Counter::default(),
+            redis_pushed_again: Counter::default(),
+            redis_quotes: Counter::default(),
+            redis_list_full: Counter::default(),
+            redis_strange_ids: Gauge::default(),
+            redis_connected: Gauge::default(),
             notices_dropped: Counter::default(),
             blocks: Family::default(),
             blocks_dropped: Counter::default(),
@@ -140,6 +161,41 @@ impl Metrics {
             "quotes_refused",
             "Final refusals of the mint",
             m.quotes_refused.clone(),
+        );
+        all.register(
+            "quotes_unknown",
+            "Shares handed to a mint that tells no ids; no quotes, as far as the pool knows",
+            m.quotes_unknown.clone(),
+        );
+        all.register(
+            "redis_pushed",
+            "Requests pushed to the list in Redis, each the first time",
+            m.redis_pushed.clone(),
+        );
+        all.register(
+            "redis_pushed_again",
+            "Requests pushed again because no quote came of them in time",
+            m.redis_pushed_again.clone(),
+        );
+        all.register(
+            "redis_quotes",
+            "Quotes learned of through Redis first",
+            m.redis_quotes.clone(),
+        );
+        all.register(
+            "redis_list_full",
+            "Times that the list in Redis was full",
+            m.redis_list_full.clone(),
+        );
+        all.register(
+            "redis_strange_ids",
+            "Keys of quote ids that hold something else",
+            m.redis_strange_ids.clone(),
+        );
+        all.register(
+            "redis_connected",
+            "1 while Redis answers",
+            m.redis_connected.clone(),
         );
         all.register(
             "notices_dropped",

@@ -4,11 +4,13 @@ use std::time::Duration;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, CompactTarget, Network, ScriptBuf, Target};
 use winze_messages::PeerName;
+use winze_redis::RedisConfig;
 use winze_runtime::config::ConfigPath;
 
-use super::{BitcoindConfig, CoinbaseConfig, PoolConfig};
+use super::{BitcoindConfig, CoinbaseConfig, PoolConfig, QuotePath};
 use crate::limits::{CHANNELS_PER_CONNECTION_MAX, COINBASE_TAG_BYTES_MAX};
 use crate::mining::Rules;
+use crate::redis_path;
 use crate::work::MinimumWork;
 
 /// Bitcoin Core's `OP_TRUE`: an output that anyone may spend.
@@ -35,8 +37,25 @@ pub struct Checked {
     pub rules: Rules,
     /// Where blocks pay.
     pub payout: ScriptBuf,
+    /// How the list in Redis is used, where it is.
+    pub redis: Option<CheckedRedis>,
     /// Where templates come from.
     pub source: Source,
+}
+
+/// Where quote requests are pushed to, and when.
+#[derive(Clone, Debug)]
+pub struct CheckedRedis {
+    /// Where Redis is.
+    pub config: RedisConfig,
+    /// How the list writes the unit.
+    pub list_unit: String,
+    /// What is pushed when.
+    pub rules: redis_path::Rules,
+    /// Entries that the list may have.
+    pub list_length_max: u64,
+    /// Whether the mint tells its quotes' ids.
+    pub writes_quote_ids: bool,
 }
 
 /// Where templates come from.
@@ -136,9 +155,25 @@ impl PoolConfig {
                 self.template_stale_after_s,
                 1..=86_400,
             ),
+            (
+                "redis_path.push_again_after_s",
+                self.redis_path.push_again_after_s,
+                1..=86_400,
+            ),
+            (
+                "redis_path.list_length_max",
+                self.redis_path.list_length_max,
+                1..=1 << 40,
+            ),
+            (
+                "redis_path.fallback_after_ms",
+                self.redis_path.fallback_after_ms,
+                0..=3_600_000,
+            ),
         ] {
             noted(problems, in_range(key, value, range));
         }
+        let redis = noted(problems, self.checked_redis());
         let tag = noted(problems, self.coinbase.checked_tag());
         let source = noted(problems, self.checked_source());
         let real = self.bitcoind.is_some();
@@ -155,6 +190,7 @@ impl PoolConfig {
             },
             source: source?,
             payout: payout?,
+            redis: redis?,
         })
     }
 
@@ -164,11 +200,46 @@ impl PoolConfig {
             .peer
             .parse()
             .map_err(|error| invalid("mint.peer", error))?;
-        if mint.role() != "mint" {
-            let message = format!("{mint} is no mint; expected mint/<name>");
+        if !matches!(mint.role(), "mint" | "bridge") {
+            let message = format!("{mint} is no mint; expected mint/<name> or bridge/<name>");
             return Err(invalid("mint.peer", message));
         }
         Ok(mint)
+    }
+
+    fn checked_redis(&self) -> Result<Option<CheckedRedis>, InvalidValue> {
+        if let Some(Err(error)) = self.redis.as_ref().map(RedisConfig::check) {
+            return Err(invalid("redis", error));
+        }
+        if !self.quote_path.dials_redis() {
+            return Ok(None);
+        }
+        let path = &self.redis_path;
+        let Some(config) = self.redis.clone() else {
+            let message = format!("quote_path = {:?} needs this table", self.quote_path.name());
+            return Err(invalid("redis", message));
+        };
+        if !path.writes_quote_ids && self.quote_path.dials_hub() {
+            let message = "a mint that tells no ids over Redis is for quote_path = \"redis\" alone";
+            return Err(invalid("redis_path.writes_quote_ids", message));
+        }
+        let upper = self.unit.to_ascii_uppercase();
+        let list_unit = path.list_unit.clone().unwrap_or(upper);
+        if !list_unit.eq_ignore_ascii_case(&self.unit) {
+            let message = format!("{list_unit:?} is not {:?} in another case", self.unit);
+            return Err(invalid("redis_path.list_unit", message));
+        }
+        let while_away = self.quote_path == QuotePath::Fallback;
+        Ok(Some(CheckedRedis {
+            config,
+            list_unit,
+            rules: redis_path::Rules {
+                while_away_for_ms: while_away.then_some(path.fallback_after_ms),
+                push_again_after_ms: path.push_again_after_s.saturating_mul(1_000),
+            },
+            list_length_max: path.list_length_max,
+            writes_quote_ids: path.writes_quote_ids,
+        }))
     }
 
     fn checked_unit(&self) -> Result<(), InvalidValue> {
@@ -364,6 +435,32 @@ mod tests {
         let mut pool = written("").unwrap();
         pool.mint.peer = "pool/other".to_owned();
         assert_eq!(pool.check().unwrap_err().key, "mint.peer");
+    }
+
+    #[test]
+    fn a_way_over_redis_needs_redis_and_a_mint_without_ids_is_asked_over_it_alone() {
+        assert!(problem("quote_path = \"both\"").starts_with("redis: "));
+        assert!(written("").unwrap().check().unwrap().redis.is_none());
+        let told = |path: &str, more: &str| {
+            let path = format!("quote_path = \"{path}\"");
+            let redis = "[redis]\naddress = \"127.0.0.1:6379\"";
+            written(&format!("{path}\n---{redis}\n[redis_path]\n{more}"))
+                .unwrap()
+                .check()
+        };
+        let no_ids = "writes_quote_ids = false";
+        assert!(told("redis", no_ids).is_ok());
+        let refused = told("fallback", no_ids).unwrap_err();
+        assert_eq!(refused.key, "redis_path.writes_quote_ids");
+        let unit = told("redis", "list_unit = \"sat\"").unwrap_err();
+        assert_eq!(unit.key, "redis_path.list_unit");
+        let fallback = told("fallback", "fallback_after_ms = 0").unwrap();
+        let fallback = fallback.redis.unwrap();
+        assert_eq!(fallback.rules.while_away_for_ms, Some(0));
+        assert_eq!(fallback.list_unit, "HASH");
+        let mut pool = written("").unwrap();
+        pool.mint.peer = "bridge/old".to_owned();
+        assert!(pool.check().is_ok());
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl<'a, W: AsyncWrite + Unpin> Exchange<'a, W> {
         let accepted = outcomes.iter().filter(stored).count();
         if accepted > 0 {
             state.metrics.shares_accepted.inc_by(accepted as u64);
-            state.requester.nudge();
+            state.nudge();
         }
         self.core.recorded(outcomes, &mut self.actions);
         self.act();

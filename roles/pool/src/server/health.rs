@@ -9,6 +9,7 @@ use winze_runtime::metrics::{Registry, text};
 use winze_runtime::ops_http::{Health, OpsState};
 
 use super::PoolState;
+use super::redis::RedisHandle;
 use crate::mining::Intake;
 
 /// The closures hold no part of the pool alive: its end does not wait for the HTTP port's.
@@ -29,7 +30,8 @@ pub(super) fn ops(state: &Arc<PoolState>, hub: &HubClient, registry: Registry) -
 }
 
 /// Ready is: miners can open channels, what they mine on is not outdated, their shares can be written down, and their
-/// quotes travel. A pool that is not connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
+/// quotes travel: one of the ways that are
+/// switched on is open. A pool that is not connected to the hub goes on taking shares, and so does for a while one whose bitcoin node is away; the operator is
 /// the one to know.
 fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
     let hub_connected = hub.is_connected();
@@ -49,11 +51,17 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
     let away = state.source_away.borrow().clone();
     let requests: RequesterStatus = state.requester.status();
     let trouble = state.ledger.trouble();
+    let redis = state.redis.as_ref().map(RedisHandle::status);
+    let redis_connected = redis.as_ref().map(|redis| redis.is_connected);
+    let travel = hub_connected || redis_connected == Some(true);
     Health {
-        ready: hub_connected && paying && template_fresh && trouble.is_none(),
+        ready: travel && paying && template_fresh && trouble.is_none(),
         detail: json!({
             "store_trouble": trouble,
             "store_damage": state.ledger.damage(),
+            "quote_path": state.quote_path.name(),
+            "redis_connected": redis_connected,
+            "redis_last_error": redis.and_then(|redis| redis.last_fault),
             "hub_connected": hub_connected,
             "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,
@@ -103,6 +111,9 @@ fn refresh(state: &PoolState, hub_connected: bool) {
         .mint_store_set_back
         .set(i64::from(requests.peer_set_back.is_some()));
     metrics.hub_connected.set(i64::from(hub_connected));
+    let redis = state.redis.as_ref().map(RedisHandle::status);
+    let redis_connected = redis.is_some_and(|redis| redis.is_connected);
+    metrics.redis_connected.set(i64::from(redis_connected));
     metrics.mint_present.set(i64::from(requests.peer_present));
     let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();
     metrics.node_connected.set(i64::from(node_connected));

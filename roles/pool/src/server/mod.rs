@@ -8,6 +8,7 @@ mod connection;
 mod health;
 mod listen;
 mod presence;
+mod redis;
 mod start;
 
 use std::future::Future;
@@ -19,18 +20,20 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use winze_client::{HubClient, OpenError, QuoteRequester, StoreError};
+use winze_redis::{RedisFault, RedisSetupError};
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile::KeyFileError;
 use winze_runtime::ops_http;
 use winze_transport::{CertificateError, ServerIdentity};
 
-use crate::config::{InvalidValue, PoolConfig};
+use crate::config::{InvalidValue, PoolConfig, QuotePath};
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::mining::{Intake, Shared};
 use crate::store::{Ledger, OtherMint};
 use crate::template::feed::{self, Away, Offered, Work};
 use blocks::{FoundBlocks, Notes};
+use redis::RedisHandle;
 use start::Prepared;
 
 /// Why a pool does not start, or stopped by itself.
@@ -64,6 +67,12 @@ pub enum PoolError {
     /// The mint was changed while requests wait for the one before.
     #[error("{0}")]
     OtherMint(#[from] Box<OtherMint>),
+    /// What the `[redis]` table names cannot be used.
+    #[error(transparent)]
+    RedisSetup(#[from] RedisSetupError),
+    /// Redis does not let us in, or not do what we need.
+    #[error("redis: {0}")]
+    Redis(#[from] RedisFault),
     /// The channel to the mint cannot be asked for. A mistake of this program.
     #[error("channel to the mint: {0}")]
     Channel(#[from] OpenError),
@@ -103,6 +112,8 @@ struct PoolState {
     shared: Shared,
     ledger: Ledger,
     requester: QuoteRequester,
+    quote_path: QuotePath,
+    redis: Option<RedisHandle>,
     directory: Arc<Directory>,
     metrics: Metrics,
     templates: watch::Receiver<Option<Work>>,
@@ -122,6 +133,14 @@ struct Freshness {
 }
 
 impl PoolState {
+    /// Shares were written down, and their requests are to go on their way.
+    fn nudge(&self) {
+        self.requester.nudge();
+        if let Some(redis) = &self.redis {
+            redis.nudge();
+        }
+    }
+
     /// Whether shares can be paid for now.
     fn intake(&self) -> Intake {
         if self.keyset.borrow().is_none() {
@@ -181,6 +200,21 @@ impl BoundPool {
                 Arc::clone(&prepared.answers) as _,
             )?;
             let requests = requester.clone();
+            let has_hub = prepared.quote_path.dials_hub();
+            let redis = prepared.redis.map(|redis| {
+                let parts = redis::Parts {
+                    store: prepared.store.clone(),
+                    answers: Arc::clone(&prepared.answers),
+                    mint: prepared.mint.clone(),
+                    unit: prepared.unit.clone(),
+                    requester: requester.clone(),
+                    metrics: prepared.metrics.clone(),
+                    keyset: prepared.keyset.clone(),
+                    has_hub,
+                };
+                redis::start(redis, parts)
+            });
+            let (redis, redis_task) = redis.unzip();
             let (stop, stopped) = watch::channel(false);
             let (template_sink, templates) = watch::channel(None);
             let (away_sink, source_away) = watch::channel(None);
@@ -200,6 +234,8 @@ impl BoundPool {
                 shared: prepared.shared,
                 ledger: prepared.ledger,
                 requester,
+                quote_path: prepared.quote_path,
+                redis,
                 directory: prepared.directory,
                 metrics: prepared.metrics,
                 templates,
@@ -236,6 +272,9 @@ impl BoundPool {
                 });
             let mining = listen::serve(self.listener, state, prepared.admission, stopped);
             let result = serve(http, feed, submission, mining, shutdown, stop).await;
+            if let Some(task) = redis_task {
+                task.stop().await;
+            }
             // The store is closed when this function is left. Whoever makes notes went with `serve`.
             requests.shutdown().await;
             if tokio::time::timeout(listen::DRAIN_TIMEOUT, keeping)

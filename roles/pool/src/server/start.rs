@@ -7,6 +7,7 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 use tokio::sync::watch;
 use winze_client::{HubClientConfig, Identity, OUTBOX_SCHEMA, QuoteRequesterConfig, Store};
+use winze_redis::Redis;
 use winze_runtime::admission::AdmissionLimits;
 use winze_runtime::clock::{now_unix_ms, now_unix_s, now_unix_s_u32};
 use winze_runtime::keyfile;
@@ -14,7 +15,7 @@ use winze_runtime::metrics::Registry;
 use winze_transport::ServerIdentity;
 
 use super::{Freshness, PoolError};
-use crate::config::{Login, PoolConfig, Source};
+use crate::config::{CheckedRedis, Login, PoolConfig, QuotePath, Source};
 use crate::directory::Directory;
 use crate::limits::{
     EXTRANONCE_RUN_BYTES, STRANGER_PLACE, TEMPLATE_AGE_READY_LEAST, TEMPLATE_REFRESHES_READY,
@@ -33,6 +34,11 @@ pub(super) struct Prepared {
     pub(super) hub: HubClientConfig,
     pub(super) hub_identity: Identity,
     pub(super) requester: QuoteRequesterConfig,
+    pub(super) quote_path: QuotePath,
+    pub(super) redis: Option<PreparedRedis>,
+    pub(super) unit: String,
+    /// The mint's peer name.
+    pub(super) mint: String,
     pub(super) store: Store,
     pub(super) ledger: Ledger,
     pub(super) answers: Arc<Answers>,
@@ -48,6 +54,12 @@ pub(super) struct Prepared {
     pub(super) template_refresh: Duration,
     pub(super) freshness: Freshness,
     pub(super) admission: AdmissionLimits,
+}
+
+/// What the way over Redis consists of.
+pub(super) struct PreparedRedis {
+    pub(super) redis: Redis,
+    pub(super) settings: CheckedRedis,
 }
 
 pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> {
@@ -68,14 +80,19 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
     OsRng.fill_bytes(&mut run_id);
     let source = source(checked.source, &checked.payout, run_id)?;
 
+    let redis = match checked.redis {
+        Some(settings) => Some(greet(settings).await?),
+        None => None,
+    };
     let store = Store::open(config.store_file.as_path(), &[OUTBOX_SCHEMA, POOL_SCHEMA]);
     let store = store.map_err(|source| PoolError::StoreFile {
         file: config.store_file.clone(),
         source,
     })?;
+    let mint = checked.mint.to_string();
     let settings = LedgerSettings {
         mint: MintId {
-            peer: checked.mint.to_string(),
+            peer: mint.clone(),
             key: mint_key,
         },
         unit: config.unit.clone(),
@@ -102,9 +119,16 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
     );
     Ok(Prepared {
         identity: Arc::new(identity),
-        hub: HubClientConfig::new(config.hub.address.clone(), authority),
+        hub: HubClientConfig {
+            is_dialled: config.quote_path.dials_hub(),
+            ..HubClientConfig::new(config.hub.address.clone(), authority)
+        },
         hub_identity: Identity::of(checked.peer, secret),
         requester: QuoteRequesterConfig::new(checked.mint, mint_key),
+        quote_path: config.quote_path,
+        redis,
+        unit: config.unit.clone(),
+        mint,
         store,
         ledger,
         answers: Arc::new(answers),
@@ -132,6 +156,19 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
             stranger_place: STRANGER_PLACE,
         },
     })
+}
+
+/// Redis that refuses us is for the operator to put right; one that is away comes back.
+async fn greet(settings: CheckedRedis) -> Result<PreparedRedis, PoolError> {
+    let redis = settings.config.open()?;
+    match redis.greet().await {
+        Ok(()) => {}
+        Err(fault) if fault.may_pass() => {
+            tracing::warn!(%fault, "Redis is away; the pool starts without it");
+        }
+        Err(fault) => return Err(fault.into()),
+    }
+    Ok(PreparedRedis { redis, settings })
 }
 
 fn source(

@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use winze_client::{QuoteAnswers, QuoteEvent, StoreError};
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteFailure, MintQuoteNotification, MintQuoteRequest,
-    MintQuoteResponse,
+    MintQuoteResponse, QuoteState,
 };
 use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
-use super::{QUOTED, REFUSED, WAITING};
+use super::{QUOTED, REFUSED, UNKNOWN, WAITING};
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::mining::QuoteNotice;
@@ -53,6 +53,9 @@ impl QuoteAnswers for Answers {
         request: &MintQuoteRequest,
         response: &MintQuoteResponse,
     ) -> Result<(), StoreError> {
+        if response.state == QuoteState::Unknown {
+            return handed_over(tx, request);
+        }
         tx.prepare_cached(
             "INSERT INTO pool_quote (header_hash, quote_id, locking_key, amount, unit,
                                      expires_at_unix_s, state, issued_unix_ms)
@@ -138,6 +141,10 @@ impl QuoteAnswers for Answers {
     fn committed(&self, events: &[QuoteEvent]) {
         for event in events {
             match event {
+                // There is no quote to tell of: the miner finds it at the mint, by its locking key.
+                QuoteEvent::Issued { response, .. } if response.state == QuoteState::Unknown => {
+                    self.metrics.quotes_unknown.inc();
+                }
                 QuoteEvent::Issued { request, response } => {
                     self.metrics.quotes_issued.inc();
                     self.tell(
@@ -200,6 +207,24 @@ impl Answers {
             self.metrics.notices_dropped.inc();
         }
     }
+}
+
+/// The mint has the request, and nobody will say what it calls the quote.
+fn handed_over(tx: &Connection, request: &MintQuoteRequest) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO pool_unknown (header_hash, locking_key, amount, unit, handed_over_unix_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (header_hash) DO NOTHING",
+    )?
+    .execute(params![
+        request.header_hash,
+        request.locking_key,
+        request.amount,
+        request.unit,
+        now_unix_ms()
+    ])?;
+    tx.prepare_cached("DELETE FROM pool_refusal WHERE header_hash = ?1")?
+        .execute([&request.header_hash[..]])?;
+    set_state(tx, &request.header_hash, UNKNOWN)
 }
 
 fn set_state(tx: &Connection, header_hash: &[u8; 32], state: u8) -> Result<(), StoreError> {

@@ -72,6 +72,8 @@ fn belong_to(tx: &Connection, configured: MintId) -> Result<Result<(), OtherMint
         }
     }
     tx.execute("DELETE FROM pool_keyset", [])?;
+    // They go by the numbers that requests to the other mint had.
+    tx.execute("DELETE FROM pool_pushed", [])?;
     tx.execute(
         "INSERT OR REPLACE INTO pool_mint (only_row, peer, key) VALUES (1, ?1, ?2)",
         params![configured.peer, configured.key.as_bytes()],

@@ -6,6 +6,8 @@
 //! | `pool_waiting` | how many of them wait for their quote, by locking key |
 //! | `pool_quote` | every quote the mint has issued for one |
 //! | `pool_refusal` | every share whose quote the mint has refused for good |
+//! | `pool_unknown` | every share that was handed to a mint which tells no ids |
+//! | `pool_pushed` | requests that were pushed to a list in Redis and whose quote is not known there yet |
 //! | `pool_block` | every found block that the node has not judged yet |
 //! | `pool_mint` | the mint that all of this belongs to |
 //! | `pool_keyset` | the active keyset of each unit, as that mint's key has last announced it |
@@ -14,13 +16,15 @@ mod answers;
 mod blocks;
 mod ledger;
 mod mint;
+mod pushed;
 mod quotes;
 
 pub use answers::Answers;
 pub use blocks::{Blocks, KeptBlock};
 pub use ledger::{Ledger, LedgerSettings};
 pub use mint::{MintId, OtherMint};
-pub use quotes::{QuotePage, QuoteRow, RefusalRow, quote_page};
+pub use pushed::{LookedUp, PushedRow, Pushes, WaitingRow};
+pub use quotes::{QuotePage, QuoteRow, RefusalRow, UnknownRow, quote_page};
 
 use winze_client::Schema;
 
@@ -113,6 +117,51 @@ pub static POOL_SCHEMA: Schema = Schema {
             DELETE FROM pool_waiting WHERE locking_key = old.locking_key AND shares <= 0;
         END;
     ",
+        "
+        -- One state more. The triggers go with the old table.
+        CREATE TABLE pool_share_anew (
+            header_hash BLOB NOT NULL PRIMARY KEY,
+            locking_key BLOB NOT NULL,
+            worker TEXT,
+            amount INTEGER NOT NULL,
+            accepted_unix_ms INTEGER NOT NULL,
+            state INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3))
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO pool_share_anew
+            (header_hash, locking_key, worker, amount, accepted_unix_ms, state)
+            SELECT header_hash, locking_key, worker, amount, accepted_unix_ms, state
+            FROM pool_share;
+        DROP TABLE pool_share;
+        ALTER TABLE pool_share_anew RENAME TO pool_share;
+        CREATE TRIGGER pool_share_waits AFTER INSERT ON pool_share WHEN new.state = 0 BEGIN
+            INSERT INTO pool_waiting (locking_key, shares) VALUES (new.locking_key, 1)
+                ON CONFLICT (locking_key) DO UPDATE SET shares = shares + 1;
+        END;
+        CREATE TRIGGER pool_share_waits_again AFTER UPDATE OF state ON pool_share
+            WHEN old.state <> 0 AND new.state = 0 BEGIN
+            INSERT INTO pool_waiting (locking_key, shares) VALUES (new.locking_key, 1)
+                ON CONFLICT (locking_key) DO UPDATE SET shares = shares + 1;
+        END;
+        CREATE TRIGGER pool_share_answered AFTER UPDATE OF state ON pool_share
+            WHEN old.state = 0 AND new.state <> 0 BEGIN
+            UPDATE pool_waiting SET shares = shares - 1 WHERE locking_key = old.locking_key;
+            DELETE FROM pool_waiting WHERE locking_key = old.locking_key AND shares <= 0;
+        END;
+        CREATE TABLE pool_unknown (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            header_hash BLOB NOT NULL UNIQUE,
+            locking_key BLOB NOT NULL,
+            amount INTEGER NOT NULL,
+            unit TEXT NOT NULL,
+            handed_over_unix_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX pool_unknown_key ON pool_unknown (locking_key, sequence);
+        CREATE TABLE pool_pushed (
+            sequence INTEGER PRIMARY KEY,
+            header_hash BLOB NOT NULL,
+            pushed_unix_ms INTEGER NOT NULL
+        ) STRICT;
+    ",
     ],
 };
 
@@ -122,6 +171,9 @@ const WAITING: u8 = 0;
 const QUOTED: u8 = 1;
 /// `pool_share.state`: its quote was refused for good, see `pool_refusal`.
 const REFUSED: u8 = 2;
+/// `pool_share.state`: its request was handed to a mint that tells no ids, see `pool_unknown`. That is no quote of the
+/// pool's knowledge, and no refusal.
+const UNKNOWN: u8 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ pub struct QuotePage {
     pub pending: u64,
     /// Shares whose quote was refused for good, the latest first, as many as quotes were asked for.
     pub refused: Vec<RefusalRow>,
+    /// Shares that were handed to a mint which tells no ids, the latest first, as many as quotes were asked for.
+    pub unknown: Vec<UnknownRow>,
 }
 
 /// One quote.
@@ -50,6 +52,19 @@ pub struct RefusalRow {
     pub error_code: u32,
     /// The mint's words.
     pub error_message: String,
+}
+
+/// One share whose quote only the mint knows: it is found there by its locking key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownRow {
+    /// The share's header hash, as the hash function gives it.
+    pub header_hash: [u8; 32],
+    /// What the share is worth, in `unit`.
+    pub amount: u64,
+    /// As in the request.
+    pub unit: String,
+    /// When the pool heard that the mint has it, Unix time in milliseconds.
+    pub handed_over_unix_ms: u64,
 }
 
 /// Up to `limit` quotes locked to `locking_key` with sequences above `after`, and what else there is for that key.
@@ -90,11 +105,26 @@ pub fn quote_page(
             })
         })?
         .collect::<Result<Vec<_>, _>>()?;
+    let unknown = connection
+        .prepare_cached(
+            "SELECT header_hash, amount, unit, handed_over_unix_ms
+             FROM pool_unknown WHERE locking_key = ?1 ORDER BY sequence DESC LIMIT ?2",
+        )?
+        .query_map(params![key, limit], |row| {
+            Ok(UnknownRow {
+                header_hash: row.get(0)?,
+                amount: row.get(1)?,
+                unit: row.get(2)?,
+                handed_over_unix_ms: row.get(3)?,
+            })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(QuotePage {
         quotes,
         more,
         pending,
         refused,
+        unknown,
     })
 }
 

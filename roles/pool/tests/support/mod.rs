@@ -6,6 +6,7 @@
 pub mod miner;
 pub mod mint;
 pub mod node;
+pub mod old_mint;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use winze_client::{OUTBOX_SCHEMA, Store};
+use winze_client::{OUTBOX_SCHEMA, Store, StoreError};
 use winze_hub::{Hub, HubConfig, HubLimits, MayOpen, PeerConfig};
 use winze_pool::store::POOL_SCHEMA;
 use winze_pool::{BoundPool, Pool, PoolConfig, PoolError};
@@ -114,6 +115,11 @@ impl World {
     }
 
     pub async fn start_hub(&self) -> (SocketAddr, Running) {
+        self.start_hub_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+    }
+
+    pub async fn start_hub_at(&self, listen: SocketAddr) -> (SocketAddr, Running) {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let peer = |role: &str, key: PublicKey, may_open| PeerConfig {
             role: role.to_owned(),
@@ -126,7 +132,7 @@ impl World {
             peer: "mint/main".to_owned(),
         }];
         let config = HubConfig {
-            listen: loopback,
+            listen,
             http_listen: loopback,
             static_key_file: ConfigPath::new(self.at("hub-static.key")),
             certificate_file: ConfigPath::new(self.at("hub.toml")),
@@ -150,7 +156,17 @@ impl World {
 
     /// A pool whose shares need 8 zero bits; `more` is TOML that goes in front, `tables` behind.
     pub async fn start_pool(&self, hub: SocketAddr, more: &str, tables: &str) -> RunningPool {
-        let pool = self.bind_pool(hub, more, tables).await.unwrap();
+        // One that was killed in this process lets go of the store when all its tasks have ended.
+        let pool = until("the pool has its store", || async {
+            match self.bind_pool(hub, more, tables).await {
+                Err(PoolError::StoreFile {
+                    source: StoreError::InUse { .. },
+                    ..
+                }) => None,
+                bound => Some(bound.unwrap()),
+            }
+        })
+        .await;
         let (mining, http) = (pool.mining_addr, pool.http_addr);
         let running = Running::spawn(|stopped| {
             pool.run(async move {

@@ -1,0 +1,263 @@
+//! What was pushed to a list in Redis, so that a restart does not push all of it again.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use winze_client::outbox::{self, RequestState, StoredRequest};
+use winze_client::{LearnedQuote, QuoteEvent, Store, StoreError, record_elsewhere};
+use winze_messages::families::mint_quote::EXT_MINT_QUOTE;
+
+use super::{Answers, QUOTED, UNKNOWN, WAITING};
+
+/// Where it is written down; clones share the store.
+#[derive(Clone)]
+pub struct Pushes {
+    store: Store,
+    mint: Arc<str>,
+    answers: Arc<Answers>,
+}
+
+/// A request that waits for its quote.
+#[derive(Clone, Debug)]
+pub struct WaitingRow {
+    /// As it lies in the outbox.
+    pub request: StoredRequest,
+    /// When it was last pushed, Unix time in milliseconds.
+    pub pushed_unix_ms: Option<u64>,
+}
+
+/// A request that was pushed and whose quote was not found in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushedRow {
+    /// Its number in the outbox.
+    pub sequence: u64,
+    /// The share's header hash, as the hash function gives it.
+    pub header_hash: [u8; 32],
+    /// It has its answer by now, or is gone: nobody has to look for it any more.
+    pub is_over: bool,
+}
+
+/// What became of looking.
+#[derive(Clone, Debug, Default)]
+pub struct LookedUp {
+    /// Those of which a quote was found, with its id.
+    pub found: Vec<(PushedRow, String)>,
+    /// Those for which nobody has to look any more.
+    pub over: Vec<PushedRow>,
+}
+
+impl Pushes {
+    /// `store` was opened with [`POOL_SCHEMA`](super::POOL_SCHEMA) and the client's outbox; `mint` is whom its requests are
+    /// for.
+    pub fn new(store: Store, mint: &str, answers: Arc<Answers>) -> Pushes {
+        Pushes {
+            store,
+            mint: mint.into(),
+            answers,
+        }
+    }
+
+    /// Up to `rows_max` waiting requests with numbers above `after`, the oldest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn waiting(
+        &self,
+        after: u64,
+        rows_max: usize,
+    ) -> Result<Vec<WaitingRow>, StoreError> {
+        let mint = Arc::clone(&self.mint);
+        self.store
+            .read(move |connection| {
+                let page =
+                    outbox::waiting_page(connection, &mint, EXT_MINT_QUOTE, after, rows_max)?;
+                let mut pushed = connection
+                    .prepare_cached("SELECT pushed_unix_ms FROM pool_pushed WHERE sequence = ?1")?;
+                page.into_iter()
+                    .map(|request| {
+                        let pushed_unix_ms = pushed
+                            .query_row([request.sequence], |row| row.get(0))
+                            .optional()?;
+                        Ok(WaitingRow {
+                            request,
+                            pushed_unix_ms,
+                        })
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    /// Notes that these were pushed: number and header hash of each.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn pushed(
+        &self,
+        rows: Vec<(u64, [u8; 32])>,
+        now_unix_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.store
+            .write(move |tx| {
+                let mut note = tx.prepare_cached(
+                    "INSERT INTO pool_pushed (sequence, header_hash, pushed_unix_ms)
+                     VALUES (?1, ?2, ?3)
+                     ON CONFLICT (sequence) DO UPDATE
+                     SET header_hash = excluded.header_hash, pushed_unix_ms = excluded.pushed_unix_ms",
+                )?;
+                for (sequence, header_hash) in &rows {
+                    note.execute(params![sequence, header_hash, now_unix_ms])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Up to `rows_max` of those that were pushed with numbers above `after`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn open(&self, after: u64, rows_max: usize) -> Result<Vec<PushedRow>, StoreError> {
+        let mint = Arc::clone(&self.mint);
+        self.store
+            .read(move |connection| open(connection, &mint, after, rows_max))
+            .await
+    }
+
+    /// Records what was found, each with the effect that the mint's answer has, and forgets what is over. The role is told
+    /// here; gives the numbers of those that are settled.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was recorded.
+    pub async fn settle(&self, looked: LookedUp, now_unix_ms: u64) -> Result<Vec<u64>, StoreError> {
+        let (mint, answers) = (Arc::clone(&self.mint), Arc::clone(&self.answers));
+        let settled = self.store.write(move |tx| {
+            let mut forget = tx.prepare_cached("DELETE FROM pool_pushed WHERE sequence = ?1")?;
+            let mut settled = Settled::default();
+            for (row, id) in &looked.found {
+                if settled.record(tx, &mint, &answers, row, Some(id), now_unix_ms) {
+                    forget.execute([row.sequence])?;
+                }
+            }
+            for row in &looked.over {
+                forget.execute([row.sequence])?;
+            }
+            settled.checked(tx)
+        });
+        Ok(self.tell(settled.await?))
+    }
+
+    /// Records that these were handed to a mint that tells no ids. The role is told here; gives the numbers of those that
+    /// are settled.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was recorded.
+    pub async fn handed_over(
+        &self,
+        rows: Vec<(u64, [u8; 32])>,
+        now_unix_ms: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        let (mint, answers) = (Arc::clone(&self.mint), Arc::clone(&self.answers));
+        let settled = self.store.write(move |tx| {
+            let mut settled = Settled::default();
+            for (sequence, header_hash) in rows {
+                let row = PushedRow {
+                    sequence,
+                    header_hash,
+                    is_over: false,
+                };
+                settled.record(tx, &mint, &answers, &row, None, now_unix_ms);
+            }
+            settled.checked(tx)
+        });
+        Ok(self.tell(settled.await?))
+    }
+
+    fn tell(&self, settled: Settled) -> Vec<u64> {
+        use winze_client::QuoteAnswers as _;
+        self.answers.committed(&settled.events);
+        settled.sequences
+    }
+}
+
+#[derive(Default)]
+struct Settled {
+    events: Vec<QuoteEvent>,
+    sequences: Vec<u64>,
+}
+
+impl Settled {
+    /// False where it could not be recorded, and stays as it is.
+    fn record(
+        &mut self,
+        tx: &Connection,
+        mint: &str,
+        answers: &Answers,
+        row: &PushedRow,
+        quote_id: Option<&str>,
+        now_unix_ms: u64,
+    ) -> bool {
+        let learned = LearnedQuote {
+            sequence: row.sequence,
+            header_hash: &row.header_hash,
+            quote_id,
+        };
+        match record_elsewhere(tx, mint, &learned, answers, now_unix_ms) {
+            Ok(Some(event)) => {
+                self.events.push(event);
+                self.sequences.push(row.sequence);
+                true
+            }
+            // It was answered meanwhile, or the operator has put it aside.
+            Ok(None) => true,
+            Err(error) => {
+                let sequence = row.sequence;
+                tracing::error!(%error, sequence, "a quote found in Redis cannot be recorded");
+                false
+            }
+        }
+    }
+
+    /// What was recorded is on its way to the disk, unless a failure has ended the transaction.
+    fn checked(self, tx: &Connection) -> Result<Settled, StoreError> {
+        match tx.is_autocommit() {
+            false => Ok(self),
+            true => Err(StoreError::RolledBack {
+                cause: "the transaction ended while quotes were recorded".to_owned(),
+            }),
+        }
+    }
+}
+
+fn open(
+    connection: &Connection,
+    mint: &str,
+    after: u64,
+    rows_max: usize,
+) -> Result<Vec<PushedRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT p.sequence, p.header_hash, s.state FROM pool_pushed p
+         LEFT JOIN pool_share s ON s.header_hash = p.header_hash
+         WHERE p.sequence > ?1 ORDER BY p.sequence LIMIT ?2",
+    )?;
+    let mut found = statement.query(params![after.min(i64::MAX as u64), rows_max])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let (sequence, header_hash): (u64, [u8; 32]) = (row.get(0)?, row.get(1)?);
+        let is_over = match row.get::<_, Option<u8>>(2)? {
+            Some(WAITING) => false,
+            Some(QUOTED | UNKNOWN) => true,
+            // Refused, and perhaps brought back by the operator since.
+            _ => {
+                let state = outbox::state_of(connection, mint, EXT_MINT_QUOTE, &header_hash)?;
+                state != Some(RequestState::Waiting)
+            }
+        };
+        rows.push(PushedRow {
+            sequence,
+            header_hash,
+            is_over,
+        });
+    }
+    Ok(rows)
+}
