@@ -148,7 +148,7 @@ impl RedisPath {
             };
             let now = self.now();
             match done {
-                Ok(()) => self.status.answers(),
+                Ok(()) => {}
                 Err(Trouble::Stopped) => return,
                 Err(Trouble::Store(error)) => {
                     tracing::error!(%error, "the store failed; nothing goes over Redis for a while");
@@ -214,7 +214,9 @@ impl RedisPath {
             return Ok(0);
         }
         let texts: Vec<String> = entries.iter().map(|entry| entry.json.clone()).collect();
-        or_stopped(stop, self.handover.push(&texts, list_max)).await
+        let pushed = or_stopped(stop, self.handover.push(&texts, list_max)).await?;
+        self.status.answers();
+        Ok(pushed)
     }
 
     /// Writes down what was pushed; as long as that fails nothing else is pushed, or it would be pushed over and over.
@@ -263,6 +265,9 @@ impl RedisPath {
             .map(|row| header_hash_to_text(&row.header_hash))
             .collect();
         let ids = or_stopped(stop, self.handover.quote_ids(&hashes)).await?;
+        if !ids.is_empty() {
+            self.status.answers();
+        }
         let mut found = Vec::new();
         for (row, id) in open.into_iter().zip(ids) {
             match id {

@@ -1,4 +1,5 @@
 mod mint;
+mod pushed;
 
 use std::path::Path;
 use std::sync::Arc;

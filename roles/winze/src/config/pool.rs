@@ -37,5 +37,12 @@ pub(super) fn check(file: &Path) -> Result<Findings, ConfigError> {
             found.look("bitcoind.password_file", keyfile::read_secret_text(file));
         }
     }
+    if let Some(redis) = config.redis.as_ref().filter(|redis| redis.check().is_ok()) {
+        found.dial("redis.address", &redis.address);
+        found.look("redis", redis.open());
+        if !config.quote_path.dials_redis() {
+            found.warning("redis", "quote_path is \"sv2\": it is not used");
+        }
+    }
     Ok(found)
 }
