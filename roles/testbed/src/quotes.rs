@@ -65,7 +65,6 @@ struct Page {
     more: bool,
     pending: u64,
     refused: Vec<RefusalRow>,
-    #[serde(default)]
     unknown: Vec<UnknownRow>,
 }
 

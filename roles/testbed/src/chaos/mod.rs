@@ -29,8 +29,9 @@ const MINIMUM_ZERO_BITS: u32 = 15;
 /// What each miner's difficulty aims at.
 const SHARES_PER_MINUTE: f32 = 1_200.0;
 
-/// Shorter than an outage with what follows it: some requests are pushed again although nothing of them was lost.
-const PUSH_AGAIN_AFTER_S: u64 = 5;
+/// When a request without a quote is pushed again, in seconds: for even seeds so soon that many are although nothing of
+/// them was lost; for odd ones so late that what was lost on the way stays lost, and is counted.
+const PUSH_AGAIN_AFTER_S: [u64; 2] = [2, 86_400];
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ pub async fn run(plan: &ChaosPlan, mut say: impl FnMut(&str)) -> Result<ChaosRep
         deployed.settings.redis = Some(RedisSettings {
             durable: true,
             quote_path: QuotePath::Redis,
-            push_again_after_s: Some(PUSH_AGAIN_AFTER_S),
+            push_again_after_s: Some(PUSH_AGAIN_AFTER_S[usize::from(plan.seed % 2 == 1)]),
             bridge_requests: true,
             ..RedisSettings::default()
         });

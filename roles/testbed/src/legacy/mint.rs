@@ -111,6 +111,7 @@ impl LegacyMint {
             store,
             end: Arc::clone(&end),
             counts: Arc::clone(&counts),
+            owed: None,
         };
         let thread = thread::spawn(move || worker.run(redis));
         Ok(LegacyMint {
@@ -212,12 +213,14 @@ struct Worker {
     store: Store,
     end: Arc<End>,
     counts: Arc<Counts>,
+    /// A key that Redis was not there for, and the id that belongs under it.
+    owed: Option<(String, String)>,
 }
 
 impl Worker {
     fn run(mut self, redis: Connection) {
         let mut connection = Some(redis);
-        while self.end.goes_on() {
+        while self.end.goes_on() || (self.end.is(End::IN_GOOD_ORDER) && self.owed.is_some()) {
             let Some(redis) = &mut connection else {
                 thread::sleep(DIAL_AGAIN_AFTER);
                 connection = connect(&self.plan.redis_url).ok();
@@ -236,6 +239,11 @@ impl Worker {
 
     /// One pop and what follows; `false` where it was killed by then.
     fn turn(&mut self, redis: &mut Connection) -> Result<bool, redis::RedisError> {
+        if let Some((key, quote_id)) = &self.owed {
+            redis.set::<_, _, ()>(key, quote_id)?;
+            self.owed = None;
+            return Ok(true);
+        }
         let popped: Option<(String, Vec<u8>)> =
             redis.brpop(&self.plan.requests_list, LOOK.as_secs_f64())?;
         let Some((_, entry)) = popped else {
@@ -265,8 +273,9 @@ impl Worker {
         };
         count(&self.counts.made);
         if self.plan.writes_quote_ids {
+            // Written at the next turn: at once, or when Redis is back.
             let key = format!("{QUOTE_PREFIX}{}", fields.header_hash);
-            redis.set::<_, _, ()>(key, quote_id)?;
+            self.owed = Some((key, quote_id));
         }
         Ok(true)
     }

@@ -16,6 +16,10 @@
 //! | `rolling` | hub and mint are restarted in good order |
 //! | `groups` | one speaks to many, some of whom are slow, away or gone |
 //! | `reload` | the hub reads its configuration again |
+//! | `redis_paths` | a pool whose requests take a list in Redis: alone, beside the hub, while that is away |
+//! | `redis_guarded` | Redis with TLS and a password |
+//! | `old_mint` | a pool on the hub whose mint is an old one, behind the bridge |
+//! | `move_over` | old pools and their mint move over under load |
 //! | `by_hand` | the files in `config/`, as the README says |
 //! | `world`, `pool`, `peer`, `evil` | the stage: hub and mint in this process, a pool and a peer by hand, a hostile hub |
 
@@ -27,11 +31,15 @@ mod evil;
 mod groups;
 mod hostile_hub;
 mod killed;
+mod move_over;
+mod old_mint;
 mod operator;
 mod outbox;
 mod peer;
 mod pool;
 mod pool_set_back;
+mod redis_guarded;
+mod redis_paths;
 mod reload;
 mod rolling;
 mod shares;
