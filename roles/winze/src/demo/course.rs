@@ -264,7 +264,7 @@ async fn guard(deployment: &mut Deployment, account: watch::Receiver<Account>) -
         for role in Role::ALL {
             if !deployment.is_running(role) {
                 return DemoError::RoleEnded {
-                    role,
+                    name: format!("winze {role}"),
                     log_tail: log_tail(&deployment.log_file(role)),
                 };
             }

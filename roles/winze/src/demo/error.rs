@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use winze_testbed::{Role, TestbedError};
+use winze_redis::{RedisFault, RedisSetupError};
+use winze_testbed::TestbedError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +15,10 @@ pub(crate) enum DemoError {
     #[error("cannot find this program's own file: {0}")]
     Executable(std::io::Error),
     /// A role ended that nobody ended.
-    #[error("winze {role} ended by itself; the end of its log:\n{log_tail}")]
+    #[error("{name} ended by itself; the end of its log:\n{log_tail}")]
     RoleEnded {
         /// Which one.
-        role: Role,
+        name: String,
         /// The last lines of its log.
         log_tail: String,
     },
@@ -44,4 +45,42 @@ pub(crate) enum DemoError {
         /// What it should pay to.
         script: String,
     },
+    /// There is no Redis to be had.
+    #[error(
+        "no redis-server on the PATH; it comes with the package redis-server (Debian, Ubuntu) or redis (others)"
+    )]
+    NoRedisServer,
+    /// The machine refused a file, a folder or a port.
+    #[error("{what}: {source}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Redis cannot be asked.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// Redis cannot be dialled.
+    #[error(transparent)]
+    RedisSetup(#[from] RedisSetupError),
+    /// The mint's store cannot be read.
+    #[error("{file}: {source}")]
+    Store {
+        /// Which file.
+        file: String,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A stage of the move showed nothing for too long.
+    #[error("it came to a halt where {stage}: {state}")]
+    Halted {
+        /// What should have happened.
+        stage: &'static str,
+        /// How things stood.
+        state: String,
+    },
+    /// The old pool was disturbed.
+    #[error("the old pool ended by itself: {0}")]
+    OldPoolEnded(String),
 }

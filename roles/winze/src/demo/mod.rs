@@ -2,11 +2,13 @@
 //! counted by the miners and wallets alone.
 //!
 //! What runs is `winze-testbed`'s; here are the command line ([`Args`]), the course of a run ([`course`]), the view
-//! while it lasts ([`view`]) and what is said at the end ([`report`]).
+//! while it lasts ([`view`]) and what is said at the end ([`report`]). [`legacy`] is the other demonstration, of moving over
+//! from Redis lists.
 
 mod bound;
 mod course;
 mod error;
+mod legacy;
 mod report;
 mod view;
 
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use course::Course;
 use error::DemoError;
+use report::Asked;
 use view::View;
 use winze_runtime::hangup::Hangups;
 use winze_runtime::{logging, shutdown};
@@ -37,7 +40,17 @@ quotes_redeemed    turned into ecash by the wallets\n  \
 ecash_redeemed     what the wallets hold, in hash\n  \
 ecash_expected     computed from the hashes of the miners' shares\n  \
 blocks_found       shares that met the network's target; with --bitcoind, blocks on the node's chain\n  \
-quote_latency_ms   {p50, p99}: from an accepted share to its miner knowing the quote; null without quotes")]
+quote_latency_ms   {p50, p99}: from an accepted share to its miner knowing the quote; null without quotes\n\n\
+With --legacy, status 0 stands for that and for exactly one quote, among the old mint and the new one, for every request \
+that the old pool pushed. The object is:\n  \
+requests_pushed    by the old pool, counted by itself\n  \
+quotes_old_mint    in the old mint's store\n  \
+quotes_new_mint    in the new mint's store, for the old pool's requests\n  \
+lost               requests and shares without a quote at either\n  \
+duplicates         header hashes with more than one quote, or with one that nobody asked for\n  \
+dead_letters       requests that were put aside\n  \
+seconds            how long it took\n  \
+miners             the object above, for the miners' shares")]
 pub(crate) struct Args {
     /// Accepted shares of all miners together after which it ends
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -52,6 +65,11 @@ pub(crate) struct Args {
     /// PATH, and at ../shared/bin/bitcoind
     #[arg(long)]
     bitcoind: bool,
+    /// Show how an older deployment moves over: an old pool and an old mint, which talk through a list in Redis, are
+    /// replaced under load, one after the other, with the hub and a bridge between. Needs redis-server (version 7) on the
+    /// PATH; the old pool and mint are stand-ins that speak the historical formats
+    #[arg(long, conflicts_with_all = ["bitcoind", "keep"])]
+    legacy: bool,
     /// Print one JSON object as the last line of standard output
     #[arg(long)]
     json: bool,
@@ -104,6 +122,14 @@ fn stopped() -> std::io::Result<impl Future<Output = ()>> {
 /// The run, and what interrupts it. Whatever ends this future ends the children: they belong to what it owns.
 async fn show(args: &Args) -> Result<ExitCode, String> {
     let stop = stopped().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    if args.legacy {
+        let asked = Asked {
+            shares: args.shares,
+            miners: args.miners,
+            node: false,
+        };
+        return legacy::show(asked, args.json, stop).await;
+    }
     tokio::pin!(stop);
     let mut view = View::new(args.shares);
     let interrupted = || Err("interrupted; all processes were stopped".to_owned());

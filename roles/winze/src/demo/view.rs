@@ -54,10 +54,23 @@ impl View {
 
     /// Shows the account as it is now.
     pub(crate) fn show(&mut self, account: &Account) {
+        let (shares, elapsed) = (self.shares_asked, self.begun.elapsed());
+        self.show_as(
+            |columns| picture(account, shares, elapsed, columns),
+            || one_line(account, shares),
+        );
+    }
+
+    /// Shows what `picture` gives for a terminal of so many columns, or `line` in a log.
+    pub(crate) fn show_as(
+        &mut self,
+        picture: impl FnOnce(usize) -> Vec<String>,
+        line: impl FnOnce() -> String,
+    ) {
         if self.terminal {
-            self.redraw(account);
+            self.redraw(&picture(columns()));
         } else if self.line_at.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
-            let line = one_line(account, self.shares_asked);
+            let line = line();
             // The time alone is no news.
             if line != self.line {
                 self.say(&line);
@@ -75,10 +88,9 @@ impl View {
         }
     }
 
-    fn redraw(&mut self, account: &Account) {
-        let lines = picture(account, self.shares_asked, self.begun.elapsed(), columns());
+    fn redraw(&mut self, lines: &[String]) {
         let mut drawing = erasing(self.drawn_lines);
-        for line in &lines {
+        for line in lines {
             drawing.push_str(line);
             drawing.push('\n');
         }
