@@ -1,0 +1,169 @@
+//! The bridge, Redis and the hub go away at the worst moments.
+
+use winze_redis::RedisConfig;
+use winze_redis::testing::Wanted;
+use winze_runtime::config::ConfigPath;
+use winze_runtime::keyfile;
+
+use crate::deployment::{
+    DEAD, Deployment, FIRST_KEYSET, LIST, TAKEN, all_told, entry, hash, is_through, length, push,
+    until, without_keyset,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_killed_between_the_commit_and_the_settling_asks_for_nothing_twice() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    // It may do everything but put dead letters aside: so no batch is ever settled.
+    let names = limited(&deployment, &mut pool);
+    may(
+        &mut pool,
+        &[
+            "resetkeys",
+            "~mint:quotes:create*",
+            "~mint:quotes:hash*",
+            "~mint:keyset:*",
+            "%R~mint:quotes:dead",
+        ],
+    );
+    push(
+        &mut pool,
+        (1..=20).map(|share| match share % 2 {
+            0 => entry(share),
+            _ => without_keyset(share),
+        }),
+    );
+    let bridge = deployment
+        .start_bridge_as(deployment.config(names.clone()))
+        .await;
+    all_told(&mut pool, 1..=20).await;
+    bridge.has_fault("does not allow").await;
+    bridge.kill().await;
+    assert_eq!(length(&mut pool, TAKEN), 20);
+
+    // What names no keyset is taken again under another one than before.
+    mint.announce([5; 8]).await;
+    may(&mut pool, &["~mint:*"]);
+    let bridge = deployment.start_bridge_as(deployment.config(names)).await;
+    push(&mut pool, [without_keyset(21)]);
+    all_told(&mut pool, [21]).await;
+    until("the batch is settled", async || is_through(&mut pool)).await;
+    assert_eq!(
+        length(&mut pool, DEAD),
+        0,
+        "what is repeated is no conflict"
+    );
+    assert_eq!(bridge.metric("requests_enqueued_total").await, 1);
+    assert!(bridge.metric("requests_repeated_total").await >= 20);
+    assert!(mint.made.each_once());
+    assert_eq!(mint.made.in_order(), (1..=21).map(hash).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_killed_again_and_again_under_load_loses_and_doubles_nothing() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let mut bridge = deployment.start_bridge().await;
+    for round in 0..5 {
+        let shares = round * 300 + 1..=round * 300 + 300;
+        push(&mut pool, shares.clone().map(entry));
+        // Somewhere in the middle, and another time elsewhere.
+        until("it is under way", async || {
+            length(&mut pool, LIST) < 300 - u64::from(round) * 50
+        })
+        .await;
+        bridge.kill().await;
+        bridge = deployment.start_bridge().await;
+    }
+    all_told(&mut pool, 1..=1_500).await;
+    assert!(mint.made.each_once());
+    assert_eq!(
+        mint.made.in_order(),
+        (1..=1_500).map(hash).collect::<Vec<_>>()
+    );
+    until("the list is done with", async || is_through(&mut pool)).await;
+    assert_eq!(length(&mut pool, DEAD), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_at_the_start_and_is_killed_later_loses_no_share() {
+    let mut deployment = Deployment::new(Wanted {
+        durable: true,
+        ..Wanted::default()
+    });
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    deployment.redis.kill();
+    let bridge = deployment.start_bridge().await;
+    bridge.has_fault("127.0.0.1").await;
+    deployment.redis.start_again().expect("it starts");
+    let mut pool = deployment.old_pool();
+    push(&mut pool, (1..=100).map(entry));
+    all_told(&mut pool, [1]).await;
+    deployment.redis.kill();
+    deployment.redis.start_again().expect("it starts");
+    let mut pool = deployment.old_pool();
+    push(&mut pool, (101..=200).map(entry));
+    all_told(&mut pool, 1..=200).await;
+    assert!(mint.made.each_once());
+    bridge.is_ready().await;
+    assert_eq!(bridge.metric("redis_connected").await, 1);
+    assert!(bridge.metric("redis_faults_total").await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_hub_is_away_as_many_requests_wait_as_may_and_the_rest_stays_on_the_list() {
+    let deployment = Deployment::new(Wanted::default());
+    let hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let mut config = deployment.config(deployment.redis.config());
+    config.requests.as_mut().expect("it is on").waiting_max = 50;
+    let bridge = deployment.start_bridge_as(config).await;
+    bridge.is_ready().await;
+    hub.kill().await;
+    push(&mut pool, (1..=180).map(entry));
+    until("as many wait as may", async || {
+        bridge.metric("requests_enqueued_total").await == 50 && length(&mut pool, TAKEN) == 0
+    })
+    .await;
+    until("the operator sees it", async || {
+        let health = bridge.health().await;
+        health["ready"] == false
+            && health["detail"]["hub_connected"] == false
+            && health["detail"]["redis_connected"] == true
+            && health["detail"]["requests"]["list_length"] == 130
+    })
+    .await;
+    assert_eq!(length(&mut pool, LIST), 130);
+    assert_eq!(mint.made.in_order().len(), 0);
+    let _hub = deployment.start_hub().await;
+    all_told(&mut pool, 1..=180).await;
+    assert!(mint.made.each_once());
+    assert_eq!(
+        mint.made.in_order(),
+        (1..=180).map(hash).collect::<Vec<_>>()
+    );
+}
+
+/// A user of Redis whose keys [`may`] decides.
+fn limited(deployment: &Deployment, pool: &mut redis::Connection) -> RedisConfig {
+    let file = deployment.path("limited.password");
+    keyfile::write_secret_text(&file, "a long secret").expect("writable");
+    may(pool, &["on", ">a long secret", "+@all"]);
+    RedisConfig {
+        username: Some("limited".to_owned()),
+        password_file: Some(ConfigPath::new(file)),
+        ..deployment.redis.config()
+    }
+}
+
+fn may(pool: &mut redis::Connection, rules: &[&str]) {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg("limited").arg(rules);
+    command.query::<()>(pool).expect("rules");
+}

@@ -1,0 +1,7 @@
+//! From a legacy pool's list to a mint at the hub, against a real redis-server and a real hub.
+
+mod crash;
+mod deployment;
+mod entries;
+mod poison;
+mod refusals;

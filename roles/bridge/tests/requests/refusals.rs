@@ -1,0 +1,97 @@
+//! What keeps a bridge from starting, and what does not.
+
+use winze_bridge::{Bridge, BridgeError};
+use winze_redis::RedisFault;
+use winze_redis::testing::Wanted;
+use winze_runtime::config::ConfigPath;
+use winze_runtime::keyfile;
+
+use crate::deployment::{Deployment, FIRST_KEYSET, entry, until};
+
+const PASSWORD: &str = "correct horse battery staple";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_a_clear_error_at_the_start_and_stands_in_none() {
+    let deployment = Deployment::new(Wanted {
+        tls: true,
+        password: Some("correct-horse".to_owned()),
+        ..Wanted::default()
+    });
+    let file = deployment.path("wrong.password");
+    keyfile::write_secret_text(&file, PASSWORD).expect("writable");
+    let mut redis = deployment.redis.config();
+    redis.password_file = Some(ConfigPath::new(file));
+    let refused = Bridge::bind(deployment.config(redis)).await;
+    let error = refused.err().expect("it is refused");
+    assert!(
+        matches!(&error, BridgeError::Redis(RedisFault::Login { .. })),
+        "{error}"
+    );
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("refuses the login") && !text.contains("staple"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_and_with_a_password_everything_is_as_without() {
+    let deployment = Deployment::new(Wanted {
+        tls: true,
+        password: Some("correct-horse".to_owned()),
+        ..Wanted::default()
+    });
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let bridge = deployment.start_bridge().await;
+    bridge.is_ready().await;
+    let redis = deployment.redis.config().open().expect("it is usable");
+    let mut pool = winze_redis::Handover::new(&redis, crate::deployment::LIST, "mint:quotes:hash");
+    let entries: Vec<String> = (1..=20).map(entry).collect();
+    assert_eq!(pool.push(&entries, 100).await.expect("it is taken"), 20);
+    let hashes: Vec<String> = (1..=20).map(crate::deployment::hash).collect();
+    until("all are told", async || {
+        let ids = pool.quote_ids(&hashes).await.expect("they are read");
+        ids.iter()
+            .all(|id| matches!(id, winze_redis::QuoteId::Known(_)))
+    })
+    .await;
+    assert!(mint.made.each_once());
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_mint_is_refused_while_requests_wait_for_the_one_before() {
+    let deployment = Deployment::new(Wanted::default());
+    let hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let bridge = deployment.start_bridge().await;
+    bridge.is_ready().await;
+    hub.kill().await;
+    let mut pool = deployment.old_pool();
+    crate::deployment::push(&mut pool, [entry(1)]);
+    until("it waits", async || {
+        bridge.metric("requests_enqueued_total").await == 1
+    })
+    .await;
+    bridge.stop().await;
+    let mut other = deployment.config(deployment.redis.config());
+    other.requests.as_mut().expect("it is on").mint = "mint/other".to_owned();
+    let error = Bridge::bind(other.clone())
+        .await
+        .err()
+        .expect("it is refused");
+    assert!(matches!(error, BridgeError::OtherMint(_)), "{error}");
+
+    let _hub = deployment.start_hub().await;
+    let bridge = deployment.start_bridge().await;
+    crate::deployment::all_told(&mut pool, [1]).await;
+    bridge.stop().await;
+    drop(mint);
+    let changed = deployment.start_bridge_as(other).await;
+    until("the keysets of the one before are forgotten", async || {
+        let health = changed.health().await;
+        health["detail"]["requests"]["mint_keyset_id"].is_null()
+    })
+    .await;
+}
