@@ -209,8 +209,9 @@ impl RedisPathCore {
         }
     }
 
-    /// Redis did not take them.
+    /// Redis did not take them, or not all.
     pub fn push_failed(&mut self, now: Now) {
+        self.is_open = true;
         self.push_at_ms = now.ms.saturating_add(REDIS_PUSH_PAUSE_MS);
     }
 
