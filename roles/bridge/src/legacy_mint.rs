@@ -12,7 +12,7 @@
 //! | before the row is committed | nothing | the pool asks again, and it is new |
 //! | before, or just after, the push | a row that is not known to have been pushed | it is pushed at the start, perhaps a second time |
 //! | after the push | a row that was pushed | its id is looked for; it is pushed again in its time |
-//! | after the id was found | the id, before anybody is told | whoever asks is told |
+//! | after the id was found | the id; where the pool waits for it, a row as before | whoever asks is told; it is found again |
 //! | before the answer is on record | as before | the same answer |
 //! | after that | the answer; the row is forgotten | the record answers |
 //!

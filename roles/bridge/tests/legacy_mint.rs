@@ -103,6 +103,20 @@ async fn a_bridge_that_was_killed_after_its_push_pushes_nothing_twice_and_tells_
     .await;
     bridge.kill().await;
     let bridge = deployment.start_bridge(|_| {}).await;
+    // While none has an id: another pool may ask for the same, and not for something else.
+    let mut other = Pool::start(&deployment, "other").await;
+    let mut wrong = request(2);
+    wrong.amount += 1;
+    other.ask([request(1), wrong]).await;
+    let QuoteEvent::Refused {
+        request: refused,
+        error,
+    } = other.event().await
+    else {
+        panic!("share 2 was asked for with another amount");
+    };
+    let refused = (refused.header_hash, error.error_code);
+    assert_eq!(refused, (hash(2), QuoteErrorCode::Conflict.to_u32()));
     pool.ask([request(11)]).await;
     until("the eleventh is pushed", async || {
         deployment.redis().llen(LIST) == Ok(11)
@@ -113,6 +127,7 @@ async fn a_bridge_that_was_killed_after_its_push_pushes_nothing_twice_and_tells_
     let old_mint = deployment.start_old_mint(|_| {});
     let answers = pool.all_issued(11).await;
     are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!(other.issued().await, answers[&hash(1)]);
     assert_eq!(
         (old_mint.popped_count(), old_mint.repeated_count()),
         (11, 0)

@@ -153,6 +153,11 @@ impl Courier {
             let mut inner = self.desk.lock();
             for (hash, id) in hashes.iter().zip(found) {
                 match id {
+                    // Whoever waits for it has it on record before anybody hears of it.
+                    QuoteId::Known(id) if inner.is_awaited(hash) => {
+                        inner.done(hash, &Told::Id(id));
+                        continue;
+                    }
                     QuoteId::Known(id) => {
                         known.push((*hash, id));
                         continue;
@@ -172,7 +177,7 @@ impl Courier {
         if known.is_empty() {
             return Ok(());
         }
-        // First on disk: the key may be gone tomorrow, and the old mint makes no second quote.
+        // Nobody waits for these: the key may be gone tomorrow, and the old mint makes no second quote.
         let ids = known.clone();
         let written = self
             .store

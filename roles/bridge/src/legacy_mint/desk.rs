@@ -13,7 +13,7 @@ use super::status::{LegacyMintCounts, LegacyMintStatus};
 /// A request's news.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// The old mint has told this id, which is on disk.
+    /// The old mint has told this id.
     Id(String),
     /// It was pushed, to a mint that tells no ids.
     Pushed,
@@ -133,6 +133,12 @@ impl Inner {
             // It has a place for each; whoever has gone will ask again.
             let _ = waiting.try_send((*hash, told.clone()));
         }
+    }
+
+    /// Whether a batch is held for news of this one.
+    pub(super) fn is_awaited(&self, hash: &HeaderHash) -> bool {
+        let waiting = self.waiting.get(hash);
+        waiting.is_some_and(|waiting| waiting.iter().any(|it| !it.is_closed()))
     }
 
     pub(super) fn note_answered(&mut self, hashes: impl IntoIterator<Item = HeaderHash>) {

@@ -11,7 +11,7 @@ pub const ROUND_MAX: usize = 1_024;
 
 /// How often an id is looked for: at first and at most after the least, and as time passes every half of what has passed,
 /// up to the most.
-pub const LOOK_AGAIN_LEAST_MS: u64 = 10;
+pub const LOOK_AGAIN_LEAST_MS: u64 = 2;
 /// See [`LOOK_AGAIN_LEAST_MS`].
 pub const LOOK_AGAIN_MOST_MS: u64 = 5_000;
 

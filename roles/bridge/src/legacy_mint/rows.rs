@@ -346,3 +346,6 @@ fn digest(fields: &[&[u8]]) -> [u8; 16] {
     checksum.copy_from_slice(&digest.finalize()[..16]);
     checksum
 }
+
+#[cfg(test)]
+mod tests;
