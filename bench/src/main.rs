@@ -7,6 +7,7 @@
 //! | [`load`] | shapes of load that are the same for every system: flow, round trip |
 //! | [`durable`] | load that is stored at both ends |
 //! | [`pipeline`] | shares on their way to quotes |
+//! | [`bridge`] | entries of an old list on theirs |
 //! | [`systems`] | the servers that are measured, and clients of them |
 //! | [`server`] | a server in a process of its own: its start, its end, its processor time and memory |
 //! | [`profiler`] | one workload under `perf`, instead |
@@ -17,6 +18,7 @@
 //! [`workload::all`].
 
 mod args;
+mod bridge;
 mod durable;
 mod error;
 mod limits;
@@ -34,6 +36,7 @@ mod workloads;
 
 use std::process::ExitCode;
 
+use bridge::process;
 use clap::Parser;
 use durable::responder;
 
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
             let outcome = match arguments.split_first() {
                 Some((first, more)) if first == responder::COMMAND => runtime
                     .block_on(responder::run(more))
+                    .map(|()| ExitCode::SUCCESS),
+                Some((first, more)) if first == process::COMMAND => runtime
+                    .block_on(process::run(more))
                     .map(|()| ExitCode::SUCCESS),
                 _ => runtime.block_on(runner::run_command(args::Args::parse())),
             };

@@ -98,5 +98,6 @@ pub fn all() -> Vec<Workload> {
         workloads::durable::DURABLE,
         workloads::backlog::BACKLOG,
         workloads::pipeline::PIPELINE,
+        workloads::bridge::BRIDGE,
     ]
 }

@@ -178,6 +178,14 @@ pub const ALL: &[Ratio] = &[
         bound: Bound::AtLeast(3.0),
         least: None,
     },
+    Ratio {
+        key: "bridge_vs_legacy_mint",
+        what: "entries/s off a legacy pool's list, against the legacy mint",
+        over: figure("bridge", "hub", 0, "k_per_s"),
+        under: Some(figure("bridge", "legacy-mint", 0, "k_per_s")),
+        bound: Bound::AtLeast(10.0),
+        least: None,
+    },
 ];
 
 #[cfg(test)]

@@ -49,9 +49,15 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Two with new keys.
+    /// A pool and a mint.
     pub fn new() -> Result<Cast, BenchError> {
-        let (requester, responder) = (Member::new("pool", "main")?, Member::new("mint", "main")?);
+        Cast::of("pool", "mint")
+    }
+
+    /// Two of these roles, with new keys.
+    pub fn of(requester: &str, responder: &str) -> Result<Cast, BenchError> {
+        let requester = Member::new(requester, "main")?;
+        let responder = Member::new(responder, "main")?;
         let asked = responder.name.to_string();
         let listed = requester.listing(Some((EXT_MINT_QUOTE, &asked))) + &responder.listing(None);
         Ok(Cast {

@@ -11,7 +11,9 @@ use winze_client::{
     QuoteResponderConfig, Store,
 };
 use winze_messages::PeerName;
-use winze_messages::families::mint_quote::{MintQuoteRequest, MintQuoteResponse, QuoteState};
+use winze_messages::families::mint_quote::{
+    KeysetAnnouncement, MintQuoteRequest, MintQuoteResponse, QuoteState,
+};
 use winze_runtime::keyfile;
 use winze_transport::PublicKey;
 
@@ -71,10 +73,20 @@ pub async fn run(arguments: &[String]) -> Result<(), BenchError> {
     )];
     let mut config = QuoteResponderConfig::new(pools);
     config.under_way_max = config.under_way_max.max(OUTSTANDING);
-    let _responder =
-        QuoteResponder::start(&hub, store, config, Arc::new(AtOnce)).map_err(failed)?;
+    let responder = QuoteResponder::start(&hub, store, config, Arc::new(AtOnce)).map_err(failed)?;
+    responder.announce(keyset()).await.map_err(failed)?;
     println!("{SERVES}");
     std::future::pending().await
+}
+
+/// What a bridge waits for before it takes anything: one key is enough.
+fn keyset() -> KeysetAnnouncement {
+    let key = cdk::nuts::SecretKey::generate().public_key();
+    KeysetAnnouncement {
+        unit: "hash".to_owned(),
+        keyset_id: vec![0; 8],
+        keys: vec![(1, key.to_bytes())],
+    }
 }
 
 fn failed(problem: impl Display) -> BenchError {

@@ -28,19 +28,41 @@ use crate::durable::Progress;
 use crate::error::BenchError;
 
 /// The list of the legacy pool, by its exact key.
-const QUEUE: &str = "mint:quotes:create";
+pub const QUEUE: &str = "mint:quotes:create";
 
 type Quotes = Arc<dyn MintDatabase<StoreError> + Send + Sync>;
 
 /// What the legacy pool pushes for a share.
 #[derive(Serialize, Deserialize)]
-struct Share {
+pub struct Share {
     unit: String,
     amount: u64,
-    header_hash: String,
+    /// As text.
+    pub header_hash: String,
     description: Option<String>,
     pubkey: String,
     keyset_id: String,
+}
+
+impl Share {
+    /// One that nobody has mined, for the miner with this key.
+    pub fn new(pubkey: &str) -> Share {
+        let mut header_hash = [0; 32];
+        rand::thread_rng().fill_bytes(&mut header_hash);
+        Share {
+            unit: UNIT.to_uppercase(),
+            amount: AMOUNT,
+            header_hash: header_hash_to_text(&header_hash),
+            description: None,
+            pubkey: pubkey.to_owned(),
+            keyset_id: "0000000000000000".to_owned(),
+        }
+    }
+
+    /// As the pool pushes it.
+    pub fn to_json(&self) -> Result<Vec<u8>, BenchError> {
+        serde_json::to_vec(self).map_err(pool_failed)
+    }
 }
 
 /// Pool and mint at work, the mint on a store in `folder`. Ends by being dropped, or with an error.
@@ -49,15 +71,8 @@ pub async fn keep_going(
     folder: &Path,
     progress: &Arc<Progress>,
 ) -> Result<(), BenchError> {
-    let store = MintSqliteDatabase::new(&folder.join("legacy.sqlite"))
-        .await
-        .map_err(mint_failed)?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(make_quotes(
-        connect(client).await?,
-        Arc::new(store),
-        Arc::clone(progress),
-    ));
+    tasks.spawn(mint(client, folder, progress).await?);
     let pool = connect(client).await?;
     for _ in 0..MINERS {
         tasks.spawn(push_shares(pool.clone(), Arc::clone(progress)));
@@ -68,7 +83,35 @@ pub async fn keep_going(
     }
 }
 
-async fn connect(client: &Client) -> Result<MultiplexedConnection, BenchError> {
+/// The mint alone, on a store in `folder`. Ends by being dropped, or with an error.
+pub async fn keep_taking(
+    client: &Client,
+    folder: &Path,
+    progress: &Arc<Progress>,
+) -> Result<(), BenchError> {
+    // A task of its own, as beside a pool: cdk runs SQL on the thread that polls it.
+    let mut task = JoinSet::new();
+    task.spawn(mint(client, folder, progress).await?);
+    match task.join_next().await {
+        None => Ok(()),
+        Some(ended) => ended.map_err(mint_failed)?,
+    }
+}
+
+async fn mint(
+    client: &Client,
+    folder: &Path,
+    progress: &Arc<Progress>,
+) -> Result<impl Future<Output = Result<(), BenchError>> + Send + use<>, BenchError> {
+    let store = MintSqliteDatabase::new(&folder.join("legacy.sqlite"))
+        .await
+        .map_err(mint_failed)?;
+    let redis = connect(client).await?;
+    Ok(make_quotes(redis, Arc::new(store), Arc::clone(progress)))
+}
+
+/// A connection that waits for as long as its commands do.
+pub async fn connect(client: &Client) -> Result<MultiplexedConnection, BenchError> {
     // What blocks until there is something may block for long.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let connection = client.get_multiplexed_async_connection_with_config(&config);
@@ -80,22 +123,11 @@ async fn push_shares(
     progress: Arc<Progress>,
 ) -> Result<(), BenchError> {
     let room = progress.room();
-    let mut header_hash = [0; 32];
     let pubkey = MinerKey::generate().public_key().to_hex();
     loop {
         room.acquire().await.map_err(pool_failed)?.forget();
-        rand::thread_rng().fill_bytes(&mut header_hash);
-        let share = Share {
-            unit: UNIT.to_uppercase(),
-            amount: AMOUNT,
-            header_hash: header_hash_to_text(&header_hash),
-            description: None,
-            pubkey: pubkey.clone(),
-            keyset_id: "0000000000000000".to_owned(),
-        };
-        let share = serde_json::to_vec(&share).map_err(pool_failed)?;
         let mut push = redis::cmd("RPUSH");
-        push.arg(QUEUE).arg(share);
+        push.arg(QUEUE).arg(Share::new(&pubkey).to_json()?);
         let pushed: Result<u64, _> = push.query_async(&mut redis).await;
         pushed.map_err(pool_failed)?;
     }

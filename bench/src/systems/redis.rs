@@ -14,6 +14,8 @@ use crate::setting::Setting;
 pub struct Redis {
     /// The process.
     pub server: Server,
+    /// `127.0.0.1:port`.
+    pub address: String,
     /// Makes connections.
     pub client: Client,
 }
@@ -71,7 +73,11 @@ impl Redis {
             None => Client::open(format!("redis://127.0.0.1:{port}")),
         };
         let client = client.map_err(|error| BenchError::peer("redis", error))?;
-        Ok(Redis { server, client })
+        Ok(Redis {
+            server,
+            address: format!("127.0.0.1:{port}"),
+            client,
+        })
     }
 }
 

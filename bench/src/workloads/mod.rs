@@ -1,6 +1,7 @@
 //! The kinds of work.
 
 pub mod backlog;
+pub mod bridge;
 pub mod durable;
 pub mod fan_out;
 pub mod floor;

@@ -57,6 +57,7 @@ miners, BRPOP, and one quote to a transaction of the same store; Redis in the cl
 **legacy-everysec** once a second. A share of the legacy flow counts once its quote is in the store: it tells the pool \
 nothing, and records nothing there. *Server CPU* is the hub's or Redis's alone, *clients' CPU* that of \
 pool and mint together.
+- `bridge`, **hub**: the bridge and what answers at once and records it, each a process with its SQLite file on disk, and the hub between them; an entry counts when the key of its quote's id is written. **legacy-mint**: BRPOP, and one quote to a transaction of cdk's store; an entry counts once its quote is in the store, and no key is written. The same list for both, filled by RPUSH of 64; Redis in the clear with appendfsync everysec, in those with **always** with an fsync behind each command.
 ";
 
 /// BENCHMARKS.md. `command` is how the run was asked for, `facts` what it was measured on and with, `profiles` what

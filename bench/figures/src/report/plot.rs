@@ -16,7 +16,7 @@ const OURS: &str = "#c2571a";
 const OTHERS: &str = "#8a949e";
 
 /// What is shown: workload, parameter, metric, and what the bars are.
-const PANELS: [(&str, u64, &str, &str); 9] = [
+const PANELS: [(&str, u64, &str, &str); 10] = [
     (
         "pairs",
         200,
@@ -70,6 +70,12 @@ const PANELS: [(&str, u64, &str, &str); 9] = [
         0,
         "k_per_s",
         "shares to answered quotes: thousands/s (more is better)",
+    ),
+    (
+        "bridge",
+        0,
+        "k_per_s",
+        "entries off a legacy pool's list: thousands/s (more is better)",
     ),
 ];
 
