@@ -37,6 +37,7 @@ mod operator;
 mod outbox;
 mod peer;
 mod pool;
+mod pool_first;
 mod pool_set_back;
 mod redis_guarded;
 mod redis_paths;
