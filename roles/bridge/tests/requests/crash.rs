@@ -1,5 +1,6 @@
 //! The bridge, Redis and the hub go away at the worst moments.
 
+use rusqlite::Connection;
 use winze_redis::RedisConfig;
 use winze_redis::testing::Wanted;
 use winze_runtime::config::ConfigPath;
@@ -148,6 +149,37 @@ async fn while_the_hub_is_away_as_many_requests_wait_as_may_and_the_rest_stays_o
         mint.made.in_order(),
         (1..=180).map(hash).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_nothing_can_be_written_down_one_batch_is_taken_and_no_more() {
+    const SHARES: u32 = 3_000;
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let bridge = deployment.start_bridge().await;
+    bridge.is_ready().await;
+    let other = Connection::open(deployment.path("bridge.sqlite")).expect("a store");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    push(&mut pool, (1..=SHARES).map(entry));
+    until("the operator sees it", async || {
+        let health = bridge.health().await;
+        health["ready"] == false && !health["detail"]["store_trouble"].is_null()
+    })
+    .await;
+    let taken = length(&mut pool, TAKEN);
+    assert_eq!(length(&mut pool, LIST), u64::from(SHARES) - taken);
+    assert!((1..=1_024).contains(&taken), "{taken}");
+    assert_eq!(mint.made.in_order().len(), 0);
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    all_told(&mut pool, 1..=SHARES).await;
+    assert_eq!(
+        mint.made.in_order(),
+        (1..=SHARES).map(hash).collect::<Vec<_>>()
+    );
+    bridge.is_ready().await;
+    assert!(bridge.metric("requests_store_failures_total").await > 0);
 }
 
 /// A user of Redis whose keys [`may`] decides.

@@ -44,6 +44,9 @@ pub const FIRST_KEYSET: [u8; 8] = [1; 8];
 /// One that it does not know.
 pub const FOREIGN_KEYSET: [u8; 8] = [9; 8];
 
+/// Of a request that the mint answers without an id, as a bridge does whose own mint tells none.
+pub const UNTOLD_AMOUNT: u64 = 7;
+
 /// A Redis that runs, the keys of everybody, and where the hub is or was.
 pub struct Deployment {
     folder: tempfile::TempDir,
@@ -336,13 +339,20 @@ impl QuoteIssuer for Made {
                     message: "never heard of".to_owned(),
                 };
             }
+            let (quote_id, state) = match request.amount {
+                UNTOLD_AMOUNT => (String::new(), QuoteState::Unknown),
+                _ => (
+                    quote_id(&header_hash_to_text(&request.header_hash)),
+                    QuoteState::Paid,
+                ),
+            };
             let response = MintQuoteResponse {
-                quote_id: quote_id(&header_hash_to_text(&request.header_hash)),
+                quote_id,
                 header_hash: request.header_hash,
                 amount: request.amount,
                 unit: request.unit.clone(),
                 expires_at_unix_s: 0,
-                state: QuoteState::Paid,
+                state,
             };
             match known
                 .get(&request.header_hash)

@@ -4,8 +4,8 @@ use redis::Commands;
 use winze_redis::testing::Wanted;
 
 use crate::deployment::{
-    DEAD, Deployment, FIRST_KEYSET, FOREIGN_KEYSET, KEYSET, LIST, all_told, dead_letters, entry,
-    hash, is_through, length, push, told, until, with_keyset, without_keyset,
+    DEAD, Deployment, FIRST_KEYSET, FOREIGN_KEYSET, KEYSET, LIST, UNTOLD_AMOUNT, all_told,
+    dead_letters, entry, hash, is_through, length, push, told, until, with_keyset, without_keyset,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,6 +91,27 @@ async fn what_a_request_leaves_out_is_filled_in_where_the_operator_says_so_and_i
     let made = mint.made.requests();
     assert_eq!(hex::encode(&made[0].locking_key[..4]), "0279be66");
     assert_eq!(made[1].keyset_id, FIRST_KEYSET);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_an_id_is_final_and_no_quote_and_no_dead_letter() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let untold = entry(1).replace(":8,", &format!(":{UNTOLD_AMOUNT},"));
+    push(&mut pool, [untold, entry(2)]);
+    let bridge = deployment.start_bridge().await;
+    all_told(&mut pool, [2]).await;
+    until("both have ended", async || {
+        bridge.metric("quotes_unknown_total").await == 1
+            && bridge.metric("quotes_issued_total").await == 1
+            && bridge.metric("quotes_waiting").await == 0
+    })
+    .await;
+    assert_eq!(told(&mut pool, 1), None);
+    assert_eq!(length(&mut pool, DEAD), 0);
+    assert!(mint.made.each_once());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
