@@ -78,6 +78,7 @@ fn of_legacy_mint(status: &LegacyMintStatus, set_backs: &[answers::SetBack]) -> 
         "is_list_full": status.is_list_full,
         "open": status.open,
         "unpushed": status.unpushed,
+        "open_oldest_ms": status.oldest_ms,
         "keyset_id": status.keyset_id,
         "keyset_problem": status.keyset_problem,
         "pools_present": status.responder.pools_present,

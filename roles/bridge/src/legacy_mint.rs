@@ -16,6 +16,10 @@
 //! | before the answer is on record | as before | the same answer |
 //! | after that | the answer; the row is forgotten | the record answers |
 //!
+//! An old mint that is killed between its quote and the quote's key refuses every further push and never writes that key. Its
+//! request stays open, pushed more and more seldom, until somebody who looks into that mint's store sets the key; the miner
+//! finds the quote there by its locking key all the same.
+//!
 //! While Redis is away, or the list is full, nothing is written down: what is new waits with its pool.
 //!
 //! | question | file |
@@ -137,6 +141,7 @@ impl LegacyMint {
         let counts = inner.open.counts();
         inner.status.open = counts.open as u64;
         inner.status.unpushed = counts.unpushed as u64;
+        inner.status.oldest_ms = inner.open.oldest_ms(self.desk.now_ms());
         inner.status.is_list_full = inner.way == Way::Full;
         LegacyMintStatus {
             responder: self.responder.status(),

@@ -65,6 +65,7 @@ struct LegacyMintMetrics {
     list_length: Gauge,
     open: Gauge,
     unpushed: Gauge,
+    open_oldest_ms: Gauge,
     pools_present: Gauge,
     under_way: Gauge,
     received: Counter,
@@ -277,6 +278,10 @@ impl LegacyMintMetrics {
             ),
             open: it.add("legacy_open", "Requests that have no quote's id yet"),
             unpushed: it.add("legacy_unpushed", "Of these, requests never pushed"),
+            open_oldest_ms: it.add(
+                "legacy_open_oldest_ms",
+                "How long the oldest of these has no id, at most since the start; 0 where there is none",
+            ),
             pools_present: it.add("legacy_pools_present", "Channels whose pool is there"),
             under_way: it.add(
                 "legacy_requests_under_way",
@@ -311,6 +316,7 @@ impl LegacyMintMetrics {
         gauge(&self.list_length, status.list_length.unwrap_or(0));
         gauge(&self.open, status.open);
         gauge(&self.unpushed, status.unpushed);
+        gauge(&self.open_oldest_ms, status.oldest_ms.unwrap_or(0));
         let responder = &status.responder;
         gauge(&self.pools_present, responder.pools_present);
         gauge(&self.under_way, responder.under_way);

@@ -89,6 +89,32 @@ async fn what_an_old_mint_had_popped_when_it_was_killed_is_pushed_again_and_is_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_whose_key_was_never_written_stays_open_to_see_until_the_key_is_set_by_hand() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    // As one that dies each time before it writes the key.
+    let old_mint = deployment.start_old_mint(|plan| plan.writes_quote_ids = false);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask([request(1)]).await;
+    until("it is pushed again, and refused", async || {
+        old_mint.repeated_count() > 0
+    })
+    .await;
+    assert!(pool.has_heard_nothing());
+    bridge.shows("winze_bridge_legacy_open 1").await;
+
+    let quotes = old_mint.quotes().expect("a store");
+    let quote_id = quotes.values().next().expect("its quote").quote_id.clone();
+    let _: () = deployment.redis().set(key_of(1), &quote_id).unwrap();
+    assert_eq!(pool.issued().await.quote_id, quote_id);
+    bridge.shows("winze_bridge_legacy_open_oldest_ms 0").await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_that_was_killed_after_its_push_pushes_nothing_twice_and_tells_the_ids() {
     let deployment = Deployment::start().await;
     let bridge = deployment.start_bridge(|_| {}).await;

@@ -207,6 +207,12 @@ impl Open {
         Some(now_ms.saturating_sub(entry.since_ms))
     }
 
+    /// How long the one that waits longest has done so, of what this process knows; looks at all of them.
+    pub(super) fn oldest_ms(&self, now_ms: u64) -> Option<u64> {
+        let since_ms = self.entries.values().map(|entry| entry.since_ms).min()?;
+        Some(now_ms.saturating_sub(since_ms))
+    }
+
     /// When something is due next; in the past where something is.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         let push = self.pushes.first().map(|(at_ms, ..)| *at_ms);

@@ -15,6 +15,8 @@ pub struct LegacyMintStatus {
     pub open: u64,
     /// Among them those that were never pushed.
     pub unpushed: u64,
+    /// How long the oldest of them has none, in milliseconds, at most since the start.
+    pub oldest_ms: Option<u64>,
     /// The keyset that was read from its key and announced, in hex.
     pub keyset_id: Option<String>,
     /// Why what lies under the keyset's key is not announced.
