@@ -227,7 +227,8 @@ async fn what_is_no_id_is_not_told_as_one() {
     let _: () = redis.set(key_of(4), "x".repeat(10_000_000)).unwrap();
     let mut pool = Pool::start(&deployment, "main").await;
     pool.keyset().await;
-    pool.ask((1..=4).map(request)).await;
+    let _: () = redis.set(key_of(5), "two\nlines").unwrap();
+    pool.ask((1..=5).map(request)).await;
     pool.is_put_off().await;
     assert!(pool.has_heard_nothing());
     let metrics = get(bridge.http_addr, "/metrics").await;
@@ -236,11 +237,11 @@ async fn what_is_no_id_is_not_told_as_one() {
         "{metrics}"
     );
 
-    for share in 1..=4 {
+    for share in 1..=5 {
         let _: () = redis.del(key_of(share)).unwrap();
         let _: () = redis.set(key_of(share), format!("quote-{share}")).unwrap();
     }
-    for (hash, response) in pool.all_issued(4).await {
+    for (hash, response) in pool.all_issued(5).await {
         assert_eq!(response.quote_id, format!("quote-{}", hash[0]));
     }
     bridge.stop().await;

@@ -154,16 +154,16 @@ impl Courier {
             for (hash, id) in hashes.iter().zip(found) {
                 match id {
                     // Whoever waits for it has it on record before anybody hears of it.
-                    QuoteId::Known(id) if inner.is_awaited(hash) => {
+                    QuoteId::Known(id) if is_id(&id) && inner.is_awaited(hash) => {
                         inner.done(hash, &Told::Id(id));
                         continue;
                     }
-                    QuoteId::Known(id) => {
+                    QuoteId::Known(id) if is_id(&id) => {
                         known.push((*hash, id));
                         continue;
                     }
                     QuoteId::None => {}
-                    QuoteId::Strange => {
+                    QuoteId::Known(_) | QuoteId::Strange => {
                         inner.status.counts.strange += 1;
                         strange = Some(*hash);
                     }
@@ -279,6 +279,11 @@ impl Courier {
             );
         }
     }
+}
+
+/// It goes into addresses and logs: no mint's ids have blanks or control characters.
+fn is_id(text: &str) -> bool {
+    !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
