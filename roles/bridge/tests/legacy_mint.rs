@@ -3,7 +3,12 @@
 #[path = "legacy_mint/deployment.rs"]
 mod deployment;
 
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use redis::Commands;
+use winze_bridge::config::LegacyMintConfig;
 use winze_client::QuoteEvent;
 use winze_messages::families::mint_quote::{QuoteErrorCode, QuoteState};
 use winze_messages::text::header_hash_to_text;
@@ -85,6 +90,54 @@ async fn what_an_old_mint_had_popped_when_it_was_killed_is_pushed_again_and_is_o
     let answers = pool.all_issued(20).await;
     are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
     assert_eq!(made_before + old_mint.made_count(), 20);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_of_the_three_is_killed_under_load_every_share_has_one_quote_and_it_is_the_one_told()
+ {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut deployment = Deployment::start().await;
+    let quickly = |config: &mut LegacyMintConfig| config.push_again_after_s = 1;
+    let mut bridge = deployment.start_bridge(quickly).await;
+    let mut old_mint = deployment.start_old_mint(|_| {});
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    let (kills, shares_each) = (9, 40);
+    for kill in 0..kills {
+        let shares = kill * shares_each + 1..=(kill + 1) * shares_each;
+        pool.ask(shares.map(request)).await;
+        // Anywhere on their way.
+        tokio::time::sleep(Duration::from_millis(rng.gen_range(0..200))).await;
+        match rng.gen_range(0..3) {
+            0 => {
+                deployment.redis.kill();
+                deployment.redis.start_again().expect("it starts again");
+            }
+            1 => {
+                bridge.kill().await;
+                bridge = deployment.start_bridge(quickly).await;
+            }
+            _ => {
+                drop(old_mint);
+                old_mint = deployment.start_old_mint(|_| {});
+            }
+        }
+    }
+    let count = kills * shares_each;
+    until("each share has a quote", async || {
+        old_mint.quotes().expect("a store").len() == count as usize
+    })
+    .await;
+    // A key that the old mint never wrote, since Redis was killed behind its quote, somebody sets who looks into its store.
+    for (hash, quote) in old_mint.quotes().expect("a store") {
+        let key = format!("mint:quotes:hash:{hash}");
+        let _: () = deployment.redis().set_nx(key, quote.quote_id).unwrap();
+    }
+    let answers = pool.all_issued(count as usize).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
     bridge.stop().await;
 }
 
