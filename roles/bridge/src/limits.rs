@@ -28,6 +28,10 @@ pub const RETRY_MOST: Duration = Duration::from_secs(2);
 /// Quote ids, or refusals, that are read from the store and written to Redis at once.
 pub const TOLD_AT_ONCE_MAX: usize = 2_048;
 
+/// Quotes that are kept after Redis was told of them, of some 120 bytes: a share that is pushed again, since Redis has lost
+/// its key or the key's time is over, has it written again. A pool pushes again within minutes.
+pub const QUOTE_IDS_KEPT_MAX: i64 = 262_144;
+
 /// How often the keyset's key is compared with what the mint has announced.
 pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -144,6 +144,7 @@ impl Requests {
             requester: requester.clone(),
             keysets: keysets.clone(),
             counts: Arc::clone(&counts),
+            news: Arc::clone(&news),
             link: link.clone(),
             lengths_at: None,
         };

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | `bridge_mint` | the mint that the outbox's requests are for | another mint is configured |
 //! | `bridge_keyset` | what that mint has announced, the active one last | as many newer ones are there |
-//! | `bridge_quote_id` | quotes whose keys are not in Redis yet | they are |
+//! | `bridge_quote_id` | quotes, those whose keys are not in Redis yet among them | they are, and so many came after |
+//! | `bridge_told` | up to which quote the keys are in Redis | |
 //! | `bridge_refusal` | final refusals that are no dead letters yet | they are |
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,7 +16,7 @@ use winze_client::{Schema, StoreError, outbox};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_transport::PublicKey;
 
-use crate::limits::KEYSETS_KEPT_MAX;
+use crate::limits::{KEYSETS_KEPT_MAX, QUOTE_IDS_KEPT_MAX};
 
 /// The direction's tables.
 pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
@@ -35,6 +37,11 @@ pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
             header_hash TEXT NOT NULL,
             quote_id TEXT NOT NULL
         ) STRICT;
+        CREATE TABLE bridge_told (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            through INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO bridge_told (only_row, through) VALUES (1, 0);
         CREATE TABLE bridge_refusal (
             sequence INTEGER PRIMARY KEY,
             entry TEXT NOT NULL,
@@ -167,6 +174,27 @@ pub(crate) fn add_quote_id(
     Ok(())
 }
 
+/// Of these header hashes, those whose quotes Redis was told and that are kept: header hash and id. It looks through all that
+/// are kept.
+pub(crate) fn told_before(
+    connection: &Connection,
+    hashes: &HashSet<String>,
+) -> Result<HashMap<String, String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT header_hash, quote_id FROM bridge_quote_id
+         WHERE sequence <= (SELECT through FROM bridge_told)",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let hash = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        if hashes.contains(hash) {
+            found.insert(hash.to_owned(), row.get(1)?);
+        }
+    }
+    Ok(found)
+}
+
 /// A refusal that is to become a dead letter.
 pub(crate) fn add_refusal(tx: &Connection, refusal: &Refusal) -> Result<(), StoreError> {
     tx.prepare_cached(
@@ -182,7 +210,8 @@ pub(crate) fn quote_ids(
     rows_max: usize,
 ) -> Result<Page<(String, String)>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, header_hash, quote_id FROM bridge_quote_id ORDER BY sequence LIMIT ?1",
+        "SELECT sequence, header_hash, quote_id FROM bridge_quote_id
+         WHERE sequence > (SELECT through FROM bridge_told) ORDER BY sequence LIMIT ?1",
     )?;
     let rows = statement.query_map([rows_max], |row| {
         Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
@@ -223,18 +252,26 @@ fn page<T>(
 }
 
 impl<T> Page<T> {
-    /// Redis has them: they may go. What is written meanwhile has higher numbers, as long as these are there.
+    /// Redis has them: refusals may go, and so may quotes behind which there are [`QUOTE_IDS_KEPT_MAX`]. What is written
+    /// meanwhile has higher numbers, as long as these are there.
     pub(crate) fn told(
         &self,
         of: Untold,
     ) -> impl FnOnce(&Connection) -> Result<(), StoreError> + use<T> {
         let last = self.last;
         move |tx| {
-            let sql = match of {
-                Untold::QuoteIds => "DELETE FROM bridge_quote_id WHERE sequence <= ?1",
-                Untold::Refusals => "DELETE FROM bridge_refusal WHERE sequence <= ?1",
-            };
-            tx.prepare_cached(sql)?.execute([last])?;
+            match of {
+                Untold::QuoteIds => {
+                    tx.prepare_cached("UPDATE bridge_told SET through = ?1")?
+                        .execute([last])?;
+                    tx.prepare_cached("DELETE FROM bridge_quote_id WHERE sequence <= ?1")?
+                        .execute([last - QUOTE_IDS_KEPT_MAX])?;
+                }
+                Untold::Refusals => {
+                    tx.prepare_cached("DELETE FROM bridge_refusal WHERE sequence <= ?1")?
+                        .execute([last])?;
+                }
+            }
             Ok(())
         }
     }
@@ -243,7 +280,9 @@ impl<T> Page<T> {
 /// How many quotes and refusals Redis is still to be told.
 pub(crate) fn untold(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row(
-        "SELECT (SELECT count(*) FROM bridge_quote_id) + (SELECT count(*) FROM bridge_refusal)",
+        "SELECT (SELECT count(*) FROM bridge_quote_id
+                 WHERE sequence > (SELECT through FROM bridge_told))
+              + (SELECT count(*) FROM bridge_refusal)",
         [],
         |row| row.get(0),
     )?)

@@ -14,8 +14,8 @@ use crate::store::KnownKeyset;
 pub(super) struct Recorded {
     /// Requests that were not there before.
     pub(super) new: usize,
-    /// Requests that were.
-    pub(super) repeated: usize,
+    /// The header hashes of requests that were.
+    pub(super) repeated: Vec<[u8; 32]>,
     /// The entries whose header hash stands for something else: see [`ToEnqueue::entry`].
     pub(super) conflicts: Vec<usize>,
 }
@@ -35,9 +35,9 @@ pub(super) fn record(
     let mut recorded = Recorded::default();
     match in_savepoint(tx, || outbox::enqueue_all(tx, &all, now_unix_ms)) {
         Ok(outcomes) => {
-            outcomes
-                .into_iter()
-                .for_each(|outcome| recorded.count(outcome));
+            for (request, outcome) in requests.iter().zip(outcomes) {
+                recorded.count(request, outcome);
+            }
             return Ok(recorded);
         }
         // One of them; the others are good.
@@ -46,11 +46,11 @@ pub(super) fn record(
     }
     for (request, new) in requests.iter().zip(&all) {
         match outbox::enqueue(tx, new, now_unix_ms) {
-            Ok(outcome) => recorded.count(outcome),
+            Ok(outcome) => recorded.count(request, outcome),
             Err(StoreError::Conflict { .. })
                 if is_under_earlier_keyset(tx, peer, request, keysets, now_unix_ms)? =>
             {
-                recorded.repeated += 1;
+                recorded.repeated.push(request.header_hash);
             }
             Err(StoreError::Conflict { .. }) => recorded.conflicts.push(request.entry),
             Err(error) => return Err(error),
@@ -60,10 +60,10 @@ pub(super) fn record(
 }
 
 impl Recorded {
-    fn count(&mut self, outcome: Enqueued) {
+    fn count(&mut self, request: &ToEnqueue, outcome: Enqueued) {
         match outcome {
             Enqueued::New => self.new += 1,
-            Enqueued::AlreadyThere => self.repeated += 1,
+            Enqueued::AlreadyThere => self.repeated.push(request.header_hash),
         }
     }
 }

@@ -107,6 +107,12 @@ impl Counts {
         self.told(keys);
     }
 
+    /// Redis is to be told of so many once more.
+    pub(super) fn to_be_told(&self, rows: usize) {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.untold.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// Redis knows these, and the store has forgotten them.
     pub(super) fn told(&self, rows: usize) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);

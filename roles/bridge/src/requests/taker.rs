@@ -5,12 +5,14 @@
 //! | before the commit | the batch lies in Redis's second list, is handed over again, and is written down |
 //! | between the commit and the settling | it is handed over again, and is there already |
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use winze_client::{QuoteRequester, Store, StoreError, outbox};
 use winze_messages::EXT_MINT_QUOTE;
+use winze_messages::text::header_hash_to_text;
 use winze_redis::limits::TAKEN_ENTRIES_MAX;
 use winze_redis::{DeadLetter, Intake, RedisFault, Taken};
 use winze_runtime::clock::now_unix_ms;
@@ -22,6 +24,7 @@ use super::record::record;
 use super::status::Counts;
 use crate::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, WAITING_LOOK_INTERVAL};
 use crate::link::{Link, Part};
+use crate::store;
 
 /// The one who takes.
 pub(super) struct Taker {
@@ -33,6 +36,8 @@ pub(super) struct Taker {
     pub(super) requester: QuoteRequester,
     pub(super) keysets: watch::Receiver<Keysets>,
     pub(super) counts: Arc<Counts>,
+    /// Somebody has something to tell Redis.
+    pub(super) news: Arc<Notify>,
     pub(super) link: Link,
     pub(super) lengths_at: Option<Instant>,
 }
@@ -139,7 +144,10 @@ impl Taker {
                 .write(move |tx| record(tx, &peer, &requests, &keysets, now_unix_ms))
                 .await
                 .map_err(Failed::Store)?;
-            self.counts.recorded(recorded.new, recorded.repeated);
+            self.counts.recorded(recorded.new, recorded.repeated.len());
+            if !recorded.repeated.is_empty() {
+                self.tell_again(&recorded.repeated).await?;
+            }
             let conflicts = recorded.conflicts.into_iter();
             reasons.extend(conflicts.map(|entry| (entry, CONFLICT.to_owned())));
             self.requester.nudge();
@@ -158,6 +166,32 @@ impl Taker {
         let settled = self.intake.settle(&dead_letters).await;
         settled.map_err(Failed::Redis)?;
         self.counts.dead_letters(dead_letters.len());
+        Ok(())
+    }
+}
+
+impl Taker {
+    /// Whoever pushes a share again has not found its quote's key: where Redis was told of it, it is told again. (An entry that
+    /// is handed over again after a crash is told again as well, which changes nothing.)
+    async fn tell_again(&self, repeated: &[[u8; 32]]) -> Result<(), Failed> {
+        let hashes: HashSet<String> = repeated.iter().map(header_hash_to_text).collect();
+        let found = self
+            .store
+            .read(move |connection| store::told_before(connection, &hashes))
+            .await
+            .map_err(Failed::Store)?;
+        let count = found.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let added = self.store.write(move |tx| {
+            found
+                .iter()
+                .try_for_each(|(hash, id)| store::add_quote_id(tx, hash, id))
+        });
+        added.await.map_err(Failed::Store)?;
+        self.counts.to_be_told(count);
+        self.news.notify_one();
         Ok(())
     }
 }

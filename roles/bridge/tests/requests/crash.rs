@@ -8,7 +8,7 @@ use winze_runtime::keyfile;
 
 use crate::deployment::{
     DEAD, Deployment, FIRST_KEYSET, LIST, TAKEN, all_told, entry, hash, is_through, length, push,
-    until, without_keyset,
+    told, until, without_keyset,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,6 +114,34 @@ async fn a_redis_that_is_away_at_the_start_and_is_killed_later_loses_no_share() 
     bridge.is_ready().await;
     assert_eq!(bridge.metric("redis_connected").await, 1);
     assert!(bridge.metric("redis_faults_total").await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_redis_has_lost_is_written_again_when_its_share_is_pushed_again() {
+    let mut deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    push(&mut pool, (1..=40).map(entry));
+    let bridge = deployment.start_bridge().await;
+    all_told(&mut pool, 1..=40).await;
+    until("the bridge knows that Redis knows", async || {
+        bridge.metric("quote_keys_written_total").await == 40
+    })
+    .await;
+    // It writes nothing down.
+    deployment.redis.kill();
+    deployment.redis.start_again().expect("it starts");
+    let mut pool = deployment.old_pool();
+    push(&mut pool, [entry(3), entry(41), entry(17)]);
+    all_told(&mut pool, [3, 17, 41]).await;
+    assert_eq!(told(&mut pool, 4), None, "nobody asked for it");
+    bridge.kill().await;
+    let _bridge = deployment.start_bridge().await;
+    push(&mut pool, [entry(4)]);
+    all_told(&mut pool, [4]).await;
+    assert!(mint.made.each_once());
+    assert_eq!(mint.made.in_order().len(), 41);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
