@@ -245,6 +245,9 @@ impl QuoteRequesterCore {
             if let Some(sequence) = sequence {
                 self.core.committed(sequence);
                 self.held.remove(sequence);
+                if self.loading_rows_max.is_some() {
+                    self.settled_meanwhile.insert(sequence);
+                }
             }
         }
         self.backlog = batch.backlog;
@@ -326,6 +329,9 @@ impl QuoteRequesterCore {
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
+    use winze_messages::families::mint_quote::{
+        MintQuoteError, MintQuoteRequest, MintQuoteResponse,
+    };
 
     use super::*;
     use crate::mint_quote::{FarStore, StoreNumbers};
@@ -333,6 +339,76 @@ mod tests {
     use crate::store::Store;
 
     const MINT: &str = "mint/main";
+
+    struct Nothing;
+
+    impl QuoteAnswers for Nothing {
+        fn on_response(
+            &self,
+            _: &Connection,
+            _: &MintQuoteRequest,
+            _: &MintQuoteResponse,
+        ) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn on_refusal(
+            &self,
+            _: &Connection,
+            _: &MintQuoteRequest,
+            _: &MintQuoteError,
+        ) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn on_keyset(&self, _: &Connection, _: &KeysetAnnouncement) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn committed(&self, _: &[QuoteEvent]) {}
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_read_before_a_commit_brings_back_nothing_that_the_commit_ended() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("pool.sqlite");
+        let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
+        // No request at all, so it ends by being parked.
+        let request = NewRequest {
+            peer: MINT,
+            extension: EXT_MINT_QUOTE,
+            key: b"key",
+            msg_type: 0x81,
+            body: b"body",
+        };
+        let enqueued = store.write(move |c| outbox::enqueue(c, &request, 1));
+        enqueued.await.unwrap();
+        let (secret, now) = (
+            winze_transport::SecretKey::generate(&mut rand::rngs::OsRng),
+            Now { ms: 1, unix_ms: 1 },
+        );
+        let config = crate::QuoteRequesterConfig::new(MINT.parse().unwrap(), secret.public_key());
+        let identity = crate::Identity::new("pool", "main", secret).unwrap();
+        let mut core = QuoteRequesterCore::new(&identity, config, Box::new(rand::rngs::OsRng));
+        let page = core.page_wanted().unwrap();
+        core.loaded(store.read(move |c| page.read(c)).await);
+        let recording = core.recording_wanted().unwrap();
+
+        // The operator may have released something, so it looks from the start again.
+        core.housekept(Ok(Backlog {
+            waiting: 1,
+            ..Backlog::default()
+        }));
+        let page = core.page_wanted().unwrap();
+        core.loaded(store.read(move |c| page.read(c)).await);
+        let page = core.page_wanted().unwrap();
+        let read_before = store.read(move |c| page.read(c)).await;
+        assert_eq!(read_before.as_ref().map_or(0, Vec::len), 1);
+        let recorded = store.write(move |c| recording.record(c, &Nothing, 1));
+        core.recorded(recorded.await, now);
+        core.loaded(read_before);
+        assert!(core.recording_wanted().is_none(), "it is parked already");
+    }
 
     #[tokio::test]
     async fn a_mint_that_forgets_and_does_not_answer_has_answers_kept_twice_as_long_and_no_longer()

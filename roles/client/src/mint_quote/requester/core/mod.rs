@@ -48,7 +48,7 @@ pub struct QuoteRequesterCore {
     look_below_cursor: bool,
     /// A page is being read. It may have so many rows: one with fewer is the last.
     loading_rows_max: Option<usize>,
-    /// Requests that were settled elsewhere while that page was being read, and may be in it.
+    /// Requests that were settled, here or elsewhere, while that page was being read, and may be in it as it was before.
     settled_meanwhile: BTreeSet<u64>,
     /// What waits to be recorded; bounded by [`Self::takes_events`].
     settlements: Vec<Settlement>,
