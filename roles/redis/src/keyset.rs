@@ -55,6 +55,21 @@ impl KeysetKey {
         self.lane.pipeline::<()>(&set).await
     }
 
+    /// Puts `text` there, unless it is what lies there. True where it had to. What lies there otherwise is no keyset, of
+    /// whatever type, or an older one, and gives way.
+    ///
+    /// # Errors
+    /// [`RedisFault`].
+    pub async fn keep(&mut self, text: &str) -> Result<bool, RedisFault> {
+        match self.read().await {
+            Ok(Some(there)) if there == text.as_bytes() => return Ok(false),
+            Ok(_) | Err(RedisFault::WrongType { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+        self.write(text).await?;
+        Ok(true)
+    }
+
     fn name_the_key(&self, fault: RedisFault) -> RedisFault {
         match fault {
             RedisFault::Refused { problem, address }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use winze_redis::{KeysetKey, RedisFault};
+use winze_redis::KeysetKey;
 
 use super::answers::Keysets;
 use super::status::Counts;
@@ -23,7 +23,7 @@ pub(super) async fn run(
     loop {
         let active = keysets.borrow_and_update().last().cloned();
         if let Some(active) = active {
-            let kept = keep(&mut key, &active.json).await;
+            let kept = key.keep(&active.json).await;
             link.note(Part::Keyset, kept.as_ref().map(|_| ()));
             if let Ok(true) = kept {
                 let keyset_id = hex::encode(&active.id);
@@ -38,16 +38,4 @@ pub(super) async fn run(
             () = tokio::time::sleep(KEYSET_WATCH_INTERVAL) => {}
         }
     }
-}
-
-/// Whether it had to be written.
-async fn keep(key: &mut KeysetKey, text: &str) -> Result<bool, RedisFault> {
-    match key.read().await {
-        Ok(Some(there)) if there == text.as_bytes() => return Ok(false),
-        // Whatever it is, it is no keyset, and a text takes its place.
-        Ok(_) | Err(RedisFault::WrongType { .. }) => {}
-        Err(fault) => return Err(fault),
-    }
-    key.write(text).await?;
-    Ok(true)
 }

@@ -5,7 +5,7 @@
 
 use cdk::nuts::CurrencyUnit;
 use winze_legacy::Keyset;
-use winze_redis::{KeysetKey, RedisFault};
+use winze_redis::KeysetKey;
 
 use super::link::{Link, Part};
 use crate::announce::announcement;
@@ -32,7 +32,7 @@ pub(super) async fn run(
         let keyset = Keyset::from(&announcement(&name, &keyset));
         // Old mints write the unit in upper case.
         let text = keyset.to_json(&name.to_ascii_uppercase());
-        match keep(&mut key, &text).await {
+        match key.keep(&text).await {
             Ok(written) => {
                 link.note(Part::Keyset, Ok(()));
                 if written {
@@ -44,16 +44,4 @@ pub(super) async fn run(
             Err(fault) => link.note(Part::Keyset, Err(&fault)),
         }
     }
-}
-
-/// Whether it had to be written.
-async fn keep(key: &mut KeysetKey, text: &str) -> Result<bool, RedisFault> {
-    match key.read().await {
-        Ok(Some(there)) if there == text.as_bytes() => return Ok(false),
-        // Whatever it is, it is no keyset, and a text takes its place.
-        Ok(_) | Err(RedisFault::WrongType { .. }) => {}
-        Err(fault) => return Err(fault),
-    }
-    key.write(text).await?;
-    Ok(true)
 }
