@@ -13,14 +13,13 @@
 //! | what can be configured | [`config`], [`limits`] |
 //! | how does the process start and stop | `service.rs` |
 //! | what is on disk | `store.rs` |
-//! | what does the operator see | `health.rs`, `metrics.rs`, `link.rs` |
+//! | what does the operator see | `health.rs`, `metrics.rs` |
 
 pub mod config;
 mod error;
 mod health;
 mod legacy_mint;
 pub mod limits;
-mod link;
 mod metrics;
 mod requests;
 mod service;

@@ -26,13 +26,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use winze_client::{HubClient, QuoteRequester, QuoteRequesterConfig, Store};
 use winze_messages::PeerName;
-use winze_redis::{Handover, Intake, KeysetKey, Redis};
+use winze_redis::{Handover, Intake, KeysetKey, Link, LinkPart, Redis};
 use winze_transport::PublicKey;
 
 use crate::config::{BridgeConfig, RequestsConfig};
 use crate::error::BridgeError;
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_DRAIN_MAX};
-use crate::link::Link;
 use crate::store;
 use answers::{Answers, Keysets};
 use read::Reader;
@@ -116,7 +115,7 @@ impl Requests {
             .await?;
         let counts = Arc::new(Counts::new(untold));
         let news = Arc::new(Notify::new());
-        let link = Link::new();
+        let link = Link::new(&[LinkPart::List]);
         let (sender, keysets) = watch::channel(Arc::new(known));
         let answers = Answers {
             unit: settings.reader.unit.clone(),

@@ -5,6 +5,7 @@
 //! - [`Intake`]: takes entries off a list; they stay in a second list until they are settled.
 //! - [`Handover`]: puts entries on a list, and looks for the quotes that came of them.
 //! - [`KeysetKey`]: the active keyset's key.
+//! - [`Link`]: how each part of a role got on with Redis last, for the operator.
 //!
 //! Nothing here knows what an entry means. Everything that comes out of Redis is bounded before it is transferred: whoever
 //! can write to the lists must not be able to fill this process's memory.
@@ -16,6 +17,7 @@ mod intake;
 mod keyset;
 mod lane;
 pub mod limits;
+mod link;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -25,3 +27,4 @@ pub use handover::{Handover, QuoteId};
 pub use intake::{DeadLetter, Intake, Taken};
 pub use keyset::KeysetKey;
 pub use lane::{Lane, Redis};
+pub use link::{Link, LinkPart, LinkStatus};

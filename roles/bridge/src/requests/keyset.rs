@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use winze_redis::KeysetKey;
+use winze_redis::{KeysetKey, Link, LinkPart};
 
 use super::answers::Keysets;
 use super::status::Counts;
 use crate::limits::KEYSET_WATCH_INTERVAL;
-use crate::link::{Link, Part};
 
 /// Keeps it until it is dropped.
 pub(super) async fn run(
@@ -24,7 +23,7 @@ pub(super) async fn run(
         let active = keysets.borrow_and_update().last().cloned();
         if let Some(active) = active {
             let kept = key.keep(&active.json).await;
-            link.note(Part::Keyset, kept.as_ref().map(|_| ()));
+            link.note(LinkPart::Keyset, kept.as_ref().map(|_| ()));
             if let Ok(true) = kept {
                 let keyset_id = hex::encode(&active.id);
                 tracing::info!(keyset_id, "keyset written to Redis");

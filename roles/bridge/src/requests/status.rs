@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use winze_client::RequesterStatus;
-
-use crate::link::LinkStatus;
+use winze_redis::LinkStatus;
 
 /// Counted as it happens.
 #[derive(Debug, Default)]

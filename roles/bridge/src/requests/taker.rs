@@ -14,7 +14,7 @@ use winze_client::{QuoteRequester, Store, StoreError, outbox};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_redis::limits::TAKEN_ENTRIES_MAX;
-use winze_redis::{DeadLetter, Intake, RedisFault, Taken};
+use winze_redis::{DeadLetter, Intake, Link, LinkPart, RedisFault, Taken};
 use winze_runtime::clock::now_unix_ms;
 
 use super::answers::Keysets;
@@ -23,7 +23,6 @@ use super::read::Reader;
 use super::record::record;
 use super::status::Counts;
 use crate::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, WAITING_LOOK_INTERVAL};
-use crate::link::{Link, Part};
 use crate::store;
 
 /// The one who takes.
@@ -68,8 +67,8 @@ impl Taker {
                 Err(failed) => Err(failed),
             };
             match &outcome {
-                Ok(()) | Err(Failed::Store(_)) => self.link.note(Part::List, Ok(())),
-                Err(Failed::Redis(fault)) => self.link.note(Part::List, Err(fault)),
+                Ok(()) | Err(Failed::Store(_)) => self.link.note(LinkPart::List, Ok(())),
+                Err(Failed::Redis(fault)) => self.link.note(LinkPart::List, Err(fault)),
             }
             match outcome {
                 Ok(()) => pause.reset(),

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use winze_client::{Store, StoreError};
-use winze_redis::{DeadLetter, Handover, RedisFault, Taken};
+use winze_redis::{DeadLetter, Handover, Link, LinkPart, RedisFault, Taken};
 
 use super::pause::Pause;
 use super::status::Counts;
 use crate::limits::TOLD_AT_ONCE_MAX;
-use crate::link::{Link, Part};
 use crate::store::{self, Untold};
 
 /// The one who tells.
@@ -70,7 +69,7 @@ impl Teller {
 
     fn note(&self, failed: &Failed) {
         match failed {
-            Failed::Redis(fault) => self.link.note(Part::Telling, Err(fault)),
+            Failed::Redis(fault) => self.link.note(LinkPart::Telling, Err(fault)),
             Failed::Store(error) => {
                 self.counts.store_failed();
                 tracing::error!(%error, "what the mint has said cannot be read or struck off; trying again");
@@ -93,7 +92,7 @@ impl Teller {
         }
         let set = self.keys.set_quote_ids(&page.rows, self.quote_kept_s);
         set.await.map_err(Failed::Redis)?;
-        self.link.note(Part::Telling, Ok(()));
+        self.link.note(LinkPart::Telling, Ok(()));
         let told = self.store.write(page.told(Untold::QuoteIds));
         told.await.map_err(Failed::Store)?;
         self.counts.keys_written(page.rows.len());
@@ -121,7 +120,7 @@ impl Teller {
             .collect();
         let pushed = self.dead_letters.push(&letters, u64::MAX);
         pushed.await.map_err(Failed::Redis)?;
-        self.link.note(Part::Telling, Ok(()));
+        self.link.note(LinkPart::Telling, Ok(()));
         let told = self.store.write(page.told(Untold::Refusals));
         told.await.map_err(Failed::Store)?;
         self.counts.dead_letters(letters.len());

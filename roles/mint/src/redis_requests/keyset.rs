@@ -5,9 +5,9 @@
 
 use cdk::nuts::CurrencyUnit;
 use winze_legacy::Keyset;
-use winze_redis::KeysetKey;
+use winze_redis::{KeysetKey, LinkPart};
 
-use super::link::{Link, Part};
+use super::link::Link;
 use crate::announce::announcement;
 use crate::ecash::Ecash;
 use crate::limits::KEYSET_WATCH_INTERVAL;
@@ -34,14 +34,14 @@ pub(super) async fn run(
         let text = keyset.to_json(&name.to_ascii_uppercase());
         match key.keep(&text).await {
             Ok(written) => {
-                link.note(Part::Keyset, Ok(()));
+                link.note(LinkPart::Keyset, Ok(()));
                 if written {
                     let id = hex::encode(&keyset.id);
                     tracing::info!(keyset = id, "keyset written to Redis");
                     metrics.keyset_written();
                 }
             }
-            Err(fault) => link.note(Part::Keyset, Err(&fault)),
+            Err(fault) => link.note(LinkPart::Keyset, Err(&fault)),
         }
     }
 }

@@ -34,12 +34,13 @@ use tokio::time::{Instant, sleep};
 use winze_client::{QuoteIssuer, QuoteOutcome};
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
-use winze_redis::{DeadLetter, Handover, Intake, KeysetKey, Redis, RedisConfig, RedisFault, Taken};
+use winze_redis::{
+    DeadLetter, Handover, Intake, KeysetKey, LinkPart, Redis, RedisConfig, RedisFault, Taken,
+};
 use winze_runtime::clock;
 
 pub use self::config::RedisRequestsConfig;
 pub(crate) use self::link::Link;
-use self::link::Part;
 use self::read::Reader;
 use crate::config::canonical;
 use crate::ecash::Ecash;
@@ -229,7 +230,7 @@ impl Taker {
                 Ok(taken) => self.deal_with(taken).await,
                 Err(fault) => Err(fault),
             };
-            self.link.note(Part::List, outcome.as_ref().map(|_| ()));
+            self.link.note(LinkPart::List, outcome.as_ref().map(|_| ()));
             let pause = match &outcome {
                 Ok(pause) => {
                     fault_pause = LIST_RETRY_LEAST;
@@ -259,7 +260,7 @@ impl Taker {
             let (waiting, dead_letters) = self.intake.lengths().await?;
             self.metrics.lengths(waiting, dead_letters);
             self.lengths_at = Some(Instant::now());
-            self.link.note(Part::List, Ok(()));
+            self.link.note(LinkPart::List, Ok(()));
         }
         self.intake
             .take(winze_redis::limits::TAKEN_ENTRIES_MAX, LIST_PATIENCE)
