@@ -6,12 +6,16 @@
 //! | key [`keys::KEYSET`] | the active [`Keyset`] | the mint, `SET` | the pool, `GET` once a second at its start |
 //! | keys [`keys::QUOTE_PREFIX`]`:<header hash>` | the quote's id | the earlier mints, `SET`; later ones write none | the pool |
 //!
+//! [`ListRules`] says what of a list's entries a mint is asked.
+//!
 //! Pure: no Redis, no clock. What others wrote is read in all its historical shapes; what is written here is the latest one.
 
 pub mod keys;
 mod keyset;
 mod once;
 mod request;
+mod rules;
 
 pub use keyset::{Keyset, KeysetError};
 pub use request::{QuoteRequest, RequestError, Shape};
+pub use rules::{Asked, EntryError, ListRules};

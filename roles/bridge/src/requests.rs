@@ -25,6 +25,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use winze_client::{HubClient, QuoteRequester, QuoteRequesterConfig, Store};
+use winze_legacy::ListRules;
 use winze_messages::PeerName;
 use winze_redis::{Handover, Intake, KeysetKey, Link, LinkPart, Redis};
 use winze_transport::PublicKey;
@@ -34,7 +35,6 @@ use crate::error::BridgeError;
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_DRAIN_MAX};
 use crate::store;
 use answers::{Answers, Keysets};
-use read::Reader;
 use status::Counts;
 pub(crate) use status::RequestsStatus;
 use taker::Taker;
@@ -44,7 +44,7 @@ use telling::Teller;
 pub(crate) struct RequestsSettings {
     mint: PeerName,
     mint_key: PublicKey,
-    reader: Reader,
+    rules: ListRules,
     waiting_max: u64,
     keyset_to_redis: bool,
 }
@@ -58,7 +58,7 @@ impl RequestsSettings {
         Ok(RequestsSettings {
             mint: config.peer_name()?,
             mint_key: config.public_key.resolve()?,
-            reader: Reader {
+            rules: ListRules {
                 unit: config.unit.clone(),
                 default_locking_key: config.locking_key()?,
                 other_keysets: config.other_keysets,
@@ -118,7 +118,7 @@ impl Requests {
         let link = Link::new(&[LinkPart::List]);
         let (sender, keysets) = watch::channel(Arc::new(known));
         let answers = Answers {
-            unit: settings.reader.unit.clone(),
+            unit: settings.rules.unit.clone(),
             keysets: sender,
             counts: Arc::clone(&counts),
             news: Arc::clone(&news),
@@ -136,7 +136,7 @@ impl Requests {
         let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
         let taker = Taker {
             intake: Intake::new(redis, list, dead_letters, &config.name),
-            reader: Arc::new(settings.reader),
+            rules: settings.rules,
             peer: settings.mint.to_string().into(),
             waiting_max: settings.waiting_max,
             store: store.clone(),

@@ -50,6 +50,27 @@ pub enum Taken {
     },
 }
 
+/// It has more than [`ENTRY_BYTES_MAX`] bytes, and nobody has read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{bytes} bytes long, more than {ENTRY_BYTES_MAX} are not read")]
+pub struct EntryTooLong {
+    /// How many it has.
+    pub bytes: u64,
+}
+
+impl Taken {
+    /// The entry as it was pushed.
+    ///
+    /// # Errors
+    /// It was left in Redis.
+    pub fn entry(&self) -> Result<&[u8], EntryTooLong> {
+        match self {
+            Taken::Entry(entry) => Ok(entry),
+            Taken::TooLong { bytes, .. } => Err(EntryTooLong { bytes: *bytes }),
+        }
+    }
+}
+
 /// An entry that is put aside, for the operator to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {

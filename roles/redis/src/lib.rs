@@ -24,7 +24,7 @@ pub mod testing;
 pub use config::{RedisConfig, RedisSetupError, RedisTls};
 pub use fault::RedisFault;
 pub use handover::{Handover, QuoteId};
-pub use intake::{DeadLetter, Intake, Taken};
+pub use intake::{DeadLetter, EntryTooLong, Intake, Taken};
 pub use keyset::KeysetKey;
 pub use lane::{Lane, Redis};
 pub use link::{Link, LinkPart, LinkStatus};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use winze_client::{QuoteRequester, Store, StoreError, outbox};
+use winze_legacy::ListRules;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_redis::limits::TAKEN_ENTRIES_MAX;
@@ -19,7 +20,7 @@ use winze_runtime::clock::now_unix_ms;
 
 use super::answers::Keysets;
 use super::pause::Pause;
-use super::read::Reader;
+use super::read::read;
 use super::record::record;
 use super::status::Counts;
 use crate::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, WAITING_LOOK_INTERVAL};
@@ -28,7 +29,7 @@ use crate::store;
 /// The one who takes.
 pub(super) struct Taker {
     pub(super) intake: Intake,
-    pub(super) reader: Arc<Reader>,
+    pub(super) rules: ListRules,
     pub(super) peer: Arc<str>,
     pub(super) waiting_max: u64,
     pub(super) store: Store,
@@ -131,7 +132,7 @@ impl Taker {
         let mut requests = Vec::with_capacity(taken.len());
         let mut reasons: Vec<(usize, String)> = Vec::new();
         for (entry, one) in taken.iter().enumerate() {
-            match self.reader.read(entry, one, &keysets) {
+            match read(&self.rules, entry, one, &keysets) {
                 Ok(request) => requests.push(request),
                 Err(reason) => reasons.push((entry, reason)),
             }

@@ -19,7 +19,6 @@
 mod config;
 mod keyset;
 mod link;
-mod read;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use winze_client::{QuoteIssuer, QuoteOutcome};
+use winze_legacy::ListRules;
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
 use winze_redis::{
@@ -41,7 +41,6 @@ use winze_runtime::clock;
 
 pub use self::config::RedisRequestsConfig;
 pub(crate) use self::link::Link;
-use self::read::Reader;
 use crate::config::canonical;
 use crate::ecash::Ecash;
 use crate::issuance::Issuer;
@@ -58,7 +57,7 @@ pub(crate) struct ListSettings {
     names: RedisConfig,
     taker: String,
     unit: CurrencyUnit,
-    reader: Reader,
+    rules: ListRules,
     keyset_to_redis: bool,
 }
 
@@ -77,7 +76,7 @@ impl ListSettings {
             redis,
             names,
             taker: format!("mint-{name}"),
-            reader: Reader {
+            rules: ListRules {
                 unit: config.unit.clone(),
                 default_locking_key: config.locking_key()?,
                 other_keysets: config.other_keysets,
@@ -165,7 +164,7 @@ struct Taker {
     handover: Handover,
     quote_kept_s: u64,
     unit: CurrencyUnit,
-    reader: Reader,
+    rules: ListRules,
     maker: Maker,
     ecash: Ecash,
     metrics: ListMetrics,
@@ -207,7 +206,7 @@ impl Taker {
             handover: Handover::new(redis, list, &names.quote_key_prefix),
             quote_kept_s: names.quote_kept_s,
             unit: settings.unit,
-            reader: settings.reader,
+            rules: settings.rules,
             maker,
             ecash,
             metrics,
@@ -299,7 +298,7 @@ impl Taker {
     /// Has the issuer decide about each entry; nothing where it could not, for want of an active keyset.
     async fn decide(&self, taken: Vec<Taken>) -> Option<Batch> {
         let active_keyset = self.ecash.active_keyset(&self.unit)?.id.to_bytes();
-        let keysets: HashSet<(CurrencyUnit, Id)> = match self.reader.other_keysets {
+        let keysets: HashSet<(CurrencyUnit, Id)> = match self.rules.other_keysets {
             true => self.ecash.keysets(),
             false => HashSet::new(),
         };
@@ -314,7 +313,7 @@ impl Taker {
         let mut requests = Vec::with_capacity(taken.len());
         let mut entries = Vec::with_capacity(taken.len());
         for taken in taken {
-            match self.reader.read(&taken, &active_keyset, known) {
+            match asked(&self.rules, &taken, &active_keyset, known) {
                 Ok(request) => {
                     requests.push(request);
                     entries.push(taken);
@@ -331,6 +330,20 @@ impl Taker {
         }
         Some(batch)
     }
+}
+
+/// What `taken` asks for, or why it asks nothing that can be served.
+fn asked(
+    rules: &ListRules,
+    taken: &Taken,
+    active_keyset: &[u8],
+    known: impl Fn(&[u8]) -> bool,
+) -> Result<MintQuoteRequest, String> {
+    let entry = taken.entry().map_err(|error| error.to_string())?;
+    let asked = rules.read(entry, active_keyset, known);
+    asked
+        .map(|asked| asked.request)
+        .map_err(|error| error.to_string())
 }
 
 impl Maker {
