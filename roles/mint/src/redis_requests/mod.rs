@@ -16,6 +16,7 @@
 //! While a pool knows of more answers than the mint's store holds, what has no quote counts as such an entry: that pool may
 //! push here, too, what it has answers to, and a list does not say who has pushed.
 
+mod batch;
 mod config;
 mod keyset;
 mod link;
@@ -33,20 +34,17 @@ use tokio::time::{Instant, sleep};
 use winze_client::{QuoteIssuer, QuoteOutcome};
 use winze_legacy::ListRules;
 use winze_messages::families::mint_quote::MintQuoteRequest;
-use winze_messages::text::header_hash_to_text;
-use winze_redis::{
-    DeadLetter, Handover, Intake, KeysetKey, LinkPart, Redis, RedisConfig, RedisFault, Taken,
-};
+use winze_redis::{Handover, Intake, KeysetKey, LinkPart, Redis, RedisConfig, RedisFault, Taken};
 use winze_runtime::clock;
 
+use self::batch::Batch;
 pub use self::config::RedisRequestsConfig;
 pub(crate) use self::link::Link;
 use crate::config::canonical;
 use crate::ecash::Ecash;
 use crate::issuance::Issuer;
 use crate::limits::{
-    DEAD_LETTER_REASON_CHARS_MAX, LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST,
-    LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
+    LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST, LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
 };
 use crate::metrics::ListMetrics;
 
@@ -172,25 +170,6 @@ struct Taker {
     lengths_at: Option<Instant>,
 }
 
-/// What is known of a batch once the issuer has decided.
-#[derive(Default)]
-struct Batch {
-    entries: usize,
-    /// Header hashes and ids of the quotes.
-    quote_ids: Vec<(String, String)>,
-    dead_letters: Vec<DeadLetter>,
-    later: Option<Later>,
-}
-
-/// Entries that cannot be served at present.
-struct Later {
-    entries: usize,
-    /// Of the first of them.
-    reason: String,
-    /// The shortest of their delays.
-    retry_after: Duration,
-}
-
 impl Taker {
     fn new(
         settings: ListSettings,
@@ -306,10 +285,7 @@ impl Taker {
             Id::from_bytes(id).is_ok_and(|id| keysets.contains(&(self.unit.clone(), id)))
         };
         let unix_ms = clock::now_unix_ms();
-        let mut batch = Batch {
-            entries: taken.len(),
-            ..Batch::default()
-        };
+        let mut batch = Batch::of(taken.len());
         let mut requests = Vec::with_capacity(taken.len());
         let mut entries = Vec::with_capacity(taken.len());
         for taken in taken {
@@ -325,9 +301,7 @@ impl Taker {
             return Some(batch);
         }
         let outcomes = self.maker.make(requests).await;
-        for (taken, outcome) in entries.into_iter().zip(outcomes) {
-            batch.add(taken, outcome, unix_ms);
-        }
+        batch.decided(entries, outcomes, unix_ms);
         Some(batch)
     }
 }
@@ -352,43 +326,6 @@ impl Maker {
         match (self.set_back)() {
             false => self.issuer.issue_for_list(requests).await,
             true => self.issuer.recall(requests).await,
-        }
-    }
-}
-
-impl Batch {
-    /// A reason may hold names out of the entry, as long as they are there.
-    fn put_aside(&mut self, taken: Taken, reason: &str, unix_ms: u64) {
-        self.dead_letters.push(DeadLetter {
-            taken,
-            reason: reason.chars().take(DEAD_LETTER_REASON_CHARS_MAX).collect(),
-            unix_ms,
-        });
-    }
-
-    fn add(&mut self, taken: Taken, outcome: QuoteOutcome, unix_ms: u64) {
-        match outcome {
-            QuoteOutcome::Issued(response) => {
-                let hash = header_hash_to_text(&response.header_hash);
-                self.quote_ids.push((hash, response.quote_id));
-            }
-            QuoteOutcome::Refused { code, message } => {
-                self.put_aside(taken, &format!("{}: {message}", code.name()), unix_ms);
-            }
-            QuoteOutcome::Later {
-                code,
-                message,
-                retry_after_ms,
-            } => {
-                let retry_after = Duration::from_millis(retry_after_ms.into());
-                let later = self.later.get_or_insert_with(|| Later {
-                    entries: 0,
-                    reason: format!("{}: {message}", code.name()),
-                    retry_after,
-                });
-                later.entries += 1;
-                later.retry_after = later.retry_after.min(retry_after);
-            }
         }
     }
 }

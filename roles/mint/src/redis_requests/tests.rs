@@ -13,6 +13,7 @@ use winze_runtime::keyfile;
 
 use super::*;
 use crate::config::LIST_ACCOUNT;
+use crate::limits::DEAD_LETTER_REASON_CHARS_MAX;
 use crate::testing::{CAPS, TestMint};
 
 /// Longer than anything here takes, on a loaded machine too.
