@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 use winze_redis::RedisConfig;
+use winze_redis::limits::{LIST_LENGTH_MAX_DEFAULT, PUSH_AGAIN_AFTER_S_DEFAULT};
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
 pub use check::InvalidValue;
@@ -159,11 +160,11 @@ fn default_waiting_max() -> u64 {
 }
 
 fn default_list_length_max() -> u64 {
-    100_000
+    LIST_LENGTH_MAX_DEFAULT
 }
 
 fn default_push_again_after_s() -> u64 {
-    60
+    PUSH_AGAIN_AFTER_S_DEFAULT
 }
 
 fn yes() -> bool {

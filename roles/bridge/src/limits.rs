@@ -11,12 +11,6 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
 /// enough for [`REQUESTS_IN_FLIGHT_MAX`].
 pub const CHANNEL_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
-/// How long one look at the list waits for entries. It is as old as the operator's figures of an idle list get.
-pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often the lengths of the list and of the dead letters are asked for.
-pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
-
 /// While as many requests wait as may, how often they are looked at.
 pub const WAITING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -31,9 +25,6 @@ pub const TOLD_AT_ONCE_MAX: usize = 2_048;
 /// Quotes that are kept after Redis was told of them, of some 120 bytes: a share that is pushed again, since Redis has lost
 /// its key or the key's time is over, has it written again. A pool pushes again within minutes.
 pub const QUOTE_IDS_KEPT_MAX: i64 = 262_144;
-
-/// How often the keyset's key is compared with what the mint has announced.
-pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keysets of the mint that are remembered: the one that is active and those before it.
 pub const KEYSETS_KEPT_MAX: usize = 32;

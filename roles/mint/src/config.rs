@@ -8,7 +8,7 @@ use cdk::mint_url::MintUrl;
 use cdk::nuts::CurrencyUnit;
 use serde::Deserialize;
 use winze_messages::PeerName;
-use winze_redis::{RedisConfig, RedisSetupError};
+use winze_redis::RedisConfig;
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
 use crate::allowance::Caps;
@@ -222,12 +222,8 @@ impl MintConfig {
     /// What is taken off a list in Redis.
     fn check_list(&self) -> Result<(), InvalidValue> {
         if let Some(redis) = &self.redis {
-            redis.check().map_err(|error| match error {
-                RedisSetupError::Value { key, message } => {
-                    invalid("redis", format!("{key}: {message}"))
-                }
-                other => invalid("redis", other.to_string()),
-            })?;
+            let checked = redis.check();
+            checked.map_err(|error| invalid("redis", error.within_table()))?;
         }
         let Some(list) = &self.redis_requests else {
             return Ok(());

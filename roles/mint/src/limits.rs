@@ -61,12 +61,6 @@ pub const KEYSET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the allowance gauges follow the clock where nothing is issued.
 pub const ALLOWANCE_GAUGE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long one look at the list in Redis waits for entries. It is as old as the operator's figures of an idle list get.
-pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often the lengths of the list and of the dead letters are asked for.
-pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Characters of a dead letter's reason; what is cut off is part of the entry, which is kept beside it.
 pub const DEAD_LETTER_REASON_CHARS_MAX: usize = 255;
 

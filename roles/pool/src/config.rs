@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 use winze_redis::RedisConfig;
+use winze_redis::limits::{LIST_LENGTH_MAX_DEFAULT, PUSH_AGAIN_AFTER_S_DEFAULT};
 use winze_runtime::config::{ConfigPath, PublicKeySource};
 
 pub use check::{Checked, CheckedRedis, InvalidValue, Login, Source};
@@ -163,8 +164,8 @@ impl Default for RedisPathConfig {
     fn default() -> RedisPathConfig {
         RedisPathConfig {
             list_unit: None,
-            push_again_after_s: 60,
-            list_length_max: 100_000,
+            push_again_after_s: PUSH_AGAIN_AFTER_S_DEFAULT,
+            list_length_max: LIST_LENGTH_MAX_DEFAULT,
             writes_quote_ids: true,
             fallback_after_ms: 3_000,
         }

@@ -148,9 +148,6 @@ pub const REDIS_STORE_PAUSE_MS: u64 = 1_000;
 /// How long until it is looked again whether the hub is away, in milliseconds.
 pub const REDIS_TICK_MS: u64 = 100;
 
-/// How often the keyset's key in Redis is read; also how soon is noticed that Redis is away or back.
-pub const REDIS_KEYSET_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Longest answer taken from a bitcoin node, in bytes: a template with 4 MB of block as hex, and the
 /// JSON around each transaction.
 pub const NODE_RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;

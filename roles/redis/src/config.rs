@@ -11,6 +11,7 @@ use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile::{self, KeyFileError};
 
 use crate::lane::Redis;
+use crate::limits::NAME_BYTES_MAX;
 
 /// Where Redis is, who asks, and what its keys are called. Redis 7.
 #[derive(Clone, Debug, Deserialize)]
@@ -81,6 +82,17 @@ pub enum RedisSetupError {
     },
 }
 
+impl RedisSetupError {
+    /// What is wrong, for whoever names the table `redis` before it.
+    pub fn within_table(&self) -> String {
+        let whole = self.to_string();
+        match whole.strip_prefix("redis.") {
+            Some(rest) => rest.to_owned(),
+            None => whole,
+        }
+    }
+}
+
 impl Default for RedisConfig {
     fn default() -> RedisConfig {
         RedisConfig {
@@ -112,12 +124,9 @@ impl RedisConfig {
             ("dead_letters_list", &self.dead_letters_list),
         ];
         for (at, (key, name)) in names.iter().enumerate() {
-            if name.is_empty() || name.len() > 255 {
-                return Err(value(key, "expected 1 to 255 bytes"));
-            }
-            if names.iter().skip(at + 1).any(|(_, other)| other == name) {
-                return Err(value(key, "is the name of something else, too"));
-            }
+            let others = names.iter().skip(at + 1);
+            check_name(name, others.map(|(_, other)| other.as_str()))
+                .map_err(|message| value(key, message))?;
         }
         if self.username.is_some() && self.password_file.is_none() {
             return Err(value("username", "needs password_file"));
@@ -180,6 +189,20 @@ impl RedisConfig {
             Ok(port) if port > 0 && !host.is_empty() => Ok((host.to_owned(), port)),
             _ => Err(wrong()),
         }
+    }
+}
+
+/// Whether a list or a key can be called `name` where there are `others`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(format!("expected 1 to {NAME_BYTES_MAX} bytes"));
+    }
+    match others.into_iter().any(|other| other == name) {
+        true => Err("is the name of something else, too".to_owned()),
+        false => Ok(()),
     }
 }
 

@@ -117,13 +117,18 @@ for i = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
 redis.call('LTRIM', KEYS[1], ARGV[1], -1)
 return 1";
 
+/// The second list of whoever takes from `list` as `name`.
+pub fn taken_list(list: &str, name: &str) -> String {
+    format!("{list}:taken:{name}")
+}
+
 impl Intake {
-    /// Takes from `list`; `name` makes the second list's name, `<list>:taken:<name>`.
+    /// Takes from `list`; `name` makes the second list's name, [`taken_list`].
     pub fn new(redis: &Redis, list: &str, dead_letters_list: &str, name: &str) -> Intake {
         Intake {
             lane: redis.lane(),
             list: list.to_owned(),
-            taken_list: format!("{list}:taken:{name}"),
+            taken_list: taken_list(list, name),
             dead_letters_list: dead_letters_list.to_owned(),
             take: Script::new(TAKE),
             settle: Script::new(SETTLE),

@@ -21,10 +21,10 @@ mod link;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use config::{RedisConfig, RedisSetupError, RedisTls};
+pub use config::{RedisConfig, RedisSetupError, RedisTls, check_name};
 pub use fault::RedisFault;
 pub use handover::{Handover, QuoteId};
-pub use intake::{DeadLetter, EntryTooLong, Intake, Taken};
+pub use intake::{DeadLetter, EntryTooLong, Intake, Taken, taken_list};
 pub use keyset::KeysetKey;
 pub use lane::{Lane, Redis};
 pub use link::{Link, LinkPart, LinkStatus};

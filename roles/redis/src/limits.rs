@@ -1,5 +1,6 @@
 //! Every bound, its unit and its reason.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Bytes of an entry that is taken. Real ones have about 300; the oldest shape brings up to 64 blinded messages of some
@@ -19,6 +20,29 @@ pub const QUOTE_ID_BYTES_MAX: usize = 255;
 
 /// Bytes of a keyset that are read: 64 keys take about 6,000.
 pub const KEYSET_BYTES_MAX: usize = 64 * 1024;
+
+/// How long one look at a list waits for entries. It is as old as the operator's figures of an idle list get.
+pub const LIST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the lengths of the list and of the dead letters are asked for.
+pub const LIST_LENGTHS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the keyset's key is read, by who keeps it and by who goes by it.
+pub const KEYSET_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Entries that a list may be set to have at most, by whoever pushes to it, and what it is set to without being told.
+pub const LIST_LENGTH_MAX: RangeInclusive<u64> = 1..=1 << 40;
+/// See [`LIST_LENGTH_MAX`].
+pub const LIST_LENGTH_MAX_DEFAULT: u64 = 100_000;
+
+/// After how long without a quote's id a request may be set to be pushed again, in seconds, and what that is set to without
+/// being told.
+pub const PUSH_AGAIN_AFTER_S: RangeInclusive<u64> = 1..=86_400;
+/// See [`PUSH_AGAIN_AFTER_S`].
+pub const PUSH_AGAIN_AFTER_S_DEFAULT: u64 = 60;
+
+/// Bytes of the name of a list or a key.
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// Keys that are read or written by one command.
 pub const KEYS_PER_COMMAND_MAX: usize = 512;

@@ -1,9 +1,11 @@
 //! What the types of the configuration alone do not catch.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use winze_messages::PeerName;
-use winze_redis::RedisSetupError;
+use winze_redis::limits::{LIST_LENGTH_MAX, PUSH_AGAIN_AFTER_S};
+use winze_redis::{check_name, taken_list};
 
 use super::{BridgeConfig, LegacyMintConfig, LegacyPoolConfig, RequestsConfig};
 use crate::limits::{POOLS_MAX, WAITING_MAX_MOST};
@@ -40,7 +42,7 @@ impl BridgeConfig {
             results.push(in_range(
                 "requests.waiting_max",
                 requests.waiting_max,
-                WAITING_MAX_MOST,
+                1..=WAITING_MAX_MOST,
             ));
         }
         if let Some(legacy_mint) = &self.legacy_mint {
@@ -73,12 +75,8 @@ impl BridgeConfig {
     }
 
     fn check_redis(&self) -> Result<(), InvalidValue> {
-        self.redis.check().map_err(|error| match error {
-            RedisSetupError::Value { key, message } => {
-                invalid("redis", format_args!("{key}: {message}"))
-            }
-            other => invalid("redis", other),
-        })
+        let checked = self.redis.check();
+        checked.map_err(|error| invalid("redis", error.within_table()))
     }
 
     fn check_legacy_mint(&self, config: &LegacyMintConfig) -> Vec<Result<(), InvalidValue>> {
@@ -97,12 +95,12 @@ impl BridgeConfig {
             in_range(
                 "legacy_mint.push_again_after_s",
                 config.push_again_after_s,
-                86_400,
+                PUSH_AGAIN_AFTER_S,
             ),
             in_range(
                 "legacy_mint.list_length_max",
                 config.list_length_max,
-                WAITING_MAX_MOST,
+                LIST_LENGTH_MAX,
             ),
             self.check_legacy_list(config),
         ];
@@ -129,22 +127,17 @@ impl BridgeConfig {
     fn check_legacy_list(&self, config: &LegacyMintConfig) -> Result<(), InvalidValue> {
         let key = "legacy_mint.list";
         let list = self.legacy_list();
-        if list.is_empty() || list.len() > 255 {
-            return Err(invalid(key, "expected 1 to 255 bytes"));
-        }
         let others = [
-            &self.redis.keyset_key,
+            &*self.redis.keyset_key,
             &self.redis.quote_key_prefix,
             &self.redis.dead_letters_list,
         ];
-        if others.iter().any(|other| *other == list) {
-            return Err(invalid(key, "is the name of something else, too"));
-        }
+        check_name(list, others).map_err(|message| invalid(key, message))?;
         let Some(requests) = &self.requests else {
             return Ok(());
         };
-        let taken_list = format!("{}:taken:{}", self.redis.requests_list, self.name);
-        if list == self.redis.requests_list || list == taken_list {
+        let taken_from = &self.redis.requests_list;
+        if list == taken_from || list == taken_list(taken_from, &self.name) {
             return Err(invalid(
                 key,
                 "[requests] takes from the same list, so requests would go in a circle: name another one",
@@ -226,10 +219,10 @@ fn unit(key: &'static str, unit: &str) -> Result<(), InvalidValue> {
     }
 }
 
-fn in_range(key: &'static str, value: u64, most: u64) -> Result<(), InvalidValue> {
-    match (1..=most).contains(&value) {
+fn in_range(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), InvalidValue> {
+    match range.contains(&value) {
         true => Ok(()),
-        false => Err(invalid(key, format_args!("{value} is not in 1..={most}"))),
+        false => Err(invalid(key, format_args!("{value} is not in {range:?}"))),
     }
 }
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use winze_redis::limits::KEYSET_INTERVAL;
 use winze_redis::{KeysetKey, Link, LinkPart};
 
 use super::answers::Keysets;
 use super::status::Counts;
-use crate::limits::KEYSET_WATCH_INTERVAL;
 
 /// Keeps it until it is dropped.
 pub(super) async fn run(
@@ -34,7 +34,7 @@ pub(super) async fn run(
             changed = keysets.changed() => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(KEYSET_WATCH_INTERVAL) => {}
+            () = tokio::time::sleep(KEYSET_INTERVAL) => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use winze_client::{QuoteRequester, Store, StoreError, outbox};
 use winze_legacy::ListRules;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
-use winze_redis::limits::TAKEN_ENTRIES_MAX;
+use winze_redis::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, TAKEN_ENTRIES_MAX};
 use winze_redis::{DeadLetter, Intake, Link, LinkPart, RedisFault, Taken};
 use winze_runtime::clock::now_unix_ms;
 
@@ -23,7 +23,7 @@ use super::pause::Pause;
 use super::read::read;
 use super::record::record;
 use super::status::Counts;
-use crate::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, WAITING_LOOK_INTERVAL};
+use crate::limits::WAITING_LOOK_INTERVAL;
 use crate::store;
 
 /// The one who takes.

@@ -5,12 +5,12 @@
 
 use cdk::nuts::CurrencyUnit;
 use winze_legacy::Keyset;
+use winze_redis::limits::KEYSET_INTERVAL;
 use winze_redis::{KeysetKey, LinkPart};
 
 use super::link::Link;
 use crate::announce::announcement;
 use crate::ecash::Ecash;
-use crate::limits::KEYSET_WATCH_INTERVAL;
 use crate::metrics::ListMetrics;
 
 /// Keeps it until it is dropped.
@@ -21,7 +21,7 @@ pub(super) async fn run(
     link: Link,
     metrics: ListMetrics,
 ) {
-    let mut ticks = tokio::time::interval(KEYSET_WATCH_INTERVAL);
+    let mut ticks = tokio::time::interval(KEYSET_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep};
 use winze_client::{QuoteIssuer, QuoteOutcome};
 use winze_legacy::ListRules;
 use winze_messages::families::mint_quote::MintQuoteRequest;
+use winze_redis::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, TAKEN_ENTRIES_MAX};
 use winze_redis::{Handover, Intake, KeysetKey, LinkPart, Redis, RedisConfig, RedisFault, Taken};
 use winze_runtime::clock;
 
@@ -43,9 +44,7 @@ pub(crate) use self::link::Link;
 use crate::config::canonical;
 use crate::ecash::Ecash;
 use crate::issuance::Issuer;
-use crate::limits::{
-    LIST_LENGTHS_INTERVAL, LIST_PATIENCE, LIST_RETRY_LEAST, LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX,
-};
+use crate::limits::{LIST_RETRY_LEAST, LIST_RETRY_MOST, SHUTDOWN_DRAIN_MAX};
 use crate::metrics::ListMetrics;
 
 /// What the reading of the list starts with.
@@ -240,9 +239,7 @@ impl Taker {
             self.lengths_at = Some(Instant::now());
             self.link.note(LinkPart::List, Ok(()));
         }
-        self.intake
-            .take(winze_redis::limits::TAKEN_ENTRIES_MAX, LIST_PATIENCE)
-            .await
+        self.intake.take(TAKEN_ENTRIES_MAX, LIST_PATIENCE).await
     }
 
     /// Serves a batch and settles it, if it can be. How long to wait before the next.

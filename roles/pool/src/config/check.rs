@@ -5,6 +5,7 @@ use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, CompactTarget, Network, ScriptBuf, Target};
 use winze_messages::PeerName;
 use winze_redis::RedisConfig;
+use winze_redis::limits::{LIST_LENGTH_MAX, PUSH_AGAIN_AFTER_S};
 use winze_runtime::config::ConfigPath;
 
 use super::{BitcoindConfig, CoinbaseConfig, PoolConfig, QuotePath};
@@ -158,12 +159,12 @@ impl PoolConfig {
             (
                 "redis_path.push_again_after_s",
                 self.redis_path.push_again_after_s,
-                1..=86_400,
+                PUSH_AGAIN_AFTER_S,
             ),
             (
                 "redis_path.list_length_max",
                 self.redis_path.list_length_max,
-                1..=1 << 40,
+                LIST_LENGTH_MAX,
             ),
             (
                 "redis_path.fallback_after_ms",
@@ -209,7 +210,7 @@ impl PoolConfig {
 
     fn checked_redis(&self) -> Result<Option<CheckedRedis>, InvalidValue> {
         if let Some(Err(error)) = self.redis.as_ref().map(RedisConfig::check) {
-            return Err(invalid("redis", error));
+            return Err(invalid("redis", error.within_table()));
         }
         if !self.quote_path.dials_redis() {
             return Ok(None);

@@ -8,9 +8,9 @@ use winze_client::{QuoteAnswers as _, QuoteEvent, Store, StoreError};
 use winze_legacy::Keyset;
 use winze_messages::families::mint_quote::KeysetAnnouncement;
 use winze_redis::KeysetKey;
+use winze_redis::limits::KEYSET_INTERVAL;
 
 use super::StatusSink;
-use crate::limits::REDIS_KEYSET_INTERVAL;
 use crate::store::Answers;
 
 /// What the watch needs.
@@ -28,7 +28,7 @@ pub(crate) struct KeysetWatch {
 
 /// Reads the key once a second, until it is dropped: also to know whether Redis is there.
 pub(crate) async fn watch_keyset(mut watch: KeysetWatch) {
-    let mut tick = interval(REDIS_KEYSET_INTERVAL);
+    let mut tick = interval(KEYSET_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut taken: Option<Vec<u8>> = None;
     loop {
