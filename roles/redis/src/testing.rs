@@ -1,8 +1,9 @@
 //! A real `redis-server` of one's own, for tests and demonstrations: on a free loopback port, with its files in a folder of
 //! its own, ended with its owner.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,7 @@ use winze_runtime::keyfile;
 
 use crate::config::{RedisConfig, RedisTls};
 
-/// How long a server may take until it listens.
+/// How long a server may take until it is ready.
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// What it is to be like.
@@ -70,10 +71,12 @@ impl RedisServer {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_again(&mut self) -> io::Result<()> {
+        let log_file = self.folder.join("redis.log");
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.folder.join("redis.log"))?;
+            .open(&log_file)?;
+        let earlier_bytes = log.metadata()?.len();
         let child = Command::new("redis-server")
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -83,16 +86,16 @@ impl RedisServer {
             .map_err(|error| io::Error::new(error.kind(), format!("redis-server: {error}")))?;
         let child = self.child.insert(child);
         let give_up = Instant::now() + START_MAX;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         loop {
             if let Some(status) = child.try_wait()? {
                 return Err(io::Error::other(format!("redis-server ended: {status}")));
             }
-            if TcpStream::connect(address).is_ok() {
+            // It listens before, and refuses commands for as long as it reads its files.
+            if says(&log_file, earlier_bytes, "Ready to accept connections")? {
                 return Ok(());
             }
             if Instant::now() >= give_up {
-                return Err(io::Error::other("redis-server does not listen"));
+                return Err(io::Error::other("redis-server is not ready"));
             }
             sleep(Duration::from_millis(5));
         }
@@ -139,6 +142,15 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether `text` stands in the log behind its first `earlier_bytes`.
+fn says(log: &Path, earlier_bytes: u64, text: &str) -> io::Result<bool> {
+    let mut log = File::open(log)?;
+    log.seek(SeekFrom::Start(earlier_bytes))?;
+    let mut said = Vec::new();
+    log.read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).contains(text))
 }
 
 fn arguments(folder: &Path, port: u16, wanted: &Wanted) -> io::Result<Vec<String>> {
