@@ -2,6 +2,7 @@
 
 #[path = "legacy_mint/deployment.rs"]
 mod deployment;
+mod support;
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use winze_client::QuoteEvent;
 use winze_messages::families::mint_quote::{QuoteErrorCode, QuoteState};
 use winze_messages::text::header_hash_to_text;
 
-use deployment::{Deployment, KEYSET, LIST, Pool, are_the_quotes, get, hash, request, until};
+use deployment::{Deployment, KEYSET, LIST, Pool, are_the_quotes, hash, request};
+use support::until;
 
 fn key_of(share: u32) -> String {
     format!("mint:quotes:hash:{}", header_hash_to_text(&hash(share)))
@@ -54,8 +56,8 @@ async fn shares_become_the_old_mints_quotes_and_its_keyset_is_announced() {
     assert_eq!(error.error_code, QuoteErrorCode::Conflict.to_u32());
     assert_eq!(old_mint.popped_count(), 500);
 
-    let health = get(bridge.http_addr, "/health").await;
-    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    let health = bridge.get("/health").await;
+    assert_eq!(health.status, 200, "{health:?}");
     for line in [
         "winze_bridge_legacy_pushed_total 500",
         "winze_bridge_legacy_pushed_again_total 0",
@@ -226,8 +228,7 @@ async fn while_redis_is_down_pools_are_put_off_and_nothing_is_lost() {
 
     deployment.redis.kill();
     until("the bridge is not ready", async || {
-        let health = get(bridge.http_addr, "/health").await;
-        health.starts_with("HTTP/1.1 503")
+        bridge.get("/health").await.status == 503
     })
     .await;
     pool.ask((21..=60).map(request)).await;
@@ -284,7 +285,7 @@ async fn what_is_no_id_is_not_told_as_one() {
     pool.ask((1..=5).map(request)).await;
     pool.is_put_off().await;
     assert!(pool.has_heard_nothing());
-    let metrics = get(bridge.http_addr, "/metrics").await;
+    let metrics = bridge.get("/metrics").await.body;
     assert!(
         !metrics.contains("winze_bridge_legacy_strange_ids_total 0"),
         "{metrics}"
@@ -319,7 +320,7 @@ async fn a_keyset_that_changes_is_announced_and_what_is_none_is_not() {
 
     let problem = async |text: &str| {
         until(text, async || {
-            get(bridge.http_addr, "/health").await.contains(text)
+            bridge.get("/health").await.body.contains(text)
         })
         .await;
     };
@@ -391,9 +392,7 @@ async fn a_bridge_whose_store_was_set_back_pushes_nothing_until_accepted_and_tel
     deployment.bring_back_store();
     let bridge = deployment.start_bridge(|_| {}).await;
     until("the operator is told", async || {
-        get(bridge.http_addr, "/health")
-            .await
-            .contains("told_answers")
+        bridge.get("/health").await.body.contains("told_answers")
     })
     .await;
     pool.ask([request(3)]).await;

@@ -130,6 +130,14 @@ pub enum TestbedError {
         /// What it ran into.
         problem: String,
     },
+    /// What runs as a task of this process failed.
+    #[error("{who}: {problem}")]
+    InProcess {
+        /// Which.
+        who: String,
+        /// What it ran into.
+        problem: String,
+    },
     /// A plan that cannot be carried out.
     #[error("{0}")]
     Plan(String),

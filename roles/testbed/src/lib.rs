@@ -29,6 +29,7 @@ pub mod deployment;
 pub mod error;
 mod folder;
 pub mod http;
+pub mod in_process;
 pub mod legacy;
 pub mod limits;
 mod member;

@@ -21,6 +21,13 @@ pub const NODE_WITHIN: Duration = Duration::from_secs(60);
 /// One HTTP request on loopback, in seconds. The slowest makes a mint sign ecash while its store is busy.
 pub const HTTP_TIMEOUT_S: u64 = 10;
 
+/// How long whoever asks for quotes in a test's own process waits for the next event: longer than anything there takes, on
+/// a loaded machine too.
+pub const ASKER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Events that it keeps until the test asks for them. More than any test has requests.
+pub const ASKER_EVENTS_MAX: usize = 10_000;
+
 /// Between two looks at a condition that nobody announces (a file, a port, an HTTP answer).
 pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

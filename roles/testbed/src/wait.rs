@@ -3,10 +3,31 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::error::TestbedError;
 use crate::limits::POLL_INTERVAL;
+
+/// Waits until `holds`.
+///
+/// # Errors
+/// [`TestbedError::Deadline`] once `within` has passed.
+pub async fn until_true(
+    what: &str,
+    within: Duration,
+    mut holds: impl AsyncFnMut() -> bool,
+) -> Result<(), TestbedError> {
+    let waited = timeout(within, async {
+        while !holds().await {
+            sleep(POLL_INTERVAL).await;
+        }
+    });
+    waited.await.map_err(|_| TestbedError::Deadline {
+        what: what.to_owned(),
+        within,
+        state: "it does not hold".to_owned(),
+    })
+}
 
 /// Asks `look` until it gives `Ok`; its `Err` says why not yet.
 ///

@@ -8,8 +8,9 @@ use winze_runtime::keyfile;
 
 use crate::deployment::{
     DEAD, Deployment, FIRST_KEYSET, LIST, TAKEN, all_told, entry, hash, is_through, length, push,
-    told, until, without_keyset,
+    told, without_keyset,
 };
+use crate::support::{RunningBridge, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_killed_between_the_commit_and_the_settling_asks_for_nothing_twice() {
@@ -36,9 +37,7 @@ async fn a_bridge_killed_between_the_commit_and_the_settling_asks_for_nothing_tw
             _ => without_keyset(share),
         }),
     );
-    let bridge = deployment
-        .start_bridge_as(deployment.config(names.clone()))
-        .await;
+    let bridge = RunningBridge::start(deployment.config(names.clone())).await;
     all_told(&mut pool, 1..=20).await;
     bridge.has_fault("does not allow").await;
     bridge.kill().await;
@@ -47,7 +46,7 @@ async fn a_bridge_killed_between_the_commit_and_the_settling_asks_for_nothing_tw
     // What names no keyset is taken again under another one than before.
     mint.announce([5; 8]).await;
     may(&mut pool, &["~mint:*"]);
-    let bridge = deployment.start_bridge_as(deployment.config(names)).await;
+    let bridge = RunningBridge::start(deployment.config(names)).await;
     push(&mut pool, [without_keyset(21)]);
     all_told(&mut pool, [21]).await;
     until("the batch is settled", async || is_through(&mut pool)).await;
@@ -152,7 +151,7 @@ async fn while_the_hub_is_away_as_many_requests_wait_as_may_and_the_rest_stays_o
     let mut pool = deployment.old_pool();
     let mut config = deployment.config(deployment.redis.config());
     config.requests.as_mut().expect("it is on").waiting_max = 50;
-    let bridge = deployment.start_bridge_as(config).await;
+    let bridge = RunningBridge::start(config).await;
     bridge.is_ready().await;
     hub.kill().await;
     push(&mut pool, (1..=180).map(entry));

@@ -2,39 +2,30 @@
 //! then, in one process.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Commands;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use winze_bridge::config::{HubPeer, RequestsConfig};
-use winze_bridge::{Bridge, BridgeConfig, BridgeError};
+use winze_bridge::BridgeConfig;
+use winze_bridge::config::RequestsConfig;
 use winze_client::{
-    ANSWERS_SCHEMA, HubClient, HubClientConfig, Identity, QuoteIssuer, QuoteOutcome,
-    QuoteResponder, QuoteResponderConfig, Store,
+    ANSWERS_SCHEMA, HubClient, QuoteIssuer, QuoteOutcome, QuoteResponder, QuoteResponderConfig,
+    Store,
 };
-use winze_hub::{Hub, HubConfig, HubError, HubLimits, MayOpen, PeerConfig};
+use winze_messages::PeerName;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
 };
 use winze_messages::text::header_hash_to_text;
-use winze_messages::{EXT_MINT_QUOTE, PeerName};
 use winze_redis::RedisConfig;
 use winze_redis::testing::{RedisServer, Wanted};
-use winze_runtime::config::ConfigPath;
-use winze_runtime::{clock, keyfile};
-use winze_transport::keys::Certificate;
-use winze_transport::{PublicKey, SecretKey};
+use winze_testbed::in_process::{HubSite, HubTask};
+use winze_transport::PublicKey;
 
-/// Longer than anything here takes, on a loaded machine too.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{self, BRIDGE, RunningBridge, until};
 
+const MINT: &str = "mint/main";
 pub const LIST: &str = "mint:quotes:create";
 pub const TAKEN: &str = "mint:quotes:create:taken:main";
 pub const DEAD: &str = "mint:quotes:dead";
@@ -49,22 +40,10 @@ pub const UNTOLD_AMOUNT: u64 = 7;
 
 /// A Redis that runs, the keys of everybody, and where the hub is or was.
 pub struct Deployment {
-    folder: tempfile::TempDir,
-    authority: PublicKey,
-    hub: Mutex<SocketAddr>,
+    // Before the folder that its files are in.
     pub redis: RedisServer,
-}
-
-/// A hub that runs.
-pub struct RunningHub {
-    task: JoinHandle<Result<(), HubError>>,
-}
-
-/// A bridge that runs.
-pub struct RunningBridge {
-    http: SocketAddr,
-    task: JoinHandle<Result<(), BridgeError>>,
-    stop: oneshot::Sender<()>,
+    site: HubSite,
+    _folder: tempfile::TempDir,
 }
 
 /// A mint that runs.
@@ -81,78 +60,34 @@ pub struct Made(Mutex<Vec<(MintQuoteRequest, u32)>>);
 impl Deployment {
     pub fn new(wanted: Wanted) -> Deployment {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = |name: &str| folder.path().join(name);
-        let authority = SecretKey::generate(&mut rand::rngs::OsRng);
-        let hub_key = new_key(&path("hub.key"));
-        let now_s = clock::now_unix_s_u32();
-        let certificate =
-            Certificate::sign(&authority, hub_key, now_s - 60, now_s + 3_600, &[1; 32]);
-        keyfile::write_certificate(path("hub.cert"), &certificate).expect("writable");
-        new_key(&path("bridge.key"));
-        new_key(&path("mint.key"));
-        let redis = RedisServer::start(&path("redis"), wanted).expect("redis-server starts");
+        let site = HubSite::new(folder.path(), &[(BRIDGE, Some(MINT)), (MINT, None)]);
+        let redis = RedisServer::start(&folder.path().join("redis"), wanted);
         Deployment {
-            authority: authority.public_key(),
-            hub: Mutex::new(any_port()),
-            redis,
-            folder,
+            redis: redis.expect("redis-server starts"),
+            site: site.expect("keys"),
+            _folder: folder,
         }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str) -> ConfigPath {
-        ConfigPath::new(self.path(name))
-    }
-
-    fn secret(&self, name: &str) -> SecretKey {
-        keyfile::read_secret(self.path(&format!("{name}.key"))).expect("written")
+        self.site.path(name)
     }
 
     /// Where the one before was, if there was one.
-    pub async fn start_hub(&self) -> RunningHub {
-        let may_open = vec![MayOpen {
-            extension: EXT_MINT_QUOTE,
-            peer: "mint/main".to_owned(),
-        }];
-        let peer = |role: &str, may_open| PeerConfig {
-            role: role.to_owned(),
-            name: "main".to_owned(),
-            key: self.secret(role).public_key().into(),
-            may_open,
-        };
-        let address = *self.hub.lock().expect("not poisoned");
-        let hub = Hub::bind(HubConfig {
-            listen: address,
-            http_listen: any_port(),
-            static_key_file: self.file("hub.key"),
-            certificate_file: self.file("hub.cert"),
-            log: "info".to_owned(),
-            peers: vec![peer("bridge", may_open), peer("mint", Vec::new())],
-            groups: Vec::new(),
-            limits: HubLimits::default(),
-        });
-        let hub = hub.await.expect("the hub binds");
-        *self.hub.lock().expect("not poisoned") = hub.hub_addr;
-        RunningHub {
-            task: tokio::spawn(hub.run(std::future::pending())),
-        }
+    pub async fn start_hub(&self) -> HubTask {
+        self.site.start().await.expect("the hub starts")
     }
 
-    fn hub_address(&self) -> String {
-        self.hub.lock().expect("not poisoned").to_string()
+    fn public_key(&self, peer: &str) -> PublicKey {
+        self.site.public_key(peer).expect("it has one")
     }
 
     /// A mint whose active keyset is `keyset`.
     pub async fn start_mint(&self, keyset: [u8; 8]) -> Mint {
-        let identity = Identity::new("mint", "main", self.secret("mint")).expect("a peer name");
-        let hub = HubClientConfig::new(self.hub_address(), self.authority);
-        let hub = HubClient::start(hub, identity);
+        let hub = self.site.connect(MINT).expect("it has a key");
         let store = Store::open(&self.path("mint.sqlite"), &[ANSWERS_SCHEMA]).expect("it opens");
-        let bridge = "bridge/main".parse().expect("a peer name");
-        let config = QuoteResponderConfig::new(vec![(bridge, self.secret("bridge").public_key())]);
+        let bridge = BRIDGE.parse().expect("a peer name");
+        let config = QuoteResponderConfig::new(vec![(bridge, self.public_key(BRIDGE))]);
         let made = Arc::new(Made::default());
         let responder = QuoteResponder::start(&hub, store, config, Arc::clone(&made) as _)
             .expect("the only one");
@@ -167,54 +102,21 @@ impl Deployment {
 
     pub fn config(&self, redis: RedisConfig) -> BridgeConfig {
         BridgeConfig {
-            name: "main".to_owned(),
-            secret_key_file: self.file("bridge.key"),
-            hub: HubPeer {
-                address: self.hub_address(),
-                authority: self.authority.into(),
-            },
-            http_listen: any_port(),
-            store_file: self.file("bridge.sqlite"),
-            log: "info".to_owned(),
-            redis,
             requests: Some(RequestsConfig {
-                mint: "mint/main".to_owned(),
-                public_key: self.secret("mint").public_key().into(),
+                mint: MINT.to_owned(),
+                public_key: self.public_key(MINT).into(),
                 unit: "hash".to_owned(),
                 default_locking_key: None,
                 other_keysets: false,
                 waiting_max: 100_000,
                 keyset_to_redis: true,
             }),
-            legacy_mint: None,
+            ..support::config(&self.site, redis)
         }
     }
 
     pub async fn start_bridge(&self) -> RunningBridge {
-        self.start_bridge_as(self.config(self.redis.config())).await
-    }
-
-    pub async fn start_bridge_as(&self, config: BridgeConfig) -> RunningBridge {
-        // One that was killed gives the store free when its last thread ends.
-        let mut bound = None;
-        until("the store is free", async || {
-            match Bridge::bind(config.clone()).await {
-                Ok(bridge) => bound = Some(bridge),
-                Err(BridgeError::StoreFile { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
-            bound.is_some()
-        })
-        .await;
-        let bridge = bound.expect("it is bound");
-        let (stop, stopped) = oneshot::channel();
-        RunningBridge {
-            http: bridge.http_addr,
-            task: tokio::spawn(bridge.run(async {
-                let _ = stopped.await;
-            })),
-            stop,
-        }
+        RunningBridge::start(self.config(self.redis.config())).await
     }
 
     /// An old pool, or somebody with `redis-cli`; with TLS or a password nobody is.
@@ -225,33 +127,10 @@ impl Deployment {
     }
 }
 
-impl RunningHub {
-    /// Ends it wherever it is.
-    pub async fn kill(self) {
-        self.task.abort();
-        // It was cancelled.
-        let _ = self.task.await;
-    }
-}
-
 impl RunningBridge {
-    /// Tells it to stop and waits until it has.
-    pub async fn stop(self) {
-        self.stop.send(()).expect("it runs");
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
-        ended.expect("it stops").expect("no panic").expect("well");
-    }
-
-    /// Ends it wherever it is.
-    pub async fn kill(self) {
-        self.task.abort();
-        // It was cancelled.
-        let _ = self.task.await;
-    }
-
     /// The value of one of its metrics.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = get(self.http, "/metrics").await;
+        let text = self.get("/metrics").await.body;
         let name = format!("winze_bridge_{name} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name));
         line.unwrap_or_else(|| panic!("{name}is not in {text}"))
@@ -260,9 +139,7 @@ impl RunningBridge {
     }
 
     pub async fn health(&self) -> serde_json::Value {
-        let text = get(self.http, "/health").await;
-        let body = text.split("\r\n\r\n").nth(1).expect("a body");
-        serde_json::from_str(body).expect("JSON")
+        self.get("/health").await.json().expect("JSON")
     }
 
     /// Waits until it is ready, which takes the mint's first keyset.
@@ -430,35 +307,4 @@ pub fn dead_letters(pool: &mut redis::Connection) -> Vec<(String, String)> {
         (text("reason"), text("entry"))
     };
     letters.into_iter().map(read).collect()
-}
-
-/// Waits until `holds`, for no longer than is patient.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "not in time: {what}");
-}
-
-/// The whole answer to a GET.
-async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: bridge\r\nconnection: close\r\n\r\n");
-    let written = stream.write_all(request.as_bytes()).await;
-    written.expect("it is read");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
-    answer
-}
-
-fn new_key(path: &std::path::Path) -> PublicKey {
-    let secret = SecretKey::generate(&mut rand::rngs::OsRng);
-    keyfile::write_secret(path, &secret).expect("writable");
-    secret.public_key()
-}
-
-fn any_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
 }

@@ -5,8 +5,9 @@ use winze_redis::testing::Wanted;
 
 use crate::deployment::{
     DEAD, Deployment, FIRST_KEYSET, FOREIGN_KEYSET, KEYSET, LIST, UNTOLD_AMOUNT, all_told,
-    dead_letters, entry, hash, is_through, length, push, told, until, with_keyset, without_keyset,
+    dead_letters, entry, hash, is_through, length, push, told, with_keyset, without_keyset,
 };
+use crate::support::{RunningBridge, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_shape_becomes_a_quote_under_its_key_in_the_order_of_the_list() {
@@ -86,7 +87,7 @@ async fn what_a_request_leaves_out_is_filled_in_where_the_operator_says_so_and_i
     requests.other_keysets = true;
     let foreign = foreign.replace(&hash(2), &hash(3));
     push(&mut pool, [&without_key, &foreign]);
-    let _bridge = deployment.start_bridge_as(config).await;
+    let _bridge = RunningBridge::start(config).await;
     all_told(&mut pool, [1, 3]).await;
     let made = mint.made.requests();
     assert_eq!(hex::encode(&made[0].locking_key[..4]), "0279be66");

@@ -5,3 +5,5 @@ mod deployment;
 mod entries;
 mod poison;
 mod refusals;
+#[path = "../support/mod.rs"]
+mod support;

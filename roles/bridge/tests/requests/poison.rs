@@ -5,8 +5,9 @@ use winze_redis::testing::Wanted;
 
 use crate::deployment::{
     DEAD, Deployment, FIRST_KEYSET, FOREIGN_KEYSET, LIST, all_told, dead_letters, entry, hash,
-    is_through, length, push, until, with_keyset,
+    is_through, length, push, with_keyset,
 };
+use crate::support::until;
 
 const MIB: u64 = 1024 * 1024;
 

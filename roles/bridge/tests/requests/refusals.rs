@@ -6,7 +6,8 @@ use winze_redis::testing::Wanted;
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 
-use crate::deployment::{Deployment, FIRST_KEYSET, entry, until};
+use crate::deployment::{Deployment, FIRST_KEYSET, entry};
+use crate::support::{RunningBridge, until};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -88,7 +89,7 @@ async fn another_mint_is_refused_while_requests_wait_for_the_one_before() {
     crate::deployment::all_told(&mut pool, [1]).await;
     bridge.stop().await;
     drop(mint);
-    let changed = deployment.start_bridge_as(other).await;
+    let changed = RunningBridge::start(other).await;
     until("the keysets of the one before are forgotten", async || {
         let health = changed.health().await;
         health["detail"]["requests"]["mint_keyset_id"].is_null()
