@@ -11,7 +11,7 @@ use winze_messages::families::mint_quote::{KeysetAnnouncement, MintQuoteRequest}
 use winze_mint::{EcashError, MINING_SHARE, Mint, MintError};
 use winze_transport::SecretKey;
 
-use deployment::{Deployment, Pool, get, until};
+use deployment::{Deployment, Pool, until};
 
 fn request(
     share: u8,
@@ -85,9 +85,9 @@ async fn a_share_becomes_ecash_before_and_after_a_rotation() {
     };
     assert_eq!((request.header_hash, error.error_code), ([3; 32], 2));
 
-    let health = get(mint.http_addr, "/health").await;
-    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
-    let metrics = get(mint.http_addr, "/metrics").await;
+    let health = mint.get("/health").await;
+    assert_eq!(health.status, 200, "{health:?}");
+    let metrics = mint.get("/metrics").await.body;
     for line in [
         "winze_mint_quotes_issued_total 2",
         r#"winze_mint_quotes_refused_total{code="amount-zero"} 1"#,
@@ -119,7 +119,7 @@ async fn a_backlog_outlives_the_mint_and_is_issued_once() {
         quotes.insert(pool.issued().await.0);
     }
     assert_eq!(quotes.len(), 19);
-    let metrics = get(mint.http_addr, "/metrics").await;
+    let metrics = mint.get("/metrics").await.body;
     assert!(
         metrics.contains("winze_mint_quotes_issued_total 19"),
         "{metrics}"
@@ -173,12 +173,12 @@ async fn a_request_that_was_not_sealed_for_this_mint_issues_nothing() {
         .await;
     // The pool asks a mint how far it has come before anything else, and this one drops the question.
     until("the mint drops what it says", async || {
-        let metrics = get(mint.http_addr, "/metrics").await;
+        let metrics = mint.get("/metrics").await.body;
         metrics.contains("winze_mint_stores_unauthentic_total")
             && !metrics.contains("winze_mint_stores_unauthentic_total 0")
     })
     .await;
-    let metrics = get(mint.http_addr, "/metrics").await;
+    let metrics = mint.get("/metrics").await.body;
     assert!(
         metrics.contains("winze_mint_quotes_issued_total 0"),
         "{metrics}"
@@ -210,16 +210,16 @@ async fn issued_and_saved(
 /// Waits until the mint's operator can see that the pool knows of two answers and the store of one.
 async fn is_told(mint: &deployment::RunningMint) {
     until("the operator is told", async || {
-        let health = get(mint.http_addr, "/health").await;
+        let health = mint.get("/health").await.body;
         health.contains("pool/main") && health.contains(r#""told_answers":2"#)
     })
     .await;
-    let metrics = get(mint.http_addr, "/metrics").await;
+    let metrics = mint.get("/metrics").await.body;
     assert!(metrics.contains("winze_mint_store_set_back 1"), "{metrics}");
 }
 
 async fn counts(mint: &deployment::RunningMint, line: &str) -> bool {
-    get(mint.http_addr, "/metrics").await.contains(line)
+    mint.get("/metrics").await.body.contains(line)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

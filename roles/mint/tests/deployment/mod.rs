@@ -1,113 +1,55 @@
 //! What the stories in `through_the_hub.rs` are played with.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use winze_client::QuoteEvent;
 use winze_client::answers::AnswersFile;
-use winze_client::{
-    HubClient, HubClientConfig, Identity, NewRequest, OUTBOX_SCHEMA, QuoteAnswers, QuoteEvent,
-    QuoteRequester, QuoteRequesterConfig, Store, StoreError, outbox,
-};
-use winze_hub::{Hub, HubConfig, HubError, HubLimits, MayOpen, PeerConfig};
-use winze_messages::EXT_MINT_QUOTE;
-use winze_messages::families::mint_quote::{
-    KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse,
-};
+use winze_messages::families::mint_quote::{KeysetAnnouncement, MintQuoteRequest};
 use winze_mint::config::{AllowanceConfig, HubPeer, Info, PoolConfig};
 use winze_mint::{Mint, MintConfig, MintError, MintHandle};
 use winze_runtime::clock;
 use winze_runtime::config::ConfigPath;
-use winze_runtime::keyfile;
-use winze_transport::keys::Certificate;
-use winze_transport::{PublicKey, SecretKey};
+use winze_testbed::http::{self, Answer};
+use winze_testbed::in_process::{Asker, HubSite, HubTask};
+use winze_testbed::wait;
+use winze_transport::PublicKey;
 
 /// Longer than anything here takes, on a loaded machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const MINT: &str = "mint/main";
+const POOL: &str = "pool/main";
+
 /// A hub that runs, and the keys of everybody.
 pub struct Deployment {
-    folder: tempfile::TempDir,
-    hub: SocketAddr,
-    authority: PublicKey,
-    mint: PublicKey,
-    pool: PublicKey,
-    _hub: Running<HubError>,
-}
-
-/// A process that is a task here.
-struct Running<E> {
-    task: JoinHandle<Result<(), E>>,
-    stop: oneshot::Sender<()>,
+    // Before the folder that its files are in.
+    _hub: HubTask,
+    site: HubSite,
+    _folder: tempfile::TempDir,
 }
 
 impl Deployment {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = |name: &str| folder.path().join(name);
-        let authority = SecretKey::generate(&mut rand::rngs::OsRng);
-        let hub_key = new_key(&path("hub.key"));
-        let now_s = clock::now_unix_s_u32();
-        let certificate =
-            Certificate::sign(&authority, hub_key, now_s - 60, now_s + 3_600, &[1; 32]);
-        keyfile::write_certificate(path("hub.cert"), &certificate).expect("writable");
-        let mint = new_key(&path("mint.key"));
-        let pool = new_key(&path("pool.key"));
-        let peer = |role: &str, key: PublicKey, may_open| PeerConfig {
-            role: role.to_owned(),
-            name: "main".to_owned(),
-            key: key.into(),
-            may_open,
-        };
-        let hub = Hub::bind(HubConfig {
-            listen: free_port(),
-            http_listen: free_port(),
-            static_key_file: ConfigPath::new(path("hub.key")),
-            certificate_file: ConfigPath::new(path("hub.cert")),
-            log: "info".to_owned(),
-            peers: vec![
-                peer("mint", mint, Vec::new()),
-                peer(
-                    "pool",
-                    pool,
-                    vec![MayOpen {
-                        extension: EXT_MINT_QUOTE,
-                        peer: "mint/main".to_owned(),
-                    }],
-                ),
-            ],
-            groups: Vec::new(),
-            limits: HubLimits::default(),
-        })
-        .await
-        .expect("the hub binds");
-        let address = hub.hub_addr;
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(hub.run(async {
-            let _ = stopped.await;
-        }));
+        let site = HubSite::new(folder.path(), &[(MINT, None), (POOL, Some(MINT))]);
+        let site = site.expect("keys");
         Self {
-            hub: address,
-            authority: authority.public_key(),
-            mint,
-            pool,
-            _hub: Running { task, stop },
-            folder,
+            _hub: site.start().await.expect("the hub starts"),
+            site,
+            _folder: folder,
         }
     }
 
     pub fn mint_key(&self) -> PublicKey {
-        self.mint
+        self.site.public_key(MINT).expect("it has one")
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.site.path(name)
     }
 
     /// The mint's configuration.
@@ -115,10 +57,10 @@ impl Deployment {
         let file = |name: &str| ConfigPath::new(self.path(name));
         MintConfig {
             name: "main".to_owned(),
-            secret_key_file: file("mint.key"),
+            secret_key_file: ConfigPath::new(self.site.key_file(MINT)),
             hub: HubPeer {
-                address: self.hub.to_string(),
-                authority: self.authority.into(),
+                address: self.site.address().to_string(),
+                authority: self.site.authority().into(),
             },
             api_listen: free_port(),
             http_listen: free_port(),
@@ -133,8 +75,8 @@ impl Deployment {
             info: Info::default(),
             log: "info".to_owned(),
             pool: vec![PoolConfig {
-                peer: "pool/main".to_owned(),
-                public_key: self.pool.into(),
+                peer: POOL.to_owned(),
+                public_key: self.site.public_key(POOL).expect("it has one").into(),
                 next_key: None,
                 allowance: vec![AllowanceConfig {
                     unit: "hash".to_owned(),
@@ -179,7 +121,7 @@ impl Deployment {
     pub fn accept_set_back(&self) {
         let mut file = AnswersFile::open(&self.path("mint.sqlite")).expect("a mint's store");
         let accepted = file.accept(None, clock::now_unix_ms()).expect("writable");
-        assert_eq!(accepted, ["pool/main"]);
+        assert_eq!(accepted, [POOL]);
     }
 
     /// The highest number of an answer to the pool.
@@ -201,171 +143,74 @@ impl Deployment {
             api_addr: mint.api_addr,
             http_addr: mint.http_addr,
             handle: mint.handle(),
-            running: Running {
-                task: tokio::spawn(mint.run(async {
-                    let _ = stopped.await;
-                })),
-                stop,
-            },
+            task: tokio::spawn(mint.run(async {
+                let _ = stopped.await;
+            })),
+            stop,
         }
     }
 }
 
 pub struct RunningMint {
     pub api_addr: SocketAddr,
-    pub http_addr: SocketAddr,
+    http_addr: SocketAddr,
     pub handle: MintHandle,
-    running: Running<MintError>,
+    task: JoinHandle<Result<(), MintError>>,
+    stop: oneshot::Sender<()>,
 }
 
 impl RunningMint {
     /// Tells it to stop and waits until it has.
     pub async fn stop(self) {
-        self.running.stop.send(()).expect("it runs");
-        tokio::time::timeout(PATIENCE, self.running.task)
-            .await
-            .expect("it stops")
-            .expect("it does not panic")
-            .expect("it ends well");
+        self.stop.send(()).expect("it runs");
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        ended.expect("it stops").expect("no panic").expect("well");
+    }
+
+    /// What it answers the operator.
+    pub async fn get(&self, path: &str) -> Answer {
+        let answer = http::get(&format!("http://{}{path}", self.http_addr)).await;
+        answer.expect("it answers")
     }
 }
 
 /// The pool's side of delivery, without miners.
-pub struct Pool {
-    store: Store,
-    requester: QuoteRequester,
-    events: mpsc::Receiver<QuoteEvent>,
-    _hub: HubClient,
-}
+pub struct Pool(Asker);
 
 impl Pool {
     /// Connects, with `mint` as the key that it takes for the mint's.
     pub async fn start(deployment: &Deployment, mint: &PublicKey) -> Self {
-        let secret = keyfile::read_secret(deployment.path("pool.key")).expect("just written");
-        let identity = Identity::new("pool", "main", secret).expect("a peer name");
-        let hub = HubClient::start(
-            HubClientConfig::new(deployment.hub.to_string(), deployment.authority),
-            identity,
-        );
-        let store =
-            Store::open(&deployment.path("pool.sqlite"), &[OUTBOX_SCHEMA]).expect("it opens");
-        let (sender, events) = mpsc::channel(1_024);
-        let config = QuoteRequesterConfig::new("mint/main".parse().expect("a name"), *mint);
-        let answers = Arc::new(Told(sender));
-        let requester =
-            QuoteRequester::start(&hub, store.clone(), config, answers).expect("the only one");
-        Self {
-            store,
-            requester,
-            events,
-            _hub: hub,
-        }
+        let asker = Asker::start(&deployment.site, POOL, MINT, *mint);
+        Self(asker.expect("it starts"))
     }
 
     /// Puts a request in the outbox.
     pub async fn ask(&self, request: &MintQuoteRequest) {
-        let mut body = Vec::new();
-        request.encode_body(&mut body).expect("it fits");
-        let key = request.header_hash;
-        self.store
-            .write(move |conn| {
-                let new = NewRequest {
-                    peer: "mint/main",
-                    extension: EXT_MINT_QUOTE,
-                    key: &key,
-                    msg_type: MintQuoteRequest::MSG_TYPE,
-                    body: &body,
-                };
-                outbox::enqueue(conn, &new, clock::now_unix_ms())
-            })
-            .await
-            .expect("it is stored");
-        self.requester.nudge();
+        let asked = self.0.ask([request.clone()]).await;
+        asked.expect("it is stored");
     }
 
-    /// The next event that is no keyset known before.
+    /// The next event that is no keyset.
     pub async fn event(&mut self) -> QuoteEvent {
-        tokio::time::timeout(PATIENCE, self.events.recv())
-            .await
-            .expect("an event in time")
-            .expect("the requester runs")
+        self.0.answer().await.expect("an answer")
     }
 
     /// The next keyset announced.
     pub async fn keyset(&mut self) -> KeysetAnnouncement {
-        match self.event().await {
-            QuoteEvent::Keyset(keyset) => keyset,
-            other => panic!("expected a keyset, got {other:?}"),
-        }
+        self.0.keyset().await.expect("a keyset")
     }
 
     /// Id and amount of the next quote; keysets told again meanwhile are passed over.
     pub async fn issued(&mut self) -> (String, u64) {
-        loop {
-            match self.event().await {
-                QuoteEvent::Issued { response, .. } => return (response.quote_id, response.amount),
-                QuoteEvent::Keyset(_) => {}
-                other => panic!("expected a quote, got {other:?}"),
-            }
-        }
-    }
-}
-
-struct Told(mpsc::Sender<QuoteEvent>);
-
-impl QuoteAnswers for Told {
-    fn on_response(
-        &self,
-        _: &Connection,
-        _: &MintQuoteRequest,
-        _: &MintQuoteResponse,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn on_refusal(
-        &self,
-        _: &Connection,
-        _: &MintQuoteRequest,
-        _: &MintQuoteError,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn on_keyset(&self, _: &Connection, _: &KeysetAnnouncement) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn committed(&self, events: &[QuoteEvent]) {
-        for event in events {
-            self.0
-                .try_send(event.clone())
-                .expect("a story has few events");
-        }
+        let response = self.0.issued().await.expect("a quote");
+        (response.quote_id, response.amount)
     }
 }
 
 /// Waits until `holds`, for no longer than is patient.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "not in time: {what}");
-}
-
-/// The whole answer to a GET.
-pub async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: mint\r\nconnection: close\r\n\r\n");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("it is read");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
-    answer
+pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    let waited = wait::until_true(what, PATIENCE, holds).await;
+    waited.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The mint's own store, then cdk's.
@@ -386,12 +231,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn new_key(path: &Path) -> PublicKey {
-    let secret = SecretKey::generate(&mut rand::rngs::OsRng);
-    keyfile::write_secret(path, &secret).expect("writable");
-    secret.public_key()
-}
-
 fn free_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
+    (Ipv4Addr::LOCALHOST, 0).into()
 }

@@ -85,7 +85,7 @@ async fn a_share_that_goes_over_hub_and_list_has_one_quote_whichever_comes_first
     assert_eq!(pool.issued().await.0, over_list);
     assert_eq!(redeem(mint.api_addr, &over_list, &miner).await, 6);
 
-    let metrics = get(mint.http_addr, "/metrics").await;
+    let metrics = mint.get("/metrics").await.body;
     for line in [
         "winze_mint_quotes_issued_total 2",
         "winze_mint_quotes_repeated_total 2",
@@ -98,22 +98,21 @@ async fn a_share_that_goes_over_hub_and_list_has_one_quote_whichever_comes_first
     }
 
     server.kill();
-    let mut health = String::new();
+    let mut health = None;
     until("the operator is told", async || {
-        health = get(mint.http_addr, "/health").await;
-        health.contains(r#""redis_connected":false"#)
+        let told = health.insert(mint.get("/health").await);
+        told.body.contains(r#""redis_connected":false"#)
     })
     .await;
-    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
-    assert!(health.contains(&server.address()), "{health}");
+    let health = health.expect("it was asked");
+    assert_eq!(health.status, 503, "{health:?}");
+    assert!(health.body.contains(&server.address()), "{health:?}");
     // The hub's way knows nothing of it.
     pool.ask(&request(3, 7, &miner, &keyset)).await;
     assert_eq!(pool.issued().await.1, 7);
     server.start_again().expect("it starts again");
     until("all is well", async || {
-        get(mint.http_addr, "/health")
-            .await
-            .starts_with("HTTP/1.1 200")
+        mint.get("/health").await.status == 200
     })
     .await;
     let mut list = pool_at(&server);
@@ -153,8 +152,9 @@ async fn a_wrong_password_stops_the_start_in_words_and_the_right_one_serves_over
         .start_as(reading(&deployment, server.config()))
         .await;
     until("all is well", async || {
-        get(mint.http_addr, "/health")
+        mint.get("/health")
             .await
+            .body
             .contains(r#""redis_connected":true"#)
     })
     .await;
@@ -175,7 +175,7 @@ async fn a_mint_whose_redis_is_away_starts_and_serves_its_hub() {
     pool.ask(&request(1, 5, &MinerKey::generate(), &keyset))
         .await;
     assert_eq!(pool.issued().await.1, 5);
-    let health = get(mint.http_addr, "/health").await;
+    let health = mint.get("/health").await.body;
     assert!(health.contains(r#""redis_connected":false"#), "{health}");
     mint.stop().await;
 }
