@@ -2,44 +2,22 @@
 
 #![cfg(feature = "demo")]
 
+#[path = "support/demo.rs"]
+mod support;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
 use winze_testbed::RegtestNode;
 
-/// The demonstration with its temporary files under `folder`.
-fn demo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_winze"));
-    command.arg("demo").args(arguments).env("TMPDIR", folder);
-    command
-}
-
-fn last_line_as_json(output: &Output) -> Value {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {last:?} of {output:?}"))
-}
-
-fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder).unwrap().next().is_none()
-}
+use support::{demo, goes, leaves_nothing, report};
 
 #[test]
 fn a_stranger_sees_every_share_become_ecash_and_finds_nothing_left_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let output = demo(
-        folder.path(),
-        &["--shares", "20", "--miners", "3", "--json"],
-    )
-    .output()
-    .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    let report = last_line_as_json(&output);
+    let report = report(folder.path(), &["--shares", "20", "--miners", "3"]);
     for field in ["shares_accepted", "quotes_issued", "quotes_redeemed"] {
         assert_eq!(report[field], 20, "{field}: {report}");
     }
@@ -51,7 +29,6 @@ fn a_stranger_sees_every_share_become_ecash_and_finds_nothing_left_behind() {
         &report["quote_latency_ms"]["p99"],
     );
     assert!(p50.as_u64().unwrap() <= p99.as_u64().unwrap(), "{report}");
-    assert!(is_empty(folder.path()), "temporary files are left: {log}");
 }
 
 #[test]
@@ -61,17 +38,11 @@ fn a_share_becomes_a_block_of_a_bitcoin_node_that_pays_the_configured_script() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let output = demo(folder.path(), &["--shares", "5", "--bitcoind", "--json"])
-        .output()
-        .unwrap();
-    // That the coinbases pay the script is part of what the status stands for.
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    let report = last_line_as_json(&output);
+    // That the coinbases pay the script is part of what its status stands for.
+    let report = report(folder.path(), &["--shares", "5", "--bitcoind"]);
     assert!(report["blocks_found"].as_u64().unwrap() >= 1, "{report}");
     assert_eq!(report["shares_accepted"], 5);
     assert_eq!(report["ecash_redeemed"], report["ecash_expected"]);
-    assert!(is_empty(folder.path()), "temporary files are left: {log}");
 }
 
 #[test]
@@ -114,7 +85,7 @@ fn what_was_kept_running_can_be_connected_to_and_ends_with_ctrl_c() {
             "{name} still listens"
         );
     }
-    assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+    leaves_nothing(folder.path(), &rest);
 }
 
 /// A run that would take hours, and where its hub listens.
@@ -155,7 +126,7 @@ fn an_interrupted_run_is_no_success_and_leaves_no_process() {
             TcpStream::connect(hub).is_err(),
             "{name}: the hub still listens"
         );
-        assert!(is_empty(folder.path()), "temporary files are left: {rest}");
+        leaves_nothing(folder.path(), &rest);
     }
 }
 
@@ -165,14 +136,7 @@ fn a_run_that_is_killed_leaves_no_process() {
     let (mut child, _reader, hub) = endless(folder.path(), &[]);
     signal(&child, "KILL");
     child.wait().unwrap();
-    let killed = Instant::now();
-    while TcpStream::connect(&hub).is_ok() {
-        assert!(
-            killed.elapsed() < Duration::from_secs(30),
-            "the hub still listens"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    goes("the hub", || TcpStream::connect(&hub).is_ok());
 }
 
 #[cfg(target_os = "linux")]
@@ -197,14 +161,7 @@ fn a_run_that_is_killed_leaves_no_bitcoin_node() {
     assert_eq!(nodes(), 1);
     signal(&child, "KILL");
     child.wait().unwrap();
-    let killed = Instant::now();
-    while nodes() > 0 {
-        assert!(
-            killed.elapsed() < Duration::from_secs(30),
-            "bitcoind still runs"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    goes("bitcoind", || nodes() > 0);
 }
 
 /// Ctrl-C, for the one process.

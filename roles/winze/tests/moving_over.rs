@@ -3,25 +3,19 @@
 
 #![cfg(feature = "demo")]
 
+#[path = "support/demo.rs"]
+mod support;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
 use toml::Table;
+
+use support::{demo, goes, leaves_nothing, report};
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// The demonstration with its temporary files under `folder`.
-fn demo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_winze"));
-    command.args(["demo", "--legacy"]).args(arguments);
-    command.env("TMPDIR", folder);
-    command
-}
 
 fn there_is_redis() -> bool {
     let version = Command::new("redis-server").arg("--version").output();
@@ -32,28 +26,13 @@ fn there_is_redis() -> bool {
     is_there
 }
 
-fn last_line_as_json(output: &Output) -> Value {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {last:?} of {output:?}"))
-}
-
-fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder).unwrap().next().is_none()
-}
-
 #[test]
 fn an_older_deployment_moves_over_under_load_and_every_request_has_one_quote() {
     if !there_is_redis() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let output = demo(folder.path(), &["--shares", "24", "--json"])
-        .output()
-        .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    let report = last_line_as_json(&output);
+    let report = report(folder.path(), &["--legacy", "--shares", "24"]);
     let number = |field: &str| report[field].as_u64().unwrap();
     assert_eq!(
         number("requests_pushed"),
@@ -69,20 +48,19 @@ fn an_older_deployment_moves_over_under_load_and_every_request_has_one_quote() {
         assert_eq!(miners[field], 24, "{field}: {report}");
     }
     assert_eq!(miners["ecash_redeemed"], miners["ecash_expected"]);
-    assert!(is_empty(folder.path()), "temporary files are left: {log}");
 }
 
 #[test]
 fn without_redis_nothing_is_started_and_the_package_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let output = demo(folder.path(), &[])
+    let output = demo(folder.path(), &["--legacy"])
         .env("PATH", folder.path())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("package redis-server"), "{said}");
-    assert!(is_empty(folder.path()), "temporary files are left: {said}");
+    leaves_nothing(folder.path(), &said);
 }
 
 #[cfg(target_os = "linux")]
@@ -92,7 +70,7 @@ fn a_move_that_is_killed_leaves_no_redis() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut child = demo(folder.path(), &[])
+    let mut child = demo(folder.path(), &["--legacy"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -106,14 +84,7 @@ fn a_move_that_is_killed_leaves_no_redis() {
     assert!(TcpStream::connect(&redis).is_ok());
     child.kill().unwrap();
     child.wait().unwrap();
-    let killed = Instant::now();
-    while TcpStream::connect(&redis).is_ok() {
-        assert!(
-            killed.elapsed() < Duration::from_secs(30),
-            "Redis still listens"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    goes("Redis", || TcpStream::connect(&redis).is_ok());
 }
 
 /// The README's snippets: the file that each goes into, and what goes there.
