@@ -34,6 +34,7 @@ pub(crate) use ended::Marking;
 pub use ended::{Answered, RecordedAnswer, mark_answered, park};
 pub use enqueue::{enqueue, enqueue_all};
 pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
+pub(crate) use keys::KEYS;
 pub(crate) use older::{move_all, seal_all};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
 pub(crate) use set_back::asks_again;

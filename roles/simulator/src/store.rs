@@ -109,7 +109,11 @@ impl Disk {
         f: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let outcome = f(&self.db);
+        store::transaction_begun(&self.db, &self.schemas)?;
+        let outcome = f(&self.db).and_then(|done| {
+            store::transaction_ends(&self.db, &self.schemas)?;
+            Ok(done)
+        });
         let outcome = match now_ms < self.full_until_ms {
             true => outcome.and(Err(StoreError::Aborted {
                 reason: "the disk is full".to_owned(),
@@ -129,6 +133,7 @@ impl Disk {
         f: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.db.execute_batch("BEGIN IMMEDIATE")?;
+        store::transaction_begun(&self.db, &self.schemas)?;
         let outcome = f(&self.db);
         self.db.execute_batch("ROLLBACK")?;
         outcome

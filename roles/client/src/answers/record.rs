@@ -54,7 +54,7 @@ pub(crate) struct Recording<'a> {
     finding: Option<Finding<'a>>,
     insert_effect: CachedStatement<'a>,
     insert_given: CachedStatement<'a>,
-    keys: KeyAdder<'a>,
+    keys: KeyAdder,
 }
 
 impl<'a> Recording<'a> {
@@ -164,7 +164,7 @@ impl<'a> Recording<'a> {
             self.now_unix_ms,
             checksum
         ])?;
-        self.keys.insert(hash, place(table, row_id))?;
+        self.keys.insert(hash, place(table, row_id));
         self.last_sequence = Some(sequence);
         self.has_new = true;
         Ok(numbered)
@@ -204,6 +204,6 @@ impl<'a> Recording<'a> {
                  SET last_sequence = excluded.last_sequence",
             )?
             .execute(params![self.extension, self.peer, last_sequence])?;
-        KEYS.merge_where_full(self.connection)
+        Ok(())
     }
 }

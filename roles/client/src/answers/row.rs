@@ -227,7 +227,7 @@ pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
             if KEYS.ensure(connection, hash, place(table, row_id))? {
                 added += 1;
                 if added.is_multiple_of(1_024) {
-                    KEYS.merge_where_full(connection)?;
+                    KEYS.merge_while_opening(connection)?;
                 }
             }
         }

@@ -72,7 +72,7 @@ pub(crate) fn check(connection: &Connection, now_unix_ms: u64) -> Result<(), Sto
         seen += 1;
         if seen.is_multiple_of(ROWS_PER_STEP) {
             blocks.write(connection)?;
-            keys::merge_where_full(connection)?;
+            keys::merge_while_opening(connection)?;
         }
     }
     drop(rows);

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::blocks::Changes;
-use super::keys::{self, Keys};
+use super::keys::Keys;
 use super::place::{Place, SEQUENCE_MAX};
 use super::row::{Content, StoredRow};
 use super::{Enqueued, NewRequest};
@@ -121,7 +121,7 @@ impl<'a> Enqueuing<'a> {
             self.now_unix_ms,
             content.checksum(false)
         ])?;
-        self.keys.add(missing, id)?;
+        self.keys.add(missing, id);
         self.blocks.add(id, 1);
         self.last_sequence = sequence;
         Ok(Enqueued::New)
@@ -160,7 +160,7 @@ impl<'a> Enqueuing<'a> {
                 self.last_sequence,
                 self.last_sequence - self.before
             ])?;
-        keys::added(self.connection, self.before, self.last_sequence)
+        Ok(())
     }
 }
 

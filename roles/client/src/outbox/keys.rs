@@ -5,10 +5,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::place::Place;
 use crate::store::{KeyAdder, KeyFinder, KeyIndex, StoreError, key_hash, key_index};
 
-const KEYS: KeyIndex = key_index!("outbox_key");
-
-/// How many requests are enqueued before it is counted what the index holds in memory.
-const COUNTED_EVERY: u64 = 1_024;
+pub(crate) const KEYS: KeyIndex = key_index!("outbox_key");
 
 fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
     key_hash(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key])
@@ -36,21 +33,22 @@ pub(super) fn add(
     key: &[u8],
     id: i64,
 ) -> Result<(), StoreError> {
-    KEYS.insert(connection, hash(place, key), id)
+    KEYS.ensure(connection, hash(place, key), id)?;
+    Ok(())
 }
 
 /// The index as who enqueues uses it, on the role's writer alone.
 pub(super) struct Keys<'a> {
     finder: KeyFinder<'a>,
-    adder: KeyAdder<'a>,
+    adder: KeyAdder,
     has_key: CachedStatement<'a>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(connection: &'a Connection) -> Result<Keys<'a>, StoreError> {
         Ok(Keys {
-            finder: KEYS.finder(connection)?,
             adder: KEYS.adder(connection)?,
+            finder: KEYS.finder(connection)?,
             has_key: connection.prepare_cached(HAS_KEY)?,
         })
     }
@@ -71,8 +69,8 @@ impl<'a> Keys<'a> {
     }
 
     /// Adds the row with the key that was missing.
-    pub(super) fn add(&mut self, missing: Missing, id: i64) -> Result<(), StoreError> {
-        self.adder.insert(missing.hash, id)
+    pub(super) fn add(&mut self, missing: Missing, id: i64) {
+        self.adder.insert(missing.hash, id);
     }
 }
 
@@ -83,17 +81,9 @@ pub(super) struct Missing {
 
 const HAS_KEY: &str = "SELECT 1 FROM outbox WHERE id = ?1 AND key = ?2";
 
-/// To be called once the requests from number `before` through `last` were added.
-pub(super) fn added(connection: &Connection, before: u64, last: u64) -> Result<(), StoreError> {
-    match before / COUNTED_EVERY == last / COUNTED_EVERY {
-        true => Ok(()),
-        false => KEYS.merge_where_full(connection),
-    }
-}
-
-/// As [`added`], whatever their numbers.
-pub(super) fn merge_where_full(connection: &Connection) -> Result<(), StoreError> {
-    KEYS.merge_where_full(connection)
+/// To be called every thousand rows while the file is opened.
+pub(super) fn merge_while_opening(connection: &Connection) -> Result<(), StoreError> {
+    KEYS.merge_while_opening(connection)
 }
 
 /// Has the file hold all that is known.
@@ -110,14 +100,9 @@ pub(super) fn remove(
     id: i64,
 ) -> Result<(), StoreError> {
     let hash = hash(place, key);
-    match is_begun(connection)? {
+    match KEYS.is_begun(connection)? {
         true => KEYS.remove(connection, hash, id),
-        false => {
-            connection
-                .prepare_cached(KEYS.remove)?
-                .execute([hash, id])?;
-            Ok(())
-        }
+        false => KEYS.remove_from_file(connection, hash, id),
     }
 }
 
@@ -127,7 +112,7 @@ pub(super) fn find(
     place: &Place<'_>,
     key: &[u8],
 ) -> Result<Option<i64>, StoreError> {
-    if !is_begun(connection)? {
+    if !KEYS.is_begun(connection)? {
         return look_for(connection, place, key);
     }
     let mut has_key = connection.prepare_cached(HAS_KEY)?;
@@ -170,10 +155,4 @@ pub(super) fn find_parked(
         )?
         .query_row(params![place.id(0), place.last_id(), key], |row| row.get(0))
         .optional()?)
-}
-
-fn is_begun(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(connection
-        .prepare_cached("SELECT 1 FROM temp.sqlite_schema WHERE name = 'outbox_key_new'")?
-        .exists([])?)
 }

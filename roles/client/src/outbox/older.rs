@@ -134,7 +134,7 @@ pub(crate) fn move_all(connection: &Connection) -> Result<(), StoreError> {
         move_one(connection, place, &older, sequence, row)?;
         moved += 1;
         if moved.is_multiple_of(ROWS_PER_STEP) {
-            keys::merge_where_full(connection)?;
+            keys::merge_while_opening(connection)?;
         }
     }
     for (place, renumbered) in places {

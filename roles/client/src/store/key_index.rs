@@ -1,20 +1,35 @@
 //! The way from a key to its rows, where keys are hashes: what is new in memory, the rest in a compact table.
 //!
 //! Keys come in no order, so each that is added to a large index changes a page of its own, which costs more than the row
-//! itself. The newest entries are therefore kept apart, in a TEMP table: in memory, but within the transaction that is
-//! under way, and undone with it. Where enough have come together they are merged into the index, in its order, so that each
-//! page takes several: a slice of all hashes at a time, one slice after the other, so that nobody waits for a merge that
-//! goes through the whole index.
+//! itself. The newest entries are therefore kept in memory ([`KeyMemory`]). Where enough have come together they are merged
+//! into the table, in its order, so that each page takes several: a slice of all hashes at a time, one slice after the
+//! other, so that nobody waits for a merge that goes through the whole table. Most keys that are looked for are new, so a
+//! filter says of these that the table has none, whose pages may well not be in memory.
 //!
-//! What is in memory is gone with the process. So the index of a file is never complete: whoever opens it has
-//! [`KeyIndex::begin`] called, and each row that it holds [`ensured`](KeyIndex::ensure), which also mends an index that has
-//! lost an entry. Other connections (the reader's, an operator's command) do not see what is new and cannot
-//! [`find`](KeyIndex::find) at all.
+//! What is in memory is gone with the process. So the table of a file is never complete: whoever opens it has
+//! [`KeyIndex::begin`] called, each row that it holds [`ensured`](KeyIndex::ensure), which also mends an index that has
+//! lost an entry, and then [`KeyIndex::opened`]. Other connections (the reader's, an operator's command) do not see what is
+//! new and cannot [`find`](KeyIndex::find) at all.
+//!
+//! What is in memory follows the database: when a transaction or a savepoint in it is rolled back, what it had added is
+//! found no longer. A TEMP table has the generation that this goes by, and a function of SQL leads from the connection to
+//! its memory.
 
+mod filter;
+mod memory;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{CachedStatement, Connection, params};
 
+use self::memory::KeyMemory;
 use super::{StoreError, row_checksum};
 use crate::limits::{KEY_INDEX_NEW_MAX, KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_SLICES};
+
+/// The highest bits of a hash, which say in which slice it lies.
+const SLICE_BITS: u32 = KEY_INDEX_SLICES.ilog2();
 
 /// What an index is asked for: 64 bits of SHA-256 over `parts`, each with its length.
 ///
@@ -28,18 +43,16 @@ pub(crate) fn key_hash(parts: &[&[u8]]) -> i64 {
 /// From a [`key_hash`] to the ids of the rows that may have that key; to be made with
 /// [`key_index!`](crate::store::key_index). It is not the rows' owner: it may name rows that are gone.
 pub(crate) struct KeyIndex {
+    pub(crate) memory_function: &'static str,
     pub(crate) begin: &'static str,
+    pub(crate) is_begun: &'static str,
+    pub(crate) memory: &'static str,
+    pub(crate) begin_batch: &'static str,
     pub(crate) find: &'static str,
+    pub(crate) has: &'static str,
     pub(crate) insert: &'static str,
-    pub(crate) ensure: &'static str,
-    pub(crate) remove_new: &'static str,
     pub(crate) remove: &'static str,
-    pub(crate) next_slice: &'static str,
-    pub(crate) count_new: &'static str,
-    pub(crate) count_all_new: &'static str,
-    pub(crate) merge: &'static str,
-    pub(crate) clear_new: &'static str,
-    pub(crate) slice_merged: &'static str,
+    pub(crate) hashes: &'static str,
     pub(crate) fill: &'static str,
 }
 
@@ -48,60 +61,54 @@ pub(crate) struct KeyIndex {
 macro_rules! key_index {
     ($table:literal) => {
         $crate::store::KeyIndex {
+            memory_function: concat!($table, "_memory"),
             begin: concat!(
                 "CREATE TEMP TABLE IF NOT EXISTS ",
                 $table,
-                "_new (hash INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (hash, id)) STRICT, WITHOUT ROWID;
-                 CREATE TEMP TABLE IF NOT EXISTS ",
-                $table,
-                "_slice (next INTEGER NOT NULL) STRICT;
+                "_generation (generation INTEGER NOT NULL) STRICT;
                  DELETE FROM temp.",
                 $table,
-                "_new;
-                 DELETE FROM temp.",
-                $table,
-                "_slice;
+                "_generation;
                  INSERT INTO temp.",
                 $table,
-                "_slice (next) VALUES (0)"
+                "_generation (generation) VALUES (0)"
             ),
-            find: concat!(
-                "SELECT id FROM temp.",
+            is_begun: concat!(
+                "SELECT 1 FROM temp.sqlite_schema WHERE name = '",
                 $table,
-                "_new WHERE hash = ?1 UNION ALL SELECT id FROM main.",
-                $table,
-                " WHERE hash = ?1"
+                "_generation'"
             ),
-            insert: concat!("INSERT INTO temp.", $table, "_new (hash, id) VALUES (?1, ?2)"),
-            ensure: concat!(
-                "INSERT OR IGNORE INTO temp.",
+            memory: concat!(
+                "SELECT ",
                 $table,
-                "_new (hash, id) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM main.",
+                "_memory(), generation FROM temp.",
                 $table,
-                " WHERE hash = ?1 AND id = ?2)"
+                "_generation"
             ),
-            remove_new: concat!("DELETE FROM temp.", $table, "_new WHERE hash = ?1 AND id = ?2"),
-            remove: concat!("DELETE FROM main.", $table, " WHERE hash = ?1 AND id = ?2"),
-            next_slice: concat!("SELECT next FROM temp.", $table, "_slice"),
-            count_new: concat!(
-                "SELECT count(*) FROM temp.",
+            begin_batch: concat!(
+                "UPDATE temp.",
                 $table,
-                "_new WHERE hash BETWEEN ?1 AND ?2"
+                "_generation SET generation = generation + 1 RETURNING ",
+                $table,
+                "_memory(), generation"
             ),
-            count_all_new: concat!("SELECT count(*) FROM temp.", $table, "_new"),
-            merge: concat!(
+            find: concat!("SELECT id FROM main.", $table, " WHERE hash = ?1"),
+            has: concat!(
+                "SELECT 1 FROM main.",
+                $table,
+                " WHERE hash = ?1 AND id = ?2"
+            ),
+            insert: concat!(
                 "INSERT OR IGNORE INTO main.",
                 $table,
-                " (hash, id) SELECT hash, id FROM temp.",
-                $table,
-                "_new WHERE hash BETWEEN ?1 AND ?2 ORDER BY hash, id"
+                " (hash, id) VALUES (?1, ?2)"
             ),
-            clear_new: concat!(
-                "DELETE FROM temp.",
+            remove: concat!("DELETE FROM main.", $table, " WHERE hash = ?1 AND id = ?2"),
+            hashes: concat!(
+                "SELECT hash FROM main.",
                 $table,
-                "_new WHERE hash BETWEEN ?1 AND ?2"
+                " WHERE hash BETWEEN ?1 AND ?2"
             ),
-            slice_merged: concat!("UPDATE temp.", $table, "_slice SET next = ?1"),
             fill: concat!(
                 "INSERT OR IGNORE INTO main.",
                 $table,
@@ -113,9 +120,107 @@ macro_rules! key_index {
 pub(crate) use key_index;
 
 impl KeyIndex {
-    /// To be called on the connection that writes before anything else, when the file was opened. Nothing is new yet.
+    /// To be called on the connection that writes before anything else, when the file is opened. Nothing is new yet.
+    ///
+    /// Until [`Self::opened`] what is added is not taken back when it is rolled back: whoever opens a file and fails does not
+    /// use it.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), StoreError> {
+        self.begin_with(connection, [KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_NEW_MAX])
+    }
+
+    fn begin_with(&self, connection: &Connection, new_max: [usize; 2]) -> Result<(), StoreError> {
         connection.execute_batch(self.begin)?;
+        let memory = Registered::new(KeyMemory::opening(new_max));
+        let shared = Arc::clone(&memory.memory);
+        connection.create_scalar_function(
+            self.memory_function,
+            0,
+            FunctionFlags::SQLITE_UTF8,
+            // All of it, so that it lives as long as the function.
+            move |_| Ok(memory.id()),
+        )?;
+        for slice in 0..KEY_INDEX_SLICES as usize {
+            self.filter(connection, &shared, slice)?;
+        }
+        Ok(())
+    }
+
+    /// To be called when all rows have been ensured and that is committed.
+    pub(crate) fn opened(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (memory, _) = self.memory(connection, self.memory)?;
+        lock(&memory).opened();
+        Ok(())
+    }
+
+    /// Whether [`Self::begin`] was called on this connection.
+    pub(crate) fn is_begun(&self, connection: &Connection) -> Result<bool, StoreError> {
+        Ok(connection.prepare_cached(self.is_begun)?.exists([])?)
+    }
+
+    /// To be called when a transaction has begun, before anything is done in it.
+    pub(crate) fn transaction_begun(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (memory, generation) = self.memory(connection, self.memory)?;
+        lock(&memory).settle(generation);
+        // Nothing is under way that could bring back what the file does not have now.
+        while let Some(slice) = { lock(&memory).slice_to_filter() } {
+            self.filter(connection, &memory, slice)?;
+        }
+        Ok(())
+    }
+
+    /// To be called before a transaction that changed something is committed: merges what is new into the table where it has
+    /// become too much to be kept in memory.
+    pub(crate) fn transaction_ends(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (memory, _) = self.memory(connection, self.memory)?;
+        if lock(&memory).slice_to_merge().is_none() {
+            return Ok(());
+        }
+        let (memory, generation) = self.memory(connection, self.begin_batch)?;
+        lock(&memory).begin_batch(generation);
+        self.merge_where_full(connection, &memory)
+    }
+
+    /// As [`Self::transaction_ends`], while the file is opened; to be called every thousand rows.
+    pub(crate) fn merge_while_opening(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (memory, _) = self.memory(connection, self.memory)?;
+        self.merge_where_full(connection, &memory)
+    }
+
+    fn merge_where_full(
+        &self,
+        connection: &Connection,
+        memory: &SharedMemory,
+    ) -> Result<(), StoreError> {
+        for _ in 0..KEY_INDEX_SLICES {
+            let Some(slice) = ({ lock(memory).slice_to_merge() }) else {
+                break;
+            };
+            self.merge_slice(connection, memory, slice)?;
+        }
+        Ok(())
+    }
+
+    fn merge_slice(
+        &self,
+        connection: &Connection,
+        memory: &SharedMemory,
+        slice: usize,
+    ) -> Result<(), StoreError> {
+        let entries = lock(memory).new_in(slice);
+        let mut insert = connection.prepare_cached(self.insert)?;
+        for (hash, id) in &entries {
+            insert.execute([hash, id])?;
+        }
+        lock(memory).merged(slice, entries);
+        Ok(())
+    }
+
+    /// Merges what is new into the table while the file is opened, so that all of it is there.
+    pub(crate) fn merge(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (memory, _) = self.memory(connection, self.memory)?;
+        for slice in 0..KEY_INDEX_SLICES as usize {
+            self.merge_slice(connection, &memory, slice)?;
+        }
         Ok(())
     }
 
@@ -124,42 +229,49 @@ impl KeyIndex {
         self.finder(connection)?.find(hash)
     }
 
-    /// [`Self::find`] for many hashes.
+    /// [`Self::find`] for many hashes, until something is rolled back.
     pub(crate) fn finder<'a>(
         &self,
         connection: &'a Connection,
     ) -> Result<KeyFinder<'a>, StoreError> {
-        let statement = connection.prepare_cached(self.find)?;
-        Ok(KeyFinder { statement })
+        let (memory, generation) = self.memory(connection, self.memory)?;
+        lock(&memory).follow(generation);
+        let in_file = connection.prepare_cached(self.find)?;
+        Ok(KeyFinder { memory, in_file })
     }
 
-    /// [`Self::insert`] for many rows.
-    pub(crate) fn adder<'a>(&self, connection: &'a Connection) -> Result<KeyAdder<'a>, StoreError> {
-        let statement = connection.prepare_cached(self.insert)?;
-        Ok(KeyAdder { statement })
+    /// [`Self::insert`] for many rows, in one savepoint: what is rolled back takes with it all that it adds, or nothing.
+    pub(crate) fn adder(&self, connection: &Connection) -> Result<KeyAdder, StoreError> {
+        let (memory, generation) = self.memory(connection, self.begin_batch)?;
+        lock(&memory).begin_batch(generation);
+        Ok(KeyAdder { memory })
     }
 
-    /// Adds a row that was not there. Whoever adds many calls [`Self::merge_where_full`] among them.
+    /// Adds a row that was not there.
+    #[cfg(test)]
     pub(crate) fn insert(
         &self,
         connection: &Connection,
         hash: i64,
         id: i64,
     ) -> Result<(), StoreError> {
-        self.adder(connection)?.insert(hash, id)
+        self.adder(connection)?.insert(hash, id);
+        Ok(())
     }
 
-    /// Adds a row where it is not there. True where that was so.
+    /// Adds a row where it is not there, while the file is opened. True where that was so.
     pub(crate) fn ensure(
         &self,
         connection: &Connection,
         hash: i64,
         id: i64,
     ) -> Result<bool, StoreError> {
-        let added = connection
-            .prepare_cached(self.ensure)?
-            .execute([hash, id])?;
-        Ok(added == 1)
+        let mut finder = self.finder(connection)?;
+        if finder.is_there(self, connection, hash, id)? {
+            return Ok(false);
+        }
+        lock(&finder.memory).add((hash, id));
+        Ok(true)
     }
 
     /// Takes a row out.
@@ -169,63 +281,26 @@ impl KeyIndex {
         hash: i64,
         id: i64,
     ) -> Result<(), StoreError> {
-        let removed = connection
-            .prepare_cached(self.remove_new)?
-            .execute([hash, id])?;
-        if removed == 0 {
-            connection
-                .prepare_cached(self.remove)?
-                .execute([hash, id])?;
+        let (memory, generation) = self.memory(connection, self.begin_batch)?;
+        {
+            let mut memory = lock(&memory);
+            memory.begin_batch(generation);
+            memory.remove((hash, id));
         }
-        Ok(())
+        self.remove_from_file(connection, hash, id)
     }
 
-    /// Merges what is new into the table where it has become too much to be kept in memory. To be called once in each
-    /// transaction that adds, or every thousand rows: it counts what is new in a slice.
-    pub(crate) fn merge_where_full(&self, connection: &Connection) -> Result<(), StoreError> {
-        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have;
-        // unless somebody chooses keys whose hashes lie in one slice. Then all slices have their turn until that one had it.
-        loop {
-            let slice: u32 = connection
-                .prepare_cached(self.next_slice)?
-                .query_row([], |row| row.get(0))?;
-            let hashes = hashes_of(slice);
-            let new: u64 = connection
-                .prepare_cached(self.count_new)?
-                .query_row(hashes, |row| row.get(0))?;
-            if new < KEY_INDEX_SLICE_NEW_MAX && !self.has_too_many_new(connection)? {
-                return Ok(());
-            }
-            self.merge_hashes(connection, hashes)?;
-            connection
-                .prepare_cached(self.slice_merged)?
-                .execute([(slice + 1) % KEY_INDEX_SLICES])?;
-        }
-    }
-
-    fn has_too_many_new(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let new: u64 = connection
-            .prepare_cached(self.count_all_new)?
-            .query_row([], |row| row.get(0))?;
-        Ok(new >= KEY_INDEX_NEW_MAX)
-    }
-
-    /// Merges what is new into the table, so that all of it is there.
-    pub(crate) fn merge(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.merge_hashes(connection, [i64::MIN, i64::MAX])
-    }
-
-    fn merge_hashes(
+    /// Takes a row out of the table, on another connection than that which writes for the role: where the row is new, the role
+    /// goes on finding an id that names nothing.
+    pub(crate) fn remove_from_file(
         &self,
         connection: &Connection,
-        first_and_last: [i64; 2],
+        hash: i64,
+        id: i64,
     ) -> Result<(), StoreError> {
         connection
-            .prepare_cached(self.merge)?
-            .execute(first_and_last)?;
-        connection
-            .prepare_cached(self.clear_new)?
-            .execute(first_and_last)?;
+            .prepare_cached(self.remove)?
+            .execute([hash, id])?;
         Ok(())
     }
 
@@ -250,161 +325,148 @@ impl KeyIndex {
         connection.execute_batch("DROP TABLE temp.key_index_rows")?;
         Ok(())
     }
+
+    /// The connection's memory, and the generation that the database has.
+    fn memory(
+        &self,
+        connection: &Connection,
+        sql: &'static str,
+    ) -> Result<(SharedMemory, i64), StoreError> {
+        let (id, generation) = connection
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let memory = memories().get(&id).and_then(Weak::upgrade);
+        let memory = memory.ok_or(StoreError::Closed)?;
+        Ok((memory, generation))
+    }
+
+    /// Makes the filter of a slice anew.
+    fn filter(
+        &self,
+        connection: &Connection,
+        memory: &SharedMemory,
+        slice: usize,
+    ) -> Result<(), StoreError> {
+        let mut hashes = connection.prepare_cached(self.hashes)?;
+        let hashes = hashes.query_map(hashes_of(slice), |row| row.get(0))?;
+        let hashes: Vec<i64> = hashes.collect::<Result<_, _>>()?;
+        lock(memory).in_file(slice, &hashes);
+        Ok(())
+    }
 }
 
 /// The first and the last hash of a slice.
-fn hashes_of(slice: u32) -> [i64; 2] {
-    let hashes_per_slice = (u64::MAX / u64::from(KEY_INDEX_SLICES)) + 1;
-    let first = i64::MIN.wrapping_add_unsigned(hashes_per_slice.wrapping_mul(slice.into()));
-    [first, first.wrapping_add_unsigned(hashes_per_slice - 1)]
+fn hashes_of(slice: usize) -> [i64; 2] {
+    let first = i64::MIN.wrapping_add_unsigned((slice as u64) << (64 - SLICE_BITS));
+    [
+        first,
+        first.wrapping_add_unsigned((1 << (64 - SLICE_BITS)) - 1),
+    ]
+}
+
+/// The slice in which a hash lies.
+fn slice_of(hash: i64) -> usize {
+    (hash.wrapping_sub(i64::MIN).cast_unsigned() >> (64 - SLICE_BITS)) as usize
+}
+
+type SharedMemory = Arc<Mutex<KeyMemory>>;
+
+fn lock(memory: &SharedMemory) -> MutexGuard<'_, KeyMemory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The memories of all connections, by what the SQL function of each says. A function of SQL hands over values, no
+/// references.
+static MEMORIES: Mutex<BTreeMap<i64, Weak<Mutex<KeyMemory>>>> = Mutex::new(BTreeMap::new());
+
+fn memories() -> MutexGuard<'static, BTreeMap<i64, Weak<Mutex<KeyMemory>>>> {
+    MEMORIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A memory, for as long as its connection has the function that leads to it.
+struct Registered {
+    id: i64,
+    memory: SharedMemory,
+}
+
+impl Registered {
+    fn new(memory: KeyMemory) -> Registered {
+        let memory = Arc::new(Mutex::new(memory));
+        let mut all = memories();
+        let id = all.last_key_value().map_or(0, |(last, _)| last + 1);
+        all.insert(id, Arc::downgrade(&memory));
+        Registered { id, memory }
+    }
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        memories().remove(&self.id);
+    }
 }
 
 /// A [`KeyIndex`] that is asked.
 pub(crate) struct KeyFinder<'a> {
-    statement: CachedStatement<'a>,
+    memory: SharedMemory,
+    in_file: CachedStatement<'a>,
 }
 
 impl KeyFinder<'_> {
     /// See [`KeyIndex::find`].
     pub(crate) fn find(&mut self, hash: i64) -> Result<Vec<i64>, StoreError> {
-        let mut rows = self.statement.query([hash])?;
-        let mut ids = Vec::new();
+        let mut ids: Vec<i64>;
+        {
+            let memory = lock(&self.memory);
+            ids = memory.find_new(hash).collect();
+            if !memory.may_be_in_file(hash) {
+                return Ok(ids);
+            }
+        }
+        let mut rows = self.in_file.query([hash])?;
         while let Some(row) = rows.next()? {
-            ids.push(row.get(0)?);
+            let id = row.get(0)?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
         Ok(ids)
+    }
+
+    fn is_there(
+        &mut self,
+        index: &KeyIndex,
+        connection: &Connection,
+        hash: i64,
+        id: i64,
+    ) -> Result<bool, StoreError> {
+        {
+            let memory = lock(&self.memory);
+            if memory.find_new(hash).any(|new| new == id) {
+                return Ok(true);
+            }
+            if !memory.may_be_in_file(hash) {
+                return Ok(false);
+            }
+        }
+        Ok(connection.prepare_cached(index.has)?.exists([hash, id])?)
     }
 }
 
 /// A [`KeyIndex`] that is added to.
-pub(crate) struct KeyAdder<'a> {
-    statement: CachedStatement<'a>,
+pub(crate) struct KeyAdder {
+    memory: SharedMemory,
 }
 
-impl KeyAdder<'_> {
+impl KeyAdder {
     /// See [`KeyIndex::insert`].
-    pub(crate) fn insert(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
-        self.statement.execute([hash, id])?;
-        Ok(())
+    pub(crate) fn insert(&mut self, hash: i64, id: i64) {
+        lock(&self.memory).add((hash, id));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEYS: KeyIndex = key_index!("things_key");
-
-    fn database() -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        connection
-            .execute_batch(
-                "CREATE TABLE things_key (hash INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (hash, id))
-                 STRICT, WITHOUT ROWID",
-            )
-            .unwrap();
-        KEYS.begin(&connection).unwrap();
-        connection
-    }
-
-    fn in_table(connection: &Connection) -> u64 {
-        connection
-            .query_row("SELECT count(*) FROM things_key", [], |row| row.get(0))
-            .unwrap()
-    }
-
-    /// In memory or in the table, merged in this transaction or before: each is found, what is undone is not.
-    #[test]
-    fn what_is_added_is_found_wherever_it_lies_and_what_is_rolled_back_is_gone() {
-        let connection = database();
-        let hash = |n: i64| key_hash(&[&n.to_le_bytes()]);
-        // Some slices get more than others.
-        let in_memory_max = u64::from(KEY_INDEX_SLICES) * KEY_INDEX_SLICE_NEW_MAX * 9 / 8;
-        let rows = in_memory_max as i64;
-        let add = |from: i64| {
-            for n in from..from + rows {
-                KEYS.insert(&connection, hash(n), n).unwrap();
-                if n % 1_000 == 0 {
-                    KEYS.merge_where_full(&connection).unwrap();
-                }
-            }
-            KEYS.merge_where_full(&connection).unwrap();
-        };
-        connection.execute_batch("BEGIN").unwrap();
-        add(0);
-        connection.execute_batch("COMMIT").unwrap();
-        let merged = in_table(&connection);
-        assert!(merged >= KEY_INDEX_SLICE_NEW_MAX, "{merged}");
-        let in_memory = rows as u64 - merged;
-        assert!(in_memory < in_memory_max, "{in_memory}");
-
-        connection.execute_batch("BEGIN").unwrap();
-        add(rows);
-        let in_memory = 2 * rows as u64 - in_table(&connection);
-        assert!(
-            in_memory < in_memory_max,
-            "{in_memory} wait for their slice"
-        );
-        assert_eq!(KEYS.find(&connection, hash(rows)).unwrap(), [rows]);
-        connection.execute_batch("ROLLBACK").unwrap();
-
-        assert_eq!(in_table(&connection), merged);
-        for n in 0..2 * rows {
-            let expected: &[i64] = if n < rows { &[n] } else { &[] };
-            assert_eq!(KEYS.find(&connection, hash(n)).unwrap(), expected, "{n}");
-        }
-    }
-
-    /// Whoever asks chooses keys, and can try them out until their hashes lie where he wants them.
-    #[test]
-    fn keys_that_are_chosen_to_lie_in_one_slice_do_not_stay_in_memory() {
-        let connection = database();
-        let in_last_slice = |n: i64| i64::MAX - n;
-        let rows = KEY_INDEX_NEW_MAX as i64 * 2;
-        connection.execute_batch("BEGIN").unwrap();
-        for n in 0..rows {
-            KEYS.insert(&connection, in_last_slice(n), n).unwrap();
-            if n % 1_000 == 0 {
-                KEYS.merge_where_full(&connection).unwrap();
-            }
-        }
-        connection.execute_batch("COMMIT").unwrap();
-        let in_memory = rows as u64 - in_table(&connection);
-        assert!(in_memory < KEY_INDEX_NEW_MAX + 1_000, "{in_memory}");
-        for n in [0, rows / 2, rows - 1] {
-            let found = KEYS.find(&connection, in_last_slice(n)).unwrap();
-            assert_eq!(found, [n]);
-        }
-    }
-
-    #[test]
-    fn two_rows_of_one_hash_are_both_found_and_taken_out_one_by_one() {
-        let connection = database();
-        KEYS.insert(&connection, 7, 1).unwrap();
-        KEYS.merge(&connection).unwrap();
-        KEYS.insert(&connection, 7, 2).unwrap();
-        assert_eq!(KEYS.find(&connection, 7).unwrap(), [2, 1]);
-        // What was added when the file was opened and is there.
-        assert!(!KEYS.ensure(&connection, 7, 1).unwrap());
-        assert!(!KEYS.ensure(&connection, 7, 2).unwrap());
-        KEYS.remove(&connection, 7, 1).unwrap();
-        assert_eq!(KEYS.find(&connection, 7).unwrap(), [2]);
-        KEYS.remove(&connection, 7, 2).unwrap();
-        assert_eq!(KEYS.find(&connection, 7).unwrap(), [0_i64; 0]);
-        assert!(KEYS.ensure(&connection, 7, 1).unwrap());
-        assert_eq!(KEYS.find(&connection, 7).unwrap(), [1]);
-    }
-
-    #[test]
-    fn an_older_files_rows_are_entered_in_the_order_of_the_index() {
-        let connection = database();
-        let rows = (0..5_000_i64).map(|n| Ok((key_hash(&[&n.to_le_bytes()]), n)));
-        KEYS.fill(&connection, rows).unwrap();
-        assert_eq!(in_table(&connection), 5_000);
-        assert_eq!(
-            KEYS.find(&connection, key_hash(&[&42_i64.to_le_bytes()]))
-                .unwrap(),
-            [42]
-        );
-    }
-}
+mod tests;

@@ -31,7 +31,7 @@ pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
 pub(crate) use key_index::{KeyAdder, KeyFinder, KeyIndex, key_hash, key_index};
 pub use savepoint::in_savepoint;
-pub use schema::{Schema, begin};
+pub use schema::{Schema, begin, transaction_begun, transaction_ends};
 
 use crate::limits::{STORE_READS_WAITING_MAX, STORE_WRITES_WAITING_MAX};
 use job::{Closure, Job, Once, Repeatable, TypedJob};
@@ -79,10 +79,11 @@ impl Store {
         let writer = {
             let counters = Arc::clone(&counters);
             let (connection, lock) = (opened.writer, opened.lock);
+            let schemas = schemas.to_vec();
             thread::Builder::new()
                 .name("store-writer".into())
                 .spawn(move || {
-                    writer::run(&connection, waiting_writes, &counters);
+                    writer::run(&connection, &schemas, waiting_writes, &counters);
                     drop(connection);
                     drop(lock);
                 })

@@ -1,6 +1,6 @@
 use rusqlite::{Connection, OptionalExtension};
 
-use super::StoreError;
+use super::{KeyIndex, StoreError};
 use crate::{answers, outbox};
 
 /// The tables of one part of a program, as the steps that lead to them.
@@ -76,7 +76,36 @@ pub fn begin(
         }
     }
     transaction.commit()?;
+    for keys in key_indexes(schemas) {
+        keys.opened(connection)?;
+    }
     Ok(())
+}
+
+/// What a process does first in every transaction that writes: what it keeps in memory follows what was committed since
+/// the last one.
+///
+/// # Errors
+/// [`StoreError::Sqlite`]: the transaction is to be rolled back.
+pub fn transaction_begun(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    key_indexes(schemas).try_for_each(|keys| keys.transaction_begun(connection))
+}
+
+/// What it does last in every transaction that has changed something, before it is committed: what is too much to be kept in
+/// memory goes into the file.
+///
+/// # Errors
+/// [`StoreError::Sqlite`]: the transaction is to be rolled back.
+pub fn transaction_ends(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    key_indexes(schemas).try_for_each(|keys| keys.transaction_ends(connection))
+}
+
+fn key_indexes(schemas: &[Schema]) -> impl Iterator<Item = &'static KeyIndex> {
+    schemas.iter().filter_map(|schema| match schema.name {
+        "outbox" => Some(&outbox::KEYS),
+        "answers" => Some(&answers::KEYS),
+        _ => None,
+    })
 }
 
 pub(super) fn create_table(connection: &Connection) -> Result<(), StoreError> {

@@ -4,12 +4,13 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Ran, Undo};
-use super::{Counters, StoreError};
+use super::{Counters, Schema, StoreError, transaction_begun, transaction_ends};
 use crate::limits::STORE_BATCH_JOBS_MAX;
 
 /// Takes jobs until every sender is gone: as many as wait, one transaction for all of them.
 pub(super) fn run(
     connection: &Connection,
+    schemas: &[Schema],
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     counters: &Counters,
 ) {
@@ -28,7 +29,7 @@ pub(super) fn run(
             succeeded,
             mut disk_error,
             changed,
-        } = run_batch(connection, &mut batch);
+        } = run_batch(connection, schemas, &mut batch);
         match &outcome {
             Ok(()) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
@@ -76,15 +77,15 @@ impl Batch {
     }
 }
 
-fn run_batch(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Batch {
-    if let Err(error) = begin(connection) {
+fn run_batch(connection: &Connection, schemas: &[Schema], batch: &mut [Box<dyn Job>]) -> Batch {
+    if let Err(error) = begin(connection, schemas) {
         return Batch::failed(error);
     }
     let mut tally = Tally {
         changes_before: total_changes(connection),
         ..Tally::default()
     };
-    let outcome = run_all(connection, batch, &mut tally);
+    let outcome = run_all(connection, schemas, batch, &mut tally);
     let Tally {
         succeeded,
         disk_error,
@@ -97,13 +98,9 @@ fn run_batch(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Batch {
         };
     }
     let changed = total_changes(connection) != changes_before;
-    if let Err(error) = connection.execute_batch("COMMIT") {
-        if !connection.is_autocommit()
-            && let Err(rollback) = connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(error = %rollback, "rolling back a failed commit");
-        }
-        return Batch::failed(error.into());
+    if let Err(error) = commit(connection, schemas, changed) {
+        roll_back(connection);
+        return Batch::failed(error);
     }
     Batch {
         outcome: Ok(()),
@@ -141,6 +138,7 @@ impl Tally {
 /// where one of those fails, the transaction begins anew.
 fn run_all(
     connection: &Connection,
+    schemas: &[Schema],
     batch: &mut [Box<dyn Job>],
     tally: &mut Tally,
 ) -> Result<(), StoreError> {
@@ -149,7 +147,7 @@ fn run_all(
     let (first, rest) = batch.split_at_mut(repeatable.max(1).min(batch.len()));
     if !run_bare(connection, first, tally)? {
         connection.execute_batch("ROLLBACK")?;
-        begin(connection)?;
+        begin(connection, schemas)?;
         tally.changes_before = total_changes(connection);
         // One that must not be run again has failed, and nothing else was done yet.
         if repeatable > 0 {
@@ -201,8 +199,29 @@ fn still_open(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-fn begin(connection: &Connection) -> Result<(), StoreError> {
-    Ok(connection.execute_batch("BEGIN IMMEDIATE")?)
+fn begin(connection: &Connection, schemas: &[Schema]) -> Result<(), StoreError> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let begun = transaction_begun(connection, schemas);
+    if begun.is_err() {
+        roll_back(connection);
+    }
+    begun
+}
+
+fn commit(connection: &Connection, schemas: &[Schema], changed: bool) -> Result<(), StoreError> {
+    if changed {
+        transaction_ends(connection, schemas)?;
+    }
+    Ok(connection.execute_batch("COMMIT")?)
+}
+
+/// After a failure; SQLite may have done so by itself.
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "rolling back a failed transaction");
+    }
 }
 
 /// Rows that were ever changed on this connection.

@@ -1,0 +1,184 @@
+//! What a [`KeyIndex`](super::KeyIndex) keeps in memory, without the database.
+
+use std::collections::BTreeSet;
+
+use super::filter::Filter;
+use super::slice_of;
+use crate::limits::KEY_INDEX_SLICES;
+
+/// A row under the hash of its key.
+pub(super) type Entry = (i64, i64);
+
+/// The new entries, and which hashes the file does not have.
+///
+/// Memory knows nothing of transactions, so everything is noted with a *generation*: a number in the database that rises with each
+/// batch of changes, and falls again when the savepoint or transaction of that batch is rolled back. What has a higher one than the
+/// database is undone.
+pub(super) struct KeyMemory {
+    slices: Vec<Slice>,
+    /// New entries of one slice, and of all, that are kept.
+    new_max: [usize; 2],
+    new: usize,
+    next_slice: usize,
+    /// Of what is added and removed at present.
+    generation: i64,
+    /// New entries that are not known to be committed, the latest last.
+    added: Vec<(i64, Entry)>,
+    /// New entries whose row was deleted, which is not known to be committed.
+    removed: Vec<(i64, Entry)>,
+    /// New entries that are in the file as well, which is not known to be committed.
+    merged: Vec<(i64, Vec<Entry>)>,
+    /// What is done is not undone: if this fails the file is not used.
+    is_opening: bool,
+}
+
+#[derive(Default)]
+struct Slice {
+    new: BTreeSet<Entry>,
+    /// Of the hashes that the file has, or had.
+    in_file: Filter,
+}
+
+impl KeyMemory {
+    /// Of a file that is being opened, for so many new entries in a slice, and in all.
+    pub(super) fn opening(new_max: [usize; 2]) -> KeyMemory {
+        KeyMemory {
+            new_max,
+            slices: (0..KEY_INDEX_SLICES).map(|_| Slice::default()).collect(),
+            new: 0,
+            next_slice: 0,
+            generation: 0,
+            added: Vec::new(),
+            removed: Vec::new(),
+            merged: Vec::new(),
+            is_opening: true,
+        }
+    }
+
+    /// From now on the database's generation counts.
+    pub(super) fn opened(&mut self) {
+        self.is_opening = false;
+    }
+
+    /// Undoes what the database has rolled back.
+    pub(super) fn follow(&mut self, generation: i64) {
+        while let Some((_, (hash, id))) = self.added.pop_if(|(added, _)| *added > generation) {
+            self.forget((hash, id));
+        }
+        self.removed.retain(|(removed, _)| *removed <= generation);
+        self.merged.retain(|(merged, _)| *merged <= generation);
+    }
+
+    /// What is added and removed after this has that generation, which the database has just gone to.
+    pub(super) fn begin_batch(&mut self, generation: i64) {
+        self.follow(generation - 1);
+        self.generation = generation;
+    }
+
+    /// A transaction has begun: what the database has of what was done is committed.
+    pub(super) fn settle(&mut self, generation: i64) {
+        self.follow(generation);
+        self.added.clear();
+        for (_, entry) in std::mem::take(&mut self.removed) {
+            self.forget(entry);
+        }
+        for entry in std::mem::take(&mut self.merged)
+            .into_iter()
+            .flat_map(|(_, merged)| merged)
+        {
+            self.forget(entry);
+        }
+    }
+
+    pub(super) fn add(&mut self, entry: Entry) {
+        if self.slice_mut(entry.0).new.insert(entry) {
+            self.new += 1;
+            if !self.is_opening {
+                self.added.push((self.generation, entry));
+            }
+        }
+    }
+
+    /// The row is deleted. It is still found, as it may be rolled back.
+    pub(super) fn remove(&mut self, entry: Entry) {
+        if self.slice(entry.0).new.contains(&entry) {
+            self.removed.push((self.generation, entry));
+        }
+    }
+
+    fn forget(&mut self, entry: Entry) {
+        if self.slice_mut(entry.0).new.remove(&entry) {
+            self.new -= 1;
+        }
+    }
+
+    /// The new entries under this hash.
+    pub(super) fn find_new(&self, hash: i64) -> impl Iterator<Item = i64> {
+        let entries = self
+            .slice(hash)
+            .new
+            .range((hash, i64::MIN)..=(hash, i64::MAX));
+        entries.map(|(_, id)| *id)
+    }
+
+    /// False where the file has no entry under this hash.
+    pub(super) fn may_be_in_file(&self, hash: i64) -> bool {
+        self.slice(hash).in_file.may_have(hash)
+    }
+
+    /// The slice that is to be merged into the file next, where so much is new that it should be.
+    pub(super) fn slice_to_merge(&self) -> Option<usize> {
+        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have;
+        // unless somebody chooses keys whose hashes lie in one slice. Then all slices have their turn until that one had it.
+        let merged: usize = self.merged.iter().map(|(_, merged)| merged.len()).sum();
+        let [slice_new_max, new_max] = self.new_max;
+        let is_full = self.slices.get(self.next_slice)?.new.len() >= slice_new_max
+            || self.new - merged >= new_max;
+        is_full.then_some(self.next_slice)
+    }
+
+    /// The new entries of a slice, in the order of the file, but for those that are going.
+    pub(super) fn new_in(&self, slice: usize) -> Vec<Entry> {
+        let Some(slice) = self.slices.get(slice) else {
+            return Vec::new();
+        };
+        let going: BTreeSet<&Entry> = self.removed.iter().map(|(_, removed)| removed).collect();
+        let staying = slice.new.iter().filter(|entry| !going.contains(entry));
+        staying.copied().collect()
+    }
+
+    /// These entries of a slice were written to the file. They are found here until that is committed.
+    pub(super) fn merged(&mut self, slice: usize, entries: Vec<Entry>) {
+        self.next_slice = (slice + 1) % self.slices.len();
+        for (hash, _) in &entries {
+            self.slice_mut(*hash).in_file.add(*hash);
+        }
+        match self.is_opening {
+            true => entries.into_iter().for_each(|entry| self.forget(entry)),
+            false => self.merged.push((self.generation, entries)),
+        }
+    }
+
+    /// A slice whose filter has become too small.
+    pub(super) fn slice_to_filter(&self) -> Option<usize> {
+        self.slices.iter().position(|slice| slice.in_file.is_full())
+    }
+
+    /// What the file has in a slice, where all of it is committed.
+    pub(super) fn in_file(&mut self, slice: usize, hashes: &[i64]) {
+        if let Some(slice) = self.slices.get_mut(slice) {
+            slice.in_file = match hashes.is_empty() {
+                true => Filter::default(),
+                false => Filter::of(hashes),
+            };
+        }
+    }
+
+    fn slice(&self, hash: i64) -> &Slice {
+        &self.slices[slice_of(hash)]
+    }
+
+    fn slice_mut(&mut self, hash: i64) -> &mut Slice {
+        &mut self.slices[slice_of(hash)]
+    }
+}
