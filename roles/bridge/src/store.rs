@@ -3,6 +3,7 @@
 //! | table | what | until |
 //! |---|---|---|
 //! | `bridge_mint` | the mint that the outbox's requests are for | another mint is configured |
+//! | `bridge_mint_before` | mints that they were for earlier | |
 //! | `bridge_keyset` | what that mint has announced, the active one last | as many newer ones are there |
 //! | `bridge_quote_id` | quotes, those whose keys are not in Redis yet among them | they are, and so many came after |
 //! | `bridge_told` | up to which quote the keys are in Redis | |
@@ -21,7 +22,8 @@ use crate::limits::{KEYSETS_KEPT_MAX, QUOTE_IDS_KEPT_MAX};
 /// The direction's tables.
 pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
     name: "bridge",
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE bridge_mint (
             only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
             peer TEXT NOT NULL,
@@ -48,7 +50,15 @@ pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
             reason TEXT NOT NULL,
             refused_unix_ms INTEGER NOT NULL
         ) STRICT;
-    "],
+        ",
+        "
+        CREATE TABLE bridge_mint_before (
+            peer TEXT NOT NULL,
+            key BLOB NOT NULL,
+            PRIMARY KEY (peer, key)
+        ) STRICT, WITHOUT ROWID;
+        ",
+    ],
 };
 
 /// The configuration names another mint than the one that the store's requests are for. Nothing was changed.
@@ -95,8 +105,8 @@ pub(crate) enum Untold {
     Refusals,
 }
 
-/// Makes the store the configured mint's, if it is not already: then what the one before has announced is forgotten. To be
-/// called before anything is enqueued.
+/// Makes the store the configured mint's, if it is not already: then what the one before has announced is forgotten, and who
+/// that was is kept. To be called before anything is enqueued.
 pub(crate) fn belong_to(
     tx: &Connection,
     peer: &str,
@@ -119,6 +129,10 @@ pub(crate) fn belong_to(
                 waiting,
             }));
         }
+        tx.execute(
+            "INSERT OR IGNORE INTO bridge_mint_before (peer, key) VALUES (?1, ?2)",
+            params![old_peer, old_key],
+        )?;
     }
     tx.execute("DELETE FROM bridge_keyset", [])?;
     tx.execute(
@@ -126,6 +140,14 @@ pub(crate) fn belong_to(
         params![peer, key.as_bytes()],
     )?;
     Ok(Ok(()))
+}
+
+/// The peer names, other than `peer`, of mints that requests in the outbox were for.
+pub(crate) fn mints_before(connection: &Connection, peer: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT peer FROM bridge_mint_before WHERE peer <> ?1")?;
+    let rows = statement.query_map([peer], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 struct Mint<'a>(&'a str, &'a str);
