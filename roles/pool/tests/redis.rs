@@ -5,7 +5,9 @@ mod support;
 use serde_json::Value;
 use support::miner::{ALICE, Miner};
 use support::mint::TestMint;
-use support::old_mint::{OldMint, list_length, redis, tables, write_id, write_keyset};
+use support::old_mint::{
+    OldMint, list_length, redis, tables, write_id, write_keyset, write_keyset_of,
+};
 use support::{RunningPool, World, get, metric, nobody, until};
 use winze_client::Store;
 use winze_messages::text::header_hash_to_text;
@@ -225,6 +227,44 @@ async fn a_fallback_goes_over_redis_only_while_the_hub_is_away_and_nothing_is_lo
     pool.running.stop().await;
     mint.stop().await;
     hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyset_out_of_redis_is_never_taken_for_the_mints_own_word_by_a_later_life() {
+    const OTHER: [u8; 8] = [0, 0xbb, 0, 0, 0, 0, 0, 0];
+    let world = World::new();
+    let mut redis = redis(&world);
+    write_keyset_of(&redis, OTHER).await;
+    let tables = tables(&redis, "");
+    let other = hex::encode(OTHER);
+    for name in ["redis", "both"] {
+        let pool = world.start_pool(nobody(), &path(name), &tables).await;
+        health(&pool, "mint_keyset_id", other.as_str().into()).await;
+        pool.running.stop().await;
+        let pool = world.start_pool(nobody(), "", "").await;
+        assert_eq!(said(&pool).await["mint_keyset_id"], Value::Null, "{name}");
+        pool.running.stop().await;
+    }
+
+    // The mint's own word, once heard, stays, whatever Redis says while the mint is away.
+    let (hub_addr, hub) = world.start_hub().await;
+    let mint = TestMint::start(&world, hub_addr, false).await;
+    let pool = world.start_pool(hub_addr, &path("both"), &tables).await;
+    let own = hex::encode(support::KEYSET_ID);
+    health(&pool, "mint_keyset_id", own.as_str().into()).await;
+    pool.running.stop().await;
+    mint.stop().await;
+    hub.stop().await;
+    let pool = world.start_pool(nobody(), &path("both"), &tables).await;
+    health(&pool, "redis_connected", true.into()).await;
+    assert_eq!(said(&pool).await["mint_keyset_id"], own.as_str());
+    pool.running.stop().await;
+
+    // Over Redis alone its keyset is known again, also before Redis is there.
+    redis.kill();
+    let pool = world.start_pool(nobody(), &path("redis"), &tables).await;
+    assert_eq!(said(&pool).await["mint_keyset_id"], other.as_str());
+    pool.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

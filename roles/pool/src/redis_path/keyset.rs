@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use winze_client::{QuoteAnswers as _, QuoteEvent, Store, StoreError};
+use winze_client::{Store, StoreError};
 use winze_legacy::Keyset;
-use winze_messages::families::mint_quote::KeysetAnnouncement;
 use winze_redis::KeysetKey;
 use winze_redis::limits::KEYSET_INTERVAL;
 
@@ -21,7 +20,8 @@ pub(crate) struct KeysetWatch {
     pub(crate) unit: String,
     /// What the pool goes by at present.
     pub(crate) known: watch::Receiver<Option<Vec<u8>>>,
-    /// The hub tells of keysets, too, and with the mint's authenticator: then what Redis says counts only until it has.
+    /// The hub tells of keysets, too, and with the mint's authenticator: then what Redis says counts only where it never
+    /// has, in this life or an earlier one.
     pub(crate) has_hub: bool,
     pub(crate) status: StatusSink,
 }
@@ -62,16 +62,20 @@ impl KeysetWatch {
                 "the keyset in Redis is of the unit {theirs:?}, not {ours:?}"
             ));
         }
-        let announced = keyset.to_announcement();
-        let recorded = self.record(announced.clone()).await;
-        recorded.map_err(|error| error.to_string())?;
-        self.answers.committed(&[QuoteEvent::Keyset(announced)]);
+        // Beside a hub it is forgotten with the process: a later life is to wait for the mint's own word.
+        if !self.has_hub {
+            let recorded = self.record(keyset.id.clone()).await;
+            recorded.map_err(|error| error.to_string())?;
+        }
+        self.answers.go_by_redis(&keyset.id, self.has_hub);
         Ok(())
     }
 
-    async fn record(&self, keyset: KeysetAnnouncement) -> Result<(), StoreError> {
+    async fn record(&self, keyset_id: Vec<u8>) -> Result<(), StoreError> {
         let answers = Arc::clone(&self.answers);
-        let write = self.store.write(move |tx| answers.on_keyset(tx, &keyset));
+        let write = self
+            .store
+            .write(move |tx| answers.on_redis_keyset(tx, &keyset_id));
         write.await
     }
 }

@@ -101,7 +101,11 @@ pub(super) async fn prepare(config: &PoolConfig) -> Result<Prepared, PoolError> 
     };
     let ledger = Ledger::new(store.clone(), settings);
     ledger.belong_to_mint().await?.map_err(Box::new)?;
-    let (keyset_sink, keyset) = watch::channel(ledger.keyset().await?);
+    let keyset = match config.quote_path.dials_hub() {
+        true => ledger.keyset().await?,
+        false => ledger.keyset_in_redis().await?,
+    };
+    let (keyset_sink, keyset) = watch::channel(keyset);
     let blocks = Blocks::new(store.clone());
     let kept = if source.outlives_the_pool() {
         blocks.waiting(now_unix_ms()).await?

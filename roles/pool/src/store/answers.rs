@@ -171,13 +171,7 @@ impl QuoteAnswers for Answers {
                     self.tell_refused(request, error);
                 }
                 QuoteEvent::Keyset(keyset) if keyset.unit == self.unit => {
-                    let id = Some(keyset.keyset_id.clone());
-                    let changed = self.keyset.send_if_modified(|known| {
-                        let changed = *known != id;
-                        *known = id;
-                        changed
-                    });
-                    if changed {
+                    if self.go_by(&keyset.keyset_id, |_| true) {
                         let keyset_id = hex::encode(&keyset.keyset_id);
                         tracing::info!(keyset_id, unit = keyset.unit, "the mint's active keyset");
                     }
@@ -189,6 +183,38 @@ impl QuoteAnswers for Answers {
 }
 
 impl Answers {
+    /// Writes down a keyset of our unit that was read in Redis, apart from what the mint's key has announced.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn on_redis_keyset(&self, tx: &Connection, keyset_id: &[u8]) -> Result<(), StoreError> {
+        tx.prepare_cached(
+            "INSERT OR REPLACE INTO pool_redis_keyset (unit, keyset_id) VALUES (?1, ?2)",
+        )?
+        .execute(params![self.unit, keyset_id])?;
+        Ok(())
+    }
+
+    /// Goes by a keyset that was read in Redis; where `has_hub`, only if there is none yet, for the mint's own word may come
+    /// over the hub at any moment.
+    pub fn go_by_redis(&self, keyset_id: &[u8], has_hub: bool) {
+        if self.go_by(keyset_id, |known| !has_hub || known.is_none()) {
+            let keyset_id = hex::encode(keyset_id);
+            tracing::info!(keyset_id, unit = self.unit, "the active keyset in Redis");
+        }
+    }
+
+    /// True where that is another than before.
+    fn go_by(&self, keyset_id: &[u8], may: impl FnOnce(&Option<Vec<u8>>) -> bool) -> bool {
+        self.keyset.send_if_modified(|known| {
+            let changes = may(known) && known.as_deref() != Some(keyset_id);
+            if changes {
+                *known = Some(keyset_id.to_vec());
+            }
+            changes
+        })
+    }
+
     fn tell_refused(&self, request: &MintQuoteRequest, error: &MintQuoteError) {
         let failure = MintQuoteFailure {
             header_hash: request.header_hash,

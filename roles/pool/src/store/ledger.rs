@@ -80,6 +80,19 @@ impl Ledger {
             })
             .await
     }
+
+    /// The keyset of our unit that was last read in Redis while the hub was not dialled, if one ever was.
+    pub async fn keyset_in_redis(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let unit = self.settings.unit.clone();
+        self.store
+            .read(move |connection| {
+                Ok(connection
+                    .prepare_cached("SELECT keyset_id FROM pool_redis_keyset WHERE unit = ?1")?
+                    .query_row([unit], |row| row.get(0))
+                    .optional()?)
+            })
+            .await
+    }
 }
 
 fn record(

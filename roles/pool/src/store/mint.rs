@@ -72,6 +72,7 @@ fn belong_to(tx: &Connection, configured: MintId) -> Result<Result<(), OtherMint
         }
     }
     tx.execute("DELETE FROM pool_keyset", [])?;
+    tx.execute("DELETE FROM pool_redis_keyset", [])?;
     // They go by the numbers that requests to the other mint had.
     tx.execute("DELETE FROM pool_pushed", [])?;
     tx.execute(

@@ -11,6 +11,7 @@
 //! | `pool_block` | every found block that the node has not judged yet |
 //! | `pool_mint` | the mint that all of this belongs to |
 //! | `pool_keyset` | the active keyset of each unit, as that mint's key has last announced it |
+//! | `pool_redis_keyset` | the same, as it was last read in Redis, where the hub is not dialled: nobody has vouched for it |
 
 mod answers;
 mod blocks;
@@ -161,6 +162,14 @@ pub static POOL_SCHEMA: Schema = Schema {
             header_hash BLOB NOT NULL,
             pushed_unix_ms INTEGER NOT NULL
         ) STRICT;
+    ",
+        "
+        -- Some of these were read in Redis, and nobody knows which. The mint announces its own again.
+        DELETE FROM pool_keyset;
+        CREATE TABLE pool_redis_keyset (
+            unit TEXT NOT NULL PRIMARY KEY,
+            keyset_id BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
     ",
     ],
 };

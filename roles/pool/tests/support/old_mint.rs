@@ -29,9 +29,14 @@ pub fn tables(redis: &RedisServer, more: &str) -> String {
 
 /// Puts the keyset there, as a mint does when it starts.
 pub async fn write_keyset(redis: &RedisServer) {
+    write_keyset_of(redis, KEYSET_ID).await;
+}
+
+/// As a mint with this keyset does.
+pub async fn write_keyset_of(redis: &RedisServer, id: [u8; 8]) {
     let config = redis.config();
     let keyset = Keyset {
-        id: KEYSET_ID.to_vec(),
+        id: id.to_vec(),
         unit: "hash".to_owned(),
         keys: BTreeMap::from([(1, [2; 33])]),
     };
