@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use winze_client::{HubClient, QuoteRequester, QuoteRequesterConfig, Store};
+use winze_client::{HubClient, Identity, QuoteRequester, QuoteRequesterConfig, Store};
 use winze_legacy::ListRules;
 use winze_messages::PeerName;
 use winze_redis::{Handover, Intake, KeysetKey, Link, LinkPart, Redis};
@@ -105,14 +105,28 @@ impl Requests {
     /// The store cannot be read, or the channel cannot be asked for.
     pub(crate) async fn start(
         settings: RequestsSettings,
+        identity: &Identity,
         hub: &HubClient,
         redis: &Redis,
         config: &BridgeConfig,
         store: &Store,
     ) -> Result<Requests, BridgeError> {
-        let (known, untold) = store
-            .read(|connection| Ok((store::keysets(connection)?, store::untold(connection)?)))
+        let (known, untold, earlier_mints) = store
+            .read(|connection| {
+                Ok((
+                    store::keysets(connection)?,
+                    store::untold(connection)?,
+                    store::earlier_mints(connection)?,
+                ))
+            })
             .await?;
+        // What was written down for an earlier mint of this store is known here, and is not asked of the next.
+        let earlier_owners = earlier_mints
+            .iter()
+            .map(|(mint, key)| owner(identity, mint, key))
+            .collect();
+        let mint_key = settings.mint_key.as_bytes();
+        let owner = owner(identity, &settings.mint.to_string(), mint_key);
         let counts = Arc::new(Counts::new(untold));
         let news = Arc::new(Notify::new());
         let link = Link::new(&[LinkPart::List]);
@@ -135,7 +149,8 @@ impl Requests {
         let names = &config.redis;
         let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
         let taker = Taker {
-            intake: Intake::new(redis, list, dead_letters, &config.name),
+            intake: Intake::new(redis, list, dead_letters, &config.name)
+                .owned_by(owner, earlier_owners),
             rules: settings.rules,
             peer: settings.mint.to_string().into(),
             waiting_max: settings.waiting_max,
@@ -198,6 +213,16 @@ impl Requests {
         self.stop_telling.send_replace(true);
         ended("what Redis is to be told", &mut self.telling).await;
     }
+}
+
+/// Whose what is taken is: another bridge, and this one with another store and another mint, would ask for it once more.
+fn owner(identity: &Identity, mint: &str, mint_key: &[u8; 32]) -> String {
+    format!(
+        "{} {}, asking {mint} {}",
+        identity.peer(),
+        hex::encode(identity.public_key().as_bytes()),
+        hex::encode(mint_key)
+    )
 }
 
 async fn ended(what: &str, tasks: &mut JoinSet<()>) {

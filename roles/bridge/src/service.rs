@@ -116,12 +116,17 @@ impl BoundBridge {
     /// # Errors
     /// The HTTP port failed for good, or the store at the start. Neither the hub nor Redis being away is one.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), BridgeError> {
-        let hub = HubClient::start(self.hub, self.identity);
+        let identity = self.identity;
+        let hub = HubClient::start(self.hub, identity.clone());
         let metrics = Metrics::new(self.requests.is_some(), self.config.legacy_mint.is_some());
         let (redis, store, config) = (&self.redis, &self.store, &self.config);
         let requests = match self.requests {
             None => None,
-            Some(settings) => Some(Requests::start(settings, &hub, redis, config, store).await?),
+            Some(settings) => {
+                let started =
+                    Requests::start(settings, &identity, &hub, redis, config, store).await?;
+                Some(started)
+            }
         };
         let legacy_mint = match &config.legacy_mint {
             None => None,

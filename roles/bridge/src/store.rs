@@ -150,6 +150,15 @@ pub(crate) fn mints_before(connection: &Connection, peer: &str) -> Result<Vec<St
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Mints that requests in the outbox were for before, as peer name and key.
+pub(crate) fn earlier_mints(
+    connection: &Connection,
+) -> Result<Vec<(String, [u8; 32])>, StoreError> {
+    let mut statement = connection.prepare("SELECT peer, key FROM bridge_mint_before")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 struct Mint<'a>(&'a str, &'a str);
 
 impl fmt::Display for Mint<'_> {

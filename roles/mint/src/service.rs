@@ -96,7 +96,7 @@ impl Mint {
         );
         let hub = HubClientConfig::new(config.hub.address.clone(), config.hub.authority.resolve()?);
         let rules = config.rules()?;
-        let list = open_list(&config).await?;
+        let list = open_list(&config, &identity).await?;
         let ecash_config = config.ecash();
         let seed = Seed::read_or_create(
             config.seed_file.as_path(),
@@ -238,12 +238,16 @@ impl MintHandle {
 }
 
 /// What the list in Redis is read with, where it is.
-async fn open_list(config: &MintConfig) -> Result<Option<ListSettings>, MintError> {
+async fn open_list(
+    config: &MintConfig,
+    identity: &Identity,
+) -> Result<Option<ListSettings>, MintError> {
     let (Some(names), Some(requests)) = (&config.redis, &config.redis_requests) else {
         return Ok(None);
     };
     let settings = ListSettings::new(names.open()?, names.clone(), &config.name, requests)
-        .map_err(|message| config::invalid("redis_requests.default_locking_key", message))?;
+        .map_err(|message| config::invalid("redis_requests.default_locking_key", message))?
+        .owned_by(identity);
     match settings.redis().greet().await {
         Ok(()) => {}
         Err(fault @ (RedisFault::Login { .. } | RedisFault::NotAllowed { .. })) => {

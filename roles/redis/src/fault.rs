@@ -39,6 +39,23 @@ pub enum RedisFault {
         /// What it should be.
         expected: &'static str,
     },
+    /// What lies in our second list was taken by somebody else, under the same name, and is not settled.
+    #[error(
+        "{address}: what is in {list:?} was taken by {other:?}, and this is {us:?}: two who take from one list need two names. \
+         Where that one is stopped for good and asked no mint for it, `redis-cli HDEL {owner_key} owner` hands it over"
+    )]
+    TakenByAnother {
+        /// Where.
+        address: String,
+        /// The second list.
+        list: String,
+        /// Whose entries lie there.
+        other: String,
+        /// Who wanted them.
+        us: String,
+        /// The key that says so.
+        owner_key: String,
+    },
     /// It refuses for a reason of its own (no memory, read-only, still loading).
     #[error("{address}: Redis refuses: {problem}")]
     Refused {
@@ -72,9 +89,10 @@ impl RedisFault {
     /// A later attempt may go well without anybody changing a configuration.
     pub fn may_pass(&self) -> bool {
         match self {
-            RedisFault::Away { .. } | RedisFault::Refused { .. } | RedisFault::WrongType { .. } => {
-                true
-            }
+            RedisFault::Away { .. }
+            | RedisFault::Refused { .. }
+            | RedisFault::WrongType { .. }
+            | RedisFault::TakenByAnother { .. } => true,
             RedisFault::Login { .. } | RedisFault::NotAllowed { .. } => false,
         }
     }

@@ -4,6 +4,9 @@
 //! over. It stays there until it is settled. Whoever starts, or comes back after a connection broke, is given what lies in
 //! the second list first: so an entry is handed over at least once, in the order in which it was pushed, and whoever
 //! handles it must not mind a second time.
+//!
+//! Beside the second list lies who has taken what is in it: two who were given one name by mistake would else be handed what
+//! the other has written down, and a share be asked for at two mints.
 
 use std::time::Duration;
 
@@ -23,7 +26,11 @@ pub struct Intake {
     lane: Lane,
     list: String,
     taken_list: String,
+    owner_key: String,
     dead_letters_list: String,
+    owner: String,
+    /// Whose entries are this one's as well.
+    earlier_owners: Vec<String>,
     take: Script,
     settle: Script,
     /// Handed over and not settled: how many, and the first of them as it lies there.
@@ -31,6 +38,8 @@ pub struct Intake {
 }
 
 struct Open {
+    /// Redis counts them: nobody was handed anything since, or it has another number.
+    batch: i64,
     entries: usize,
     first_bytes: usize,
     first_start: Vec<u8>,
@@ -83,10 +92,18 @@ pub struct DeadLetter {
 }
 
 /// Hands over what lies in KEYS[2], then what it moves there from KEYS[1]: ARGV[1] entries at most, of ARGV[2] bytes at
-/// most each (of a longer one the first ARGV[4], behind its length) and ARGV[3] together.
+/// most each (of a longer one the first ARGV[4], behind its length) and ARGV[3] together. Before them stands the number of
+/// the batch. What lies in KEYS[2] belongs to the owner in KEYS[3]: where that is none of ARGV[5] and on, nothing is handed over
+/// but who it is; else it is ARGV[5] from now on.
 const TAKE: &str = r"
 local out, bytes = {}, 0
 local longest, all, start = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local owner = redis.call('HGET', KEYS[3], 'owner')
+if owner and redis.call('LLEN', KEYS[2]) > 0 then
+    local is_ours = false
+    for i = 5, #ARGV do is_ours = is_ours or ARGV[i] == owner end
+    if not is_ours then return {{-1, string.sub(owner, 1, 255)}} end
+end
 for i = 0, tonumber(ARGV[1]) - 1 do
     local entry = redis.call('LINDEX', KEYS[2], i)
     if not entry then
@@ -103,17 +120,21 @@ for i = 0, tonumber(ARGV[1]) - 1 do
     end
     if bytes >= all then break end
 end
+if #out == 0 then return out end
+redis.call('HSET', KEYS[3], 'owner', ARGV[5])
+table.insert(out, 1, {redis.call('HINCRBY', KEYS[3], 'batch', 1), ''})
 return out";
 
-/// Puts ARGV[4] and on to KEYS[2] and takes the first ARGV[1] entries out of KEYS[1], if the first of them has ARGV[2]
-/// bytes and begins with ARGV[3]; else it changes nothing.
+/// Puts ARGV[5] and on to KEYS[2] and takes the first ARGV[1] entries out of KEYS[1], if batch ARGV[2] was the last that was
+/// handed over, and the first of them has ARGV[3] bytes and begins with ARGV[4]; else it changes nothing.
 const SETTLE: &str = r"
 local first = redis.call('LINDEX', KEYS[1], 0)
-if not first or #first ~= tonumber(ARGV[2]) or string.sub(first, 1, #ARGV[3]) ~= ARGV[3]
+if not first or #first ~= tonumber(ARGV[3]) or string.sub(first, 1, #ARGV[4]) ~= ARGV[4]
+    or redis.call('HGET', KEYS[3], 'batch') ~= ARGV[2]
     or redis.call('LLEN', KEYS[1]) < tonumber(ARGV[1]) then
     return 0
 end
-for i = 4, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+for i = 5, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
 redis.call('LTRIM', KEYS[1], ARGV[1], -1)
 return 1";
 
@@ -122,17 +143,38 @@ pub fn taken_list(list: &str, name: &str) -> String {
     format!("{list}:taken:{name}")
 }
 
+/// The key beside a [`taken_list`]: a hash of `owner`, who has taken what lies there, and `batch`, how often something was
+/// handed over.
+pub fn owner_key(taken_list: &str) -> String {
+    format!("{taken_list}:owner")
+}
+
 impl Intake {
-    /// Takes from `list`; `name` makes the second list's name, [`taken_list`].
+    /// Takes from `list`; `name` makes the second list's name, [`taken_list`]. It owns what it takes as `name`, unless
+    /// [`Self::owned_by`] says who that is.
     pub fn new(redis: &Redis, list: &str, dead_letters_list: &str, name: &str) -> Intake {
+        let taken_list = taken_list(list, name);
         Intake {
             lane: redis.lane(),
             list: list.to_owned(),
-            taken_list: taken_list(list, name),
+            owner_key: owner_key(&taken_list),
+            taken_list,
             dead_letters_list: dead_letters_list.to_owned(),
+            owner: name.to_owned(),
+            earlier_owners: Vec::new(),
             take: Script::new(TAKE),
             settle: Script::new(SETTLE),
             open: None,
+        }
+    }
+
+    /// Takes as `owner`, up to 255 bytes that are nobody else's, and goes on with what the `earlier` ones have taken: what is in
+    /// the second list of anybody else is not handed over.
+    pub fn owned_by(self, owner: String, earlier: Vec<String>) -> Intake {
+        Intake {
+            owner,
+            earlier_owners: earlier,
+            ..self
         }
     }
 
@@ -140,7 +182,8 @@ impl Intake {
     /// where `patience` passes without any. What was handed over before and not settled is handed over again.
     ///
     /// # Errors
-    /// [`RedisFault`]. Nothing is lost; call it again, which waits for as long as it should.
+    /// [`RedisFault`], [`RedisFault::TakenByAnother`] among them. Nothing is lost; call it again, which waits for as long as
+    /// it should.
     pub async fn take(
         &mut self,
         entries_max: usize,
@@ -160,18 +203,36 @@ impl Intake {
 
     async fn take_now(&mut self, entries_max: usize) -> Result<Vec<Taken>, RedisFault> {
         self.open = None;
-        let (list, taken_list) = (&self.list, &self.taken_list);
+        let (list, taken_list, owner_key) = (&self.list, &self.taken_list, &self.owner_key);
+        let (owner, earlier_owners) = (&self.owner, &self.earlier_owners);
         let taken: Result<Vec<(i64, Vec<u8>)>, RedisFault> = self
             .lane
             .script(&self.take, |script| {
-                script.key(list).key(taken_list);
+                script.key(list).key(taken_list).key(owner_key);
                 script.arg(entries_max).arg(ENTRY_BYTES_MAX);
                 script.arg(TAKEN_BYTES_MAX).arg(DEAD_LETTER_ENTRY_BYTES_MAX);
+                script.arg(owner).arg(earlier_owners);
             })
             .await;
-        let taken = taken.map_err(|fault| self.name_the_list(fault))?;
-        let taken: Vec<Taken> = taken.into_iter().map(Taken::of).collect();
+        let mut taken = taken
+            .map_err(|fault| self.name_the_list(fault))?
+            .into_iter();
+        let batch = match taken.next() {
+            None => return Ok(Vec::new()),
+            Some((batch, _)) if batch >= 0 => batch,
+            Some((_, other)) => {
+                return Err(RedisFault::TakenByAnother {
+                    address: self.lane.address().to_owned(),
+                    list: self.taken_list.clone(),
+                    other: String::from_utf8_lossy(&other).into_owned(),
+                    us: self.owner.clone(),
+                    owner_key: self.owner_key.clone(),
+                });
+            }
+        };
+        let taken: Vec<Taken> = taken.map(Taken::of).collect();
         self.open = taken.first().map(|first| Open {
+            batch,
             entries: taken.len(),
             first_bytes: first.bytes(),
             first_start: first.start().to_vec(),
@@ -180,7 +241,8 @@ impl Intake {
     }
 
     /// What was handed over last is dealt with, all of it: `dead_letters` go to their list, and the rest is on somebody's
-    /// disk. False where it is not there any more, which is where Redis has lost its data or somebody else has taken it.
+    /// disk. False where it is not there any more, which is where Redis has lost its data, or where it was handed over again
+    /// meanwhile: nothing has changed then.
     ///
     /// # Errors
     /// [`RedisFault`]. It may be done or not: the next [`Self::take`] hands over again what is not.
@@ -189,11 +251,13 @@ impl Intake {
             return Ok(true);
         };
         let (taken_list, dead_letters_list) = (&self.taken_list, &self.dead_letters_list);
+        let owner_key = &self.owner_key;
         let settled: Result<u8, RedisFault> = self
             .lane
             .script(&self.settle, |script| {
-                script.key(taken_list).key(dead_letters_list);
-                script.arg(open.entries).arg(open.first_bytes);
+                script.key(taken_list).key(dead_letters_list).key(owner_key);
+                script.arg(open.entries).arg(open.batch);
+                script.arg(open.first_bytes);
                 script.arg(open.first_start);
                 for letter in dead_letters {
                     script.arg(letter.to_json());

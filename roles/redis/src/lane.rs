@@ -105,6 +105,11 @@ impl Lane {
         self.note(outcome)
     }
 
+    /// Where Redis is, as in the configuration.
+    pub(crate) fn address(&self) -> &str {
+        self.redis.address()
+    }
+
     /// There is a connection at present.
     pub fn is_connected(&self) -> bool {
         self.connection.is_some()

@@ -24,7 +24,7 @@ pub mod testing;
 pub use config::{RedisConfig, RedisSetupError, RedisTls, check_name};
 pub use fault::RedisFault;
 pub use handover::{Handover, QuoteId};
-pub use intake::{DeadLetter, EntryTooLong, Intake, Taken, taken_list};
+pub use intake::{DeadLetter, EntryTooLong, Intake, Taken, owner_key, taken_list};
 pub use keyset::KeysetKey;
 pub use lane::{Lane, Redis};
 pub use link::{Link, LinkPart, LinkStatus};

@@ -95,20 +95,77 @@ async fn a_server_that_is_killed_gives_back_what_was_not_settled_and_nothing_tha
 }
 
 #[tokio::test]
-async fn two_takers_of_one_name_do_not_settle_what_the_other_has() {
+async fn what_one_has_taken_is_not_handed_to_another_of_its_name_until_the_operator_says_so() {
+    let scene = Scene::new(Wanted::default());
+    push(&mut scene.stranger(), &[b"X", b"Y", b"X", b"Z"]);
+    let owned = |owner: &str| scene.intake().owned_by(owner.to_owned(), vec![]);
+    let (mut one, mut other) = (owned("one"), owned("other"));
+    assert_eq!(one.take(2, SOON).await.unwrap(), [entry("X"), entry("Y")]);
+    let refused = other.take(2, SOON).await.unwrap_err();
+    assert!(
+        matches!(&refused, RedisFault::TakenByAnother { other, us, .. } if other == "one" && us == "other"),
+        "{refused}"
+    );
+    assert!(refused.may_pass());
+    assert!(other.settle(&[]).await.unwrap(), "it was given nothing");
+    assert!(one.settle(&[]).await.unwrap());
+    assert_eq!(other.take(1, SOON).await.unwrap(), [entry("X")]);
+    assert!(matches!(
+        one.take(2, SOON).await,
+        Err(RedisFault::TakenByAnother { .. })
+    ));
+
+    // The other one is gone for good.
+    let said = one.take(2, SOON).await.unwrap_err().to_string();
+    assert!(
+        said.contains("HDEL mint:quotes:create:taken:main:owner owner"),
+        "{said}"
+    );
+    redis::cmd("HDEL")
+        .arg(&["mint:quotes:create:taken:main:owner", "owner"])
+        .query::<u64>(&mut scene.stranger())
+        .unwrap();
+    assert_eq!(one.take(2, SOON).await.unwrap(), [entry("X"), entry("Z")]);
+    assert!(one.settle(&[]).await.unwrap());
+    assert_eq!(
+        other.take(1, SOON).await.unwrap(),
+        [],
+        "nobody owns an empty list"
+    );
+}
+
+#[tokio::test]
+async fn who_goes_on_under_a_new_identity_says_which_was_its_own() {
     let scene = Scene::new(Wanted::default());
     push(&mut scene.stranger(), &[b"1"]);
-    let (mut one, mut other) = (scene.intake(), scene.intake());
-    assert_eq!(one.take(1, SOON).await.unwrap(), [entry("1")]);
-    assert_eq!(other.take(1, SOON).await.unwrap(), [entry("1")]);
-    assert!(one.settle(&[]).await.unwrap());
-    push(&mut scene.stranger(), &[b"2"]);
-    assert_eq!(one.take(1, SOON).await.unwrap(), [entry("2")]);
+    let mut before = scene.intake().owned_by("first".to_owned(), vec![]);
+    assert_eq!(before.take(1, SOON).await.unwrap(), [entry("1")]);
+    let mut after = scene
+        .intake()
+        .owned_by("second".to_owned(), vec!["first".to_owned()]);
+    assert_eq!(after.take(1, SOON).await.unwrap(), [entry("1")]);
+    let late = before.take(1, SOON).await;
+    assert!(matches!(late, Err(RedisFault::TakenByAnother { .. })));
+    assert!(after.settle(&[]).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_settling_that_comes_late_takes_away_nothing_that_was_handed_over_since() {
+    let scene = Scene::new(Wanted::default());
+    push(&mut scene.stranger(), &[b"X", b"Y", b"X", b"Z"]);
+    let (mut late, mut again) = (scene.intake(), scene.intake());
+    assert_eq!(late.take(2, SOON).await.unwrap(), [entry("X"), entry("Y")]);
+    assert_eq!(again.take(2, SOON).await.unwrap(), [entry("X"), entry("Y")]);
+    assert!(again.settle(&[]).await.unwrap());
+    assert_eq!(again.take(2, SOON).await.unwrap(), [entry("X"), entry("Z")]);
     assert!(
-        !other.settle(&[]).await.unwrap(),
-        "2 is not what it was given"
+        !late.settle(&[]).await.unwrap(),
+        "the same beginning, and another batch"
     );
-    assert!(one.settle(&[]).await.unwrap());
+    assert_eq!(
+        scene.intake().take(2, SOON).await.unwrap(),
+        [entry("X"), entry("Z")]
+    );
 }
 
 #[tokio::test]

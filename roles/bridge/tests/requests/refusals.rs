@@ -1,12 +1,16 @@
 //! What keeps a bridge from starting, and what does not.
 
+use std::time::Duration;
+
 use winze_bridge::{Bridge, BridgeError};
-use winze_redis::RedisFault;
 use winze_redis::testing::Wanted;
+use winze_redis::{Intake, RedisFault};
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 
-use crate::deployment::{Deployment, FIRST_KEYSET, entry};
+use crate::deployment::{
+    DEAD, Deployment, FIRST_KEYSET, LIST, TAKEN, all_told, entry, hash, length, push,
+};
 use crate::support::{RunningBridge, until};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -47,10 +51,10 @@ async fn over_tls_and_with_a_password_everything_is_as_without() {
     let bridge = deployment.start_bridge().await;
     bridge.is_ready().await;
     let redis = deployment.redis.config().open().expect("it is usable");
-    let mut pool = winze_redis::Handover::new(&redis, crate::deployment::LIST, "mint:quotes:hash");
+    let mut pool = winze_redis::Handover::new(&redis, LIST, "mint:quotes:hash");
     let entries: Vec<String> = (1..=20).map(entry).collect();
     assert_eq!(pool.push(&entries, 100).await.expect("it is taken"), 20);
-    let hashes: Vec<String> = (1..=20).map(crate::deployment::hash).collect();
+    let hashes: Vec<String> = (1..=20).map(hash).collect();
     until("all are told", async || {
         let ids = pool.quote_ids(&hashes).await.expect("they are read");
         ids.iter()
@@ -70,7 +74,7 @@ async fn another_mint_is_refused_while_requests_wait_for_the_one_before() {
     bridge.is_ready().await;
     hub.kill().await;
     let mut pool = deployment.old_pool();
-    crate::deployment::push(&mut pool, [entry(1)]);
+    push(&mut pool, [entry(1)]);
     until("it waits", async || {
         bridge.metric("requests_enqueued_total").await == 1
     })
@@ -86,7 +90,7 @@ async fn another_mint_is_refused_while_requests_wait_for_the_one_before() {
 
     let _hub = deployment.start_hub().await;
     let bridge = deployment.start_bridge().await;
-    crate::deployment::all_told(&mut pool, [1]).await;
+    all_told(&mut pool, [1]).await;
     bridge.stop().await;
     drop(mint);
     let changed = RunningBridge::start(other).await;
@@ -95,4 +99,27 @@ async fn another_mint_is_refused_while_requests_wait_for_the_one_before() {
         health["detail"]["requests"]["mint_keyset_id"].is_null()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_of_the_same_name_has_taken_is_not_asked_for_a_second_time() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    push(&mut pool, [entry(1), entry(2)]);
+    // A bridge elsewhere that is called main as well, asks another mint, and has settled nothing yet.
+    let redis = deployment.redis.config().open().expect("it is usable");
+    let mut elsewhere =
+        Intake::new(&redis, LIST, DEAD, "main").owned_by("elsewhere".into(), vec![]);
+    let taken = elsewhere.take(1, Duration::from_secs(1)).await;
+    assert_eq!(taken.expect("it is there").len(), 1);
+    let bridge = deployment.start_bridge().await;
+    bridge.has_fault("was taken by \"elsewhere\"").await;
+    assert_eq!((length(&mut pool, TAKEN), length(&mut pool, LIST)), (1, 1));
+    assert!(mint.made.in_order().is_empty());
+    assert!(elsewhere.settle(&[]).await.expect("Redis is there"));
+    all_told(&mut pool, [2]).await;
+    bridge.is_ready().await;
+    assert_eq!(mint.made.in_order(), [hash(2)]);
 }

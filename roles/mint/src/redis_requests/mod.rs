@@ -31,7 +31,7 @@ use cdk::nuts::{CurrencyUnit, Id};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
-use winze_client::{QuoteIssuer, QuoteOutcome};
+use winze_client::{Identity, QuoteIssuer, QuoteOutcome};
 use winze_legacy::ListRules;
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_redis::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, TAKEN_ENTRIES_MAX};
@@ -53,6 +53,8 @@ pub(crate) struct ListSettings {
     redis: Redis,
     names: RedisConfig,
     taker: String,
+    /// See [`Self::owned_by`].
+    owner: String,
     unit: CurrencyUnit,
     rules: ListRules,
     keyset_to_redis: bool,
@@ -73,6 +75,7 @@ impl ListSettings {
             redis,
             names,
             taker: format!("mint-{name}"),
+            owner: format!("mint/{name}"),
             rules: ListRules {
                 unit: config.unit.clone(),
                 default_locking_key: config.locking_key()?,
@@ -81,6 +84,15 @@ impl ListSettings {
             unit: canonical(&config.unit),
             keyset_to_redis: config.keyset_to_redis,
         })
+    }
+
+    /// Takes as this mint alone: another one of the same name is refused what is taken and not settled.
+    pub(crate) fn owned_by(self, identity: &Identity) -> Self {
+        let key = hex::encode(identity.public_key().as_bytes());
+        Self {
+            owner: format!("{} {key}", identity.peer()),
+            ..self
+        }
     }
 
     /// The server.
@@ -180,7 +192,8 @@ impl Taker {
         let ListSettings { redis, names, .. } = &settings;
         let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
         Self {
-            intake: Intake::new(redis, list, dead_letters, &settings.taker),
+            intake: Intake::new(redis, list, dead_letters, &settings.taker)
+                .owned_by(settings.owner.clone(), Vec::new()),
             handover: Handover::new(redis, list, &names.quote_key_prefix),
             quote_kept_s: names.quote_kept_s,
             unit: settings.unit,
