@@ -8,6 +8,15 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// What others wrote, quoted for the operator and cut to what is enough to recognise it.
+pub(crate) fn shown(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 80;
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
+    }
+}
+
 /// A JSON value, refused where an object anywhere in it has a name twice.
 pub(crate) struct Once(pub(crate) Value);
 
@@ -64,7 +73,10 @@ impl<'de> Visitor<'de> for OnceVisitor {
         let mut all = Map::new();
         while let Some((name, Once(value))) = map.next_entry::<String, Once>()? {
             if all.contains_key(&name) {
-                return Err(de::Error::custom(format_args!("{name:?} stands twice")));
+                return Err(de::Error::custom(format_args!(
+                    "{} stands twice",
+                    shown(&name)
+                )));
             }
             all.insert(name, value);
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use winze_messages::text::{header_hash_from_text, header_hash_to_text};
 
-use crate::once::Once;
+use crate::once::{Once, shown};
 
 /// A request for a quote, as a pool of the Redis era pushes it.
 ///
@@ -34,7 +34,7 @@ pub struct QuoteRequest {
 pub enum Shape {
     /// `{"quote_request":{..},"blinded_messages":[..]}`, the oldest.
     Nested,
-    /// The fields and `blinded_messages` side by side.
+    /// The fields and `blinded_messages` side by side, at least one of these.
     FlatWithMessages,
     /// The fields alone, the latest.
     Flat,
@@ -49,6 +49,15 @@ pub enum RequestError {
     /// It, or what is nested in it, is no object.
     #[error("{0} is no JSON object")]
     NoObject(&'static str),
+    /// There is more in an object than a writer of its shape puts there: what stands before it may be a description that was
+    /// not escaped, and names what is another's.
+    #[error("{name} {why}")]
+    Foreign {
+        /// Its name, cut to a few characters.
+        name: String,
+        /// Why it does not belong there.
+        why: &'static str,
+    },
     /// A field that must be there is missing or `null`.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -65,7 +74,11 @@ pub enum RequestError {
 }
 
 impl QuoteRequest {
-    /// Reads an entry in whichever shape. Fields that are not known are passed over.
+    /// Reads an entry in whichever shape. Fields that are not known are passed over where they are numbers, texts, truth
+    /// values or `null`, and stand beside the known ones.
+    ///
+    /// The old writer does not escape descriptions. Nothing that stands in one can so put a whole object before the pool's
+    /// own fields, or move these into another.
     ///
     /// # Errors
     /// [`RequestError`], with the first thing that is wrong.
@@ -77,10 +90,26 @@ impl QuoteRequest {
         };
         let messages = outer.get("blinded_messages").filter(|v| !v.is_null());
         let (fields, shape) = match outer.get("quote_request") {
-            Some(Value::Object(nested)) => (nested, Shape::Nested),
+            Some(Value::Object(nested)) => {
+                belong(&outer, "stands beside quote_request", |name, _| {
+                    matches!(name, "quote_request" | "blinded_messages")
+                })?;
+                belong(nested, NOT_PLAIN, |_, value| is_plain(value))?;
+                (nested, Shape::Nested)
+            }
             Some(_) => return Err(RequestError::NoObject("quote_request")),
-            None if messages.is_some() => (&outer, Shape::FlatWithMessages),
-            None => (&outer, Shape::Flat),
+            None => {
+                belong(&outer, NOT_PLAIN, |name, value| {
+                    name == "blinded_messages" || is_plain(value)
+                })?;
+                match messages
+                    .and_then(Value::as_array)
+                    .is_some_and(|all| !all.is_empty())
+                {
+                    true => (&outer, Shape::FlatWithMessages),
+                    false => (&outer, Shape::Flat),
+                }
+            }
         };
         let keyset_id = match optional_text(fields, "keyset_id")? {
             Some(text) => Some(keyset_id(text)?),
@@ -121,6 +150,26 @@ impl QuoteRequest {
     pub fn header_hash_text(&self) -> String {
         header_hash_to_text(&self.header_hash)
     }
+}
+
+const NOT_PLAIN: &str = "is an object or an array";
+
+fn belong(
+    object: &Map<String, Value>,
+    why_not: &'static str,
+    belongs: impl Fn(&str, &Value) -> bool,
+) -> Result<(), RequestError> {
+    match object.iter().find(|(name, value)| !belongs(name, value)) {
+        Some((name, _)) => Err(RequestError::Foreign {
+            name: shown(name),
+            why: why_not,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn is_plain(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
 }
 
 fn unit(fields: &Map<String, Value>) -> Result<String, RequestError> {
@@ -197,17 +246,9 @@ fn required_text<'a>(
 }
 
 fn invalid(field: &'static str, found: &str, expected: &'static str) -> RequestError {
-    /// Enough to recognise it; the entry itself may be long.
-    const SHOWN_CHARS_MAX: usize = 80;
     RequestError::Invalid {
         field,
-        found: match found.chars().nth(SHOWN_CHARS_MAX) {
-            None => format!("{found:?}"),
-            Some(_) => {
-                let start: String = found.chars().take(SHOWN_CHARS_MAX).collect();
-                format!("{start:?}...")
-            }
-        },
+        found: shown(found),
         expected,
     }
 }
@@ -259,6 +300,48 @@ mod tests {
         );
         let error = parse(&entry).unwrap_err().to_string();
         assert!(error.contains(r#""pubkey" stands twice"#), "{error}");
+    }
+
+    #[test]
+    fn a_description_that_brings_an_object_of_its_own_moves_nothing_into_it_or_out() {
+        let (theirs, amount) = ("03".repeat(33), 4_611_686_018_427_387_904_u64);
+        let attackers = format!(
+            r#"{{"unit":"hash","amount":{amount},"header_hash":"{HASH}","pubkey":"{theirs}"}}"#
+        );
+        let flat = |description: &str| {
+            format!(
+                r#"{{"unit":"hash","amount":8,"header_hash":"{HASH}","description":"{description}","pubkey":"{KEY}"}}"#
+            )
+        };
+        let nested = |description: &str| {
+            format!(
+                r#"{{"quote_request":{},"blinded_messages":[]}}"#,
+                flat(description)
+            )
+        };
+        for (entry, names) in [
+            (
+                flat(&format!(r#"x","quote_request":{attackers},"z":""#)),
+                "beside quote_request",
+            ),
+            (
+                nested(&format!(r#"x","pubkey":"{theirs}"}},"z":{{"q":""#)),
+                "\"z\"",
+            ),
+            (flat(r#"x","z":[""],"y":""#), "\"z\" is"),
+            (nested(r#"x","z":{"q":""},"y":""#), "\"z\" is"),
+        ] {
+            let error = parse(&entry).expect_err(&entry);
+            assert!(
+                matches!(error, RequestError::Foreign { .. }),
+                "{entry}: {error}"
+            );
+            let error = error.to_string();
+            assert!(error.contains(names), "{entry}: {error}");
+        }
+        let more = flat(r#"fine","version":2,"z":""#);
+        let (request, _) = parse(&more).expect("a name more, and the pool's key");
+        assert_eq!(hex::encode(request.locking_key.expect("a key")), KEY);
     }
 
     #[test]
