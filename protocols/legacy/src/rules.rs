@@ -3,14 +3,15 @@
 use thiserror::Error;
 use winze_messages::families::mint_quote::MintQuoteRequest;
 
-use crate::request::{QuoteRequest, RequestError};
+use crate::request::{QuoteRequest, RequestError, Shape};
 
 /// Which entries whoever reads a list takes for requests, and what stands in for what they leave out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRules {
     /// The only unit, in lower case; entries write it in either.
     pub unit: String,
-    /// The compressed key for requests that name none; without it such an entry is refused.
+    /// The compressed key for requests that name none; without it such an entry is refused. It is never taken for one with
+    /// blinded messages: who holds their secrets is whom the share pays.
     pub default_locking_key: Option<[u8; 33]>,
     /// A keyset that is not known is replaced with the active one. Old pools ask for the keyset at their start and never
     /// again, so one that was started beside another mint names that one's.
@@ -43,6 +44,9 @@ pub enum EntryError {
     /// It names no key, and there is no [`ListRules::default_locking_key`].
     #[error("pubkey is missing, and no default_locking_key is configured")]
     LockingKey,
+    /// It names no key, and whom it pays is said by blinded messages alone, which no quote can be locked to.
+    #[error("pubkey is missing, and the claim is in blinded_messages, which are not served")]
+    BlindedMessages,
 }
 
 impl ListRules {
@@ -59,14 +63,20 @@ impl ListRules {
         active_keyset: &[u8],
         known: impl Fn(&[u8]) -> bool,
     ) -> Result<Asked, EntryError> {
-        let (request, _) = QuoteRequest::parse(entry)?;
+        let (request, shape) = QuoteRequest::parse(entry)?;
         if request.unit != self.unit {
             return Err(EntryError::Unit {
                 found: request.unit,
                 expected: self.unit.clone(),
             });
         }
-        let locking_key = request.locking_key.or(self.default_locking_key);
+        let locking_key = match (request.locking_key, shape) {
+            (Some(key), _) => key,
+            (None, Shape::Flat) => self.default_locking_key.ok_or(EntryError::LockingKey)?,
+            (None, Shape::Nested | Shape::FlatWithMessages) => {
+                return Err(EntryError::BlindedMessages);
+            }
+        };
         let theirs = request
             .keyset_id
             .filter(|id| !self.other_keysets || known(id));
@@ -77,7 +87,7 @@ impl ListRules {
                 unit: request.unit,
                 header_hash: request.header_hash,
                 description: request.description,
-                locking_key: locking_key.ok_or(EntryError::LockingKey)?,
+                locking_key,
                 keyset_id: theirs.unwrap_or_else(|| active_keyset.to_vec()),
             },
         })
@@ -135,6 +145,25 @@ mod tests {
         assert_eq!(request.keyset_id, ACTIVE);
         assert!(is_under_active);
         let own = entry("hash", &format!(r#","pubkey":"{}""#, "02".repeat(33)));
+        assert_eq!(read(&kind, &own).unwrap().request.locking_key, [2; 33]);
+    }
+
+    #[test]
+    fn a_share_that_is_claimed_with_blinded_messages_is_never_locked_to_the_operators_key() {
+        let kind = ListRules {
+            default_locking_key: Some([3; 33]),
+            ..rules()
+        };
+        let messages = r#""blinded_messages":[{"amount":8,"id":"0011223344556677","B_":"02"}]"#;
+        let nameless = entry("HASH", r#","pubkey":null"#);
+        let nested = format!(r#"{{"quote_request":{nameless},{messages}}}"#);
+        let between = entry("HASH", &format!(r#","pubkey":null,{messages}"#));
+        for claimed in [&nested, &between] {
+            assert_eq!(read(&kind, claimed), Err(EntryError::BlindedMessages));
+        }
+        let empty = entry("HASH", r#","blinded_messages":[]"#);
+        assert_eq!(read(&kind, &empty).unwrap().request.locking_key, [3; 33]);
+        let own = nested.replace("null", &format!(r#""{}""#, "02".repeat(33)));
         assert_eq!(read(&kind, &own).unwrap().request.locking_key, [2; 33]);
     }
 
