@@ -11,6 +11,10 @@ pub const STORE_READS_WAITING_MAX: usize = 256;
 /// would only make the first in the batch wait.
 pub const STORE_BATCH_JOBS_MAX: usize = 1_024;
 
+/// How long the writes of one transaction may take, in milliseconds; those that have not been run then have the next one. What
+/// waits for a long transaction is idle meanwhile, and hands in all of its work at once afterwards.
+pub const STORE_BATCH_MS_MAX: u64 = 4;
+
 /// How long SQLite waits, in milliseconds, for a lock that a backup tool holds on the file.
 pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
 
@@ -42,7 +46,7 @@ pub const KEY_INDEX_SLICE_NEW_MAX: usize = 4_096;
 /// others.
 pub const KEY_INDEX_NEW_MAX: usize = KEY_INDEX_SLICES as usize * KEY_INDEX_SLICE_NEW_MAX * 5 / 4;
 
-/// Bits of the filter for each hash in the file: of hashes that are not there half a percent are looked for all the same.
+/// Bits of the filter for each hash: of hashes that are not there half a percent are looked for all the same.
 pub const KEY_FILTER_BITS_PER_HASH: usize = 12;
 
 /// Hashes of one slice for which a filter has room, at least and at most: over ten million keys all filters together take 22
@@ -114,6 +118,10 @@ pub const SHUTDOWN_FLUSH_MS: u64 = 1_000;
 /// Requests that a requester holds in memory, in windows: those under way, and beside them those
 /// that were put off, so that these do not block the others.
 pub const HELD_WINDOWS: usize = 4;
+
+/// Requests that were sent and then settled elsewhere, whose own answers are still listened for: 4,096 are about 2 MB, and
+/// more than are on their way at a time. Beyond that the first of them are forgotten, and their answers are stale.
+pub const LATE_ANSWERS_MAX: usize = 4_096;
 
 /// Requests that one time-out without progress sends again, at most: enough to find out whether the
 /// peer is there, little enough not to bury one that is only slow.

@@ -37,10 +37,10 @@ pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
 pub(crate) use keys::KEYS;
 pub(crate) use older::{move_all, seal_all};
 pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
-pub(crate) use set_back::asks_again;
 pub use set_back::{
     Compared, SetBack, ask_again, compare, note_answers, numbers, process_started, set_backs,
 };
+pub(crate) use set_back::{LEARNED, Late, OF_ANOTHER, asks_again, late_answer};
 pub use spent::delete_answered;
 
 /// The outbox's tables.

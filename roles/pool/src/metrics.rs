@@ -47,6 +47,9 @@ pub struct Metrics {
     pub redis_strange_ids: Gauge<u64, AtomicU64>,
     /// 1 while Redis answers.
     pub redis_connected: Gauge,
+    /// Answers of the mint's that cannot be, or say otherwise than what is recorded, a quote that was told of over Redis
+    /// among it.
+    pub mint_contradictions: Gauge<u64, AtomicU64>,
     /// Notices that a miner's connection had no room for.
     pub notices_dropped: Counter,
     blocks: Family<OutcomeLabel, Counter>,
@@ -107,6 +110,7 @@ impl Metrics {
             redis_list_full: Counter::default(),
             redis_strange_ids: Gauge::default(),
             redis_connected: Gauge::default(),
+            mint_contradictions: Gauge::default(),
             notices_dropped: Counter::default(),
             blocks: Family::default(),
             blocks_dropped: Counter::default(),
@@ -196,6 +200,11 @@ impl Metrics {
             "redis_connected",
             "1 while Redis answers",
             m.redis_connected.clone(),
+        );
+        all.register(
+            "mint_contradictions",
+            "Answers of the mint's that say otherwise than what is recorded, or cannot be, since the start",
+            m.mint_contradictions.clone(),
         );
         all.register(
             "notices_dropped",

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use super::blocks::{self, Changes};
 use super::place::Place;
 use super::row::{StoredRow, answer_checksum};
-use super::{Checksum, RequestState};
+use super::{Checksum, OF_ANOTHER, RequestState};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::store::StoreError;
 
@@ -109,7 +109,10 @@ impl<'a> Marking<'a> {
         request: &Checksum,
         answer: &RecordedAnswer,
     ) -> Result<bool, StoreError> {
-        let sequence = answer.sequence.min(STORE_NUMBER_MAX);
+        let sequence = match answer.sequence {
+            OF_ANOTHER => OF_ANOTHER,
+            number => number.min(STORE_NUMBER_MAX),
+        };
         let (identity, now_unix_ms) = (&answer.identity, self.now_unix_ms);
         let checksum = answer_checksum(request, sequence, identity, now_unix_ms, false);
         let inserted =

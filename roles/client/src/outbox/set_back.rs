@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::place::Place;
 use super::row::StoredRow;
-use super::{RequestState, blocks, waiting};
+use super::{RecordedAnswer, RequestState, blocks, park, waiting};
 use crate::limits::{ANSWERS_LOOKED_AT_PER_ROW, STORE_NUMBER_MAX};
 use crate::mint_quote::{FarStore, StoreNumbers};
 use crate::sabotage::{Rule, is_broken};
@@ -14,6 +14,13 @@ use crate::store::{StoreError, row_checksum};
 /// Whose store was set back, as it stands in the table.
 const OWN: u8 = 0;
 const PEERS: u8 = 1;
+
+/// The number of an answer that was learned of elsewhere and is the peer's, which has vouched for it nowhere; and of those
+/// that older versions noted. Peers number theirs from 1.
+pub(crate) const LEARNED: u64 = 0;
+
+/// The number of an answer that somebody else than the peer has given: beyond all that a peer can have forgotten.
+pub(crate) const OF_ANOTHER: u64 = STORE_NUMBER_MAX + 1;
 
 /// A store has forgotten what the other still knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,8 +237,8 @@ pub(crate) fn asks_again(
         .exists(params![peer, extension])?)
 }
 
-/// Makes the next `rows_max` answered requests wait again whose answers the peer has forgotten, unless
-/// `waiting_max` wait already. They keep what is known of their answer. True while there are more.
+/// Makes the next `rows_max` answered requests wait again whose answers the peer has forgotten, or may have, as far as it
+/// never told them itself, unless `waiting_max` wait already. They keep what is known of their answer. True while there are more.
 pub fn ask_again(
     connection: &Connection,
     peer: &str,
@@ -275,8 +282,9 @@ pub fn ask_again(
     let ids: Vec<i64> = connection
         .prepare_cached(
             "SELECT id FROM outbox_answer
-             WHERE id > ?1 AND id <= ?2 AND sequence > ?3 AND sequence <= ?4 AND NOT is_asked_again
-             ORDER BY id LIMIT ?5",
+             WHERE id > ?1 AND id <= ?2 AND (sequence > ?3 AND sequence <= ?4 OR sequence = ?5)
+                 AND NOT is_asked_again
+             ORDER BY id LIMIT ?6",
         )?
         .query_map(
             params![
@@ -284,6 +292,7 @@ pub fn ask_again(
                 through_id.unwrap_or(place.last_id()),
                 above,
                 through,
+                LEARNED,
                 rows_max
             ],
             |row| row.get(0),
@@ -325,6 +334,56 @@ pub fn ask_again(
             .execute(params![peer, extension])?,
     };
     Ok(next.is_some())
+}
+
+/// What the peer's own answer says of a request that was answered before it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Nothing: the request is not answered, or by the peer itself.
+    Nothing,
+    /// The same as was learned of elsewhere. It has the peer's number now.
+    Same,
+    /// Something else. What was learned stays, and the request is parked.
+    Otherwise,
+}
+
+/// Compares the peer's own answer with what was learned of elsewhere before. `answer` is `None` where it refuses; `error`
+/// is for the operator.
+pub(crate) fn late_answer(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+    answer: Option<&RecordedAnswer>,
+    error: &str,
+    now_unix_ms: u64,
+) -> Result<Late, StoreError> {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(Late::Nothing);
+    };
+    let found = StoredRow::by_key(connection, &place, key)?;
+    let Some(row) = found.filter(|row| row.state() == RequestState::Answered) else {
+        return Ok(Late::Nothing);
+    };
+    let known = row.answer.as_ref();
+    let Some(known) = known.filter(|known| matches!(known.sequence, LEARNED | OF_ANOTHER)) else {
+        return Ok(Late::Nothing);
+    };
+    if let Some(answer) = answer
+        && known.identity == answer.identity
+    {
+        row.answer_again(connection, answer.sequence.min(STORE_NUMBER_MAX))?;
+        return Ok(Late::Same);
+    }
+    row.ask_again(connection, true)?;
+    blocks::change(connection, row.id, 1)?;
+    connection
+        .prepare_cached(
+            "UPDATE outbox_peer SET waiting = waiting + 1 WHERE peer = ?1 AND extension = ?2",
+        )?
+        .execute(params![peer, extension])?;
+    park(connection, peer, extension, key, error, now_unix_ms)?;
+    Ok(Late::Otherwise)
 }
 
 /// Puts a parked request that was asked again back among the answered ones: its first answer
@@ -376,8 +435,8 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
             None => 0,
             Some(place) => connection.query_row(
                 "SELECT coalesce(max(sequence), 0) FROM outbox_answer
-                 WHERE id > ?1 AND id <= ?2 AND NOT is_asked_again",
-                params![place.id(0), place.last_id()],
+                 WHERE id > ?1 AND id <= ?2 AND sequence <= ?3 AND NOT is_asked_again",
+                params![place.id(0), place.last_id(), STORE_NUMBER_MAX],
                 |row| row.get(0),
             )?,
         };

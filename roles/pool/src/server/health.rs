@@ -114,6 +114,7 @@ fn refresh(state: &PoolState, hub_connected: bool) {
     let redis = state.redis.as_ref().map(RedisHandle::status);
     let redis_connected = redis.is_some_and(|redis| redis.is_connected);
     metrics.redis_connected.set(i64::from(redis_connected));
+    metrics.mint_contradictions.set(requests.counts.nonsense);
     metrics.mint_present.set(i64::from(requests.peer_present));
     let node_connected = state.templates.borrow().is_some() && state.source_away.borrow().is_none();
     metrics.node_connected.set(i64::from(node_connected));

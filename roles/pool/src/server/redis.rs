@@ -83,7 +83,12 @@ pub(super) fn start(prepared: PreparedRedis, parts: Parts) -> (RedisHandle, Redi
     let path = RedisPath {
         core: RedisPathCore::new(settings.rules, now(epoch)),
         handover: Handover::new(&redis, &names.requests_list, &names.quote_key_prefix),
-        pushes: Pushes::new(parts.store.clone(), &parts.mint, Arc::clone(&parts.answers)),
+        pushes: Pushes::new(
+            parts.store.clone(),
+            &parts.mint,
+            Arc::clone(&parts.answers),
+            parts.has_hub,
+        ),
         requester: parts.requester,
         metrics: parts.metrics,
         status: status.clone(),

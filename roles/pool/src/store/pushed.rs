@@ -15,6 +15,7 @@ pub struct Pushes {
     store: Store,
     mint: Arc<str>,
     answers: Arc<Answers>,
+    is_of_the_mint: bool,
 }
 
 /// A request that waits for its quote.
@@ -48,12 +49,22 @@ pub struct LookedUp {
 
 impl Pushes {
     /// `store` was opened with [`POOL_SCHEMA`](super::POOL_SCHEMA) and the client's outbox; `mint` is whom its requests are
-    /// for.
-    pub fn new(store: Store, mint: &str, answers: Arc<Answers>) -> Pushes {
+    /// for. `is_of_the_mint`: it is that mint that serves the list, and not perhaps an older one.
+    pub fn new(store: Store, mint: &str, answers: Arc<Answers>, is_of_the_mint: bool) -> Pushes {
         Pushes {
             store,
             mint: mint.into(),
             answers,
+            is_of_the_mint,
+        }
+    }
+
+    fn settling(&self) -> Settling {
+        Settling {
+            mint: Arc::clone(&self.mint),
+            answers: Arc::clone(&self.answers),
+            is_of_the_mint: self.is_of_the_mint,
+            settled: Settled::default(),
         }
     }
 
@@ -130,19 +141,18 @@ impl Pushes {
     /// # Errors
     /// What the store says; then nothing was recorded.
     pub async fn settle(&self, looked: LookedUp, now_unix_ms: u64) -> Result<Vec<u64>, StoreError> {
-        let (mint, answers) = (Arc::clone(&self.mint), Arc::clone(&self.answers));
+        let mut settling = self.settling();
         let settled = self.store.write(move |tx| {
             let mut forget = tx.prepare_cached("DELETE FROM pool_pushed WHERE sequence = ?1")?;
-            let mut settled = Settled::default();
             for (row, id) in &looked.found {
-                if settled.record(tx, &mint, &answers, row, Some(id), now_unix_ms) {
+                if settling.record(tx, row, Some(id), now_unix_ms) {
                     forget.execute([row.sequence])?;
                 }
             }
             for row in &looked.over {
                 forget.execute([row.sequence])?;
             }
-            settled.checked(tx)
+            settling.checked(tx)
         });
         Ok(self.tell(settled.await?))
     }
@@ -157,18 +167,17 @@ impl Pushes {
         rows: Vec<(u64, [u8; 32])>,
         now_unix_ms: u64,
     ) -> Result<Vec<u64>, StoreError> {
-        let (mint, answers) = (Arc::clone(&self.mint), Arc::clone(&self.answers));
+        let mut settling = self.settling();
         let settled = self.store.write(move |tx| {
-            let mut settled = Settled::default();
             for (sequence, header_hash) in rows {
                 let row = PushedRow {
                     sequence,
                     header_hash,
                     is_over: false,
                 };
-                settled.record(tx, &mint, &answers, &row, None, now_unix_ms);
+                settling.record(tx, &row, None, now_unix_ms);
             }
-            settled.checked(tx)
+            settling.checked(tx)
         });
         Ok(self.tell(settled.await?))
     }
@@ -186,13 +195,19 @@ struct Settled {
     sequences: Vec<u64>,
 }
 
-impl Settled {
+/// Quotes that are being recorded in a transaction.
+struct Settling {
+    mint: Arc<str>,
+    answers: Arc<Answers>,
+    is_of_the_mint: bool,
+    settled: Settled,
+}
+
+impl Settling {
     /// False where it could not be recorded, and stays as it is.
     fn record(
         &mut self,
         tx: &Connection,
-        mint: &str,
-        answers: &Answers,
         row: &PushedRow,
         quote_id: Option<&str>,
         now_unix_ms: u64,
@@ -201,11 +216,12 @@ impl Settled {
             sequence: row.sequence,
             header_hash: &row.header_hash,
             quote_id,
+            is_of_the_mint: self.is_of_the_mint,
         };
-        match record_elsewhere(tx, mint, &learned, answers, now_unix_ms) {
+        match record_elsewhere(tx, &self.mint, &learned, &*self.answers, now_unix_ms) {
             Ok(Some(event)) => {
-                self.events.push(event);
-                self.sequences.push(row.sequence);
+                self.settled.events.push(event);
+                self.settled.sequences.push(row.sequence);
                 true
             }
             // It was answered meanwhile, or the operator has put it aside.
@@ -221,7 +237,7 @@ impl Settled {
     /// What was recorded is on its way to the disk, unless a failure has ended the transaction.
     fn checked(self, tx: &Connection) -> Result<Settled, StoreError> {
         match tx.is_autocommit() {
-            false => Ok(self),
+            false => Ok(self.settled),
             true => Err(StoreError::RolledBack {
                 cause: "the transaction ended while quotes were recorded".to_owned(),
             }),

@@ -20,11 +20,16 @@ pub struct LearnedQuote<'a> {
     /// The quote's id, 1 to 255 bytes; `None` where the request was handed to a mint that tells none
     /// ([`QuoteState::Unknown`]).
     pub quote_id: Option<&'a str>,
+    /// Whoever made the quote is the mint that the request is for. Then it is asked for it again where it has forgotten its
+    /// answers ([`ask_again`](crate::outbox::ask_again)). Another mint's quote, or one without an id, it is never asked for: it
+    /// would make a second one.
+    pub is_of_the_mint: bool,
 }
 
 /// Records such a quote in the transaction that is under way, with the effect that the mint's own answer would have: the
-/// request has its answer, and the mint's, when it comes, is stale. It is taken for what was asked for, in amount and unit:
-/// nobody has vouched for it.
+/// request has its answer. It is taken for what was asked for, in amount and unit: nobody has vouched for it. The mint's own
+/// answer, where it comes later, changes nothing but the answer's number; one that says otherwise has the request parked, for
+/// the operator to see both.
 ///
 /// Gives what the role is to be told once it is committed; `None`, with nothing changed, where the request does not wait
 /// (any more), or is asked again for the mint's own sake. [`QuoteRequester::settled_elsewhere`] is to be called then.
@@ -64,8 +69,10 @@ pub fn record_elsewhere(
         },
     };
     let answer = RecordedAnswer {
-        // None of the mint's: these are numbered by its authenticators.
-        sequence: 0,
+        sequence: match learned.is_of_the_mint && learned.quote_id.is_some() {
+            true => outbox::LEARNED,
+            false => outbox::OF_ANOTHER,
+        },
         identity: identity(&response),
     };
     in_savepoint(connection, || {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -7,6 +7,7 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
 use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
+use crate::limits::LATE_ANSWERS_MAX;
 use crate::outbox::{AttemptNote, Checksum, DAMAGED, StoredRequest};
 
 /// The requests that are being worked on, as they lie in the outbox. Bounded by the schedule's
@@ -15,6 +16,10 @@ use crate::outbox::{AttemptNote, Checksum, DAMAGED, StoredRequest};
 pub(super) struct HeldRequests {
     by_sequence: BTreeMap<u64, Arc<HeldRequest>>,
     by_header_hash: HashMap<[u8; 32], Arc<HeldRequest>>,
+    /// Those that were sent before they were settled elsewhere, and their header hashes in that order: their answers may
+    /// come yet. At most [`LATE_ANSWERS_MAX`].
+    late: HashMap<[u8; 32], Arc<HeldRequest>>,
+    late_order: VecDeque<[u8; 32]>,
 }
 
 pub(super) struct HeldRequest {
@@ -136,12 +141,39 @@ impl HeldRequests {
         }
     }
 
+    /// It has its answer by another way. One that was sent here is remembered, for what the mint itself will say.
+    pub(super) fn settled_elsewhere(&mut self, sequence: u64) {
+        let Some(request) = self.by_sequence.get(&sequence).cloned() else {
+            return;
+        };
+        self.remove(sequence);
+        if request.last_sent_unix_ms.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let header_hash = request.request.header_hash;
+        if self.late.insert(header_hash, request).is_none() {
+            self.late_order.push_back(header_hash);
+        }
+        while self.late_order.len() > LATE_ANSWERS_MAX {
+            if let Some(first) = self.late_order.pop_front() {
+                self.late.remove(&first);
+            }
+        }
+    }
+
+    /// One that was settled elsewhere. Its answer is listened for once: of `late_order` it goes when it is the oldest.
+    pub(super) fn take_late(&mut self, header_hash: &[u8; 32]) -> bool {
+        self.late.remove(header_hash).is_some()
+    }
+
     pub(super) fn get(&self, sequence: u64) -> Option<&Arc<HeldRequest>> {
         self.by_sequence.get(&sequence)
     }
 
+    /// Also one that was settled elsewhere, while its answer may come.
     pub(super) fn by_header_hash(&self, header_hash: &[u8; 32]) -> Option<&Arc<HeldRequest>> {
-        self.by_header_hash.get(header_hash)
+        let late = || self.late.get(header_hash);
+        self.by_header_hash.get(header_hash).or_else(late)
     }
 
     /// Notes about those that were sent by `unix_ms`, about which nothing has been noted since. What is answered sooner

@@ -10,7 +10,7 @@ use winze_messages::{EXT_MINT_QUOTE, request_digest};
 
 use super::held::HeldRequest;
 use super::{QuoteAnswers, QuoteEvent};
-use crate::outbox::{self, Answered, AttemptNote, Backlog, Marking, RecordedAnswer};
+use crate::outbox::{self, Answered, AttemptNote, Backlog, Late, Marking, RecordedAnswer};
 use crate::store::{StoreError, in_savepoint};
 
 /// A change of the outbox that goes with an effect in the role's own tables.
@@ -176,6 +176,16 @@ impl Settlement {
         }
     }
 
+    /// The header hash of the request that the mint has answered.
+    pub(super) fn request(&self) -> Option<&[u8; 32]> {
+        match self {
+            Settlement::Issued(held, ..) | Settlement::Refused(held, ..) => {
+                Some(&held.request.header_hash)
+            }
+            Settlement::Parked { .. } | Settlement::Keyset { .. } => None,
+        }
+    }
+
     /// The number of the mint's answer.
     fn answer(&self) -> Option<u64> {
         match self {
@@ -205,6 +215,17 @@ impl Settlement {
                 },
             )
         };
+        let late = |key: &[u8], answer: Option<&RecordedAnswer>, says: &str| {
+            let error =
+                format!("a quote was told of elsewhere, which stays, and the mint says: {says}");
+            let now = now_unix_ms;
+            let late = outbox::late_answer(connection, mint, family, key, answer, &error, now)?;
+            Ok::<_, StoreError>(match late {
+                Late::Nothing => Recorded::Stale,
+                Late::Same => Recorded::Again,
+                Late::Otherwise => Recorded::Contradicted,
+            })
+        };
         match self {
             Settlement::Issued(held, response, sequence) => {
                 let key = &held.request.header_hash;
@@ -213,7 +234,10 @@ impl Settlement {
                     identity: identity(response),
                 };
                 match marking.mark(held.sequence, key, &held.checksum, &answer)? {
-                    Answered::Stale => return Ok(Recorded::Stale),
+                    Answered::Stale => {
+                        let says = format!("the quote {}", response.quote_id);
+                        return late(key, Some(&answer), &says);
+                    }
                     Answered::Again => return Ok(Recorded::Again),
                     Answered::Otherwise => {
                         park(key, &otherwise(&format!("the quote {}", response.quote_id)))?;
@@ -235,11 +259,13 @@ impl Settlement {
                     park(key, &otherwise(&reason))?;
                     return Ok(Recorded::Contradicted);
                 }
-                let recorded = park(key, &reason)?;
-                if matches!(recorded, Recorded::Done) {
-                    answers.on_refusal(connection, &held.request, error)?;
+                match park(key, &reason)? {
+                    Recorded::Done => {
+                        answers.on_refusal(connection, &held.request, error)?;
+                        Ok(Recorded::Done)
+                    }
+                    _ => late(key, None, &reason),
                 }
-                Ok(recorded)
             }
             Settlement::Parked {
                 key,

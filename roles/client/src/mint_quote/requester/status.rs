@@ -45,7 +45,7 @@ pub struct RequesterCounts {
     /// Answers to requests that are not waiting, and announcements that are old.
     pub stale: u64,
     /// Answers that were recorded already, to requests that were asked again because the mint's
-    /// store was set back.
+    /// store was set back, or whose answers were learned of elsewhere before.
     pub answered_again: u64,
     /// Answers of the mint's own hand that cannot be: malformed, not to what was asked, or another
     /// than before.

@@ -178,6 +178,47 @@ async fn what_a_mint_has_forgotten_is_asked_again_in_steps_that_survive_a_restar
 }
 
 #[tokio::test]
+async fn what_was_learned_elsewhere_is_asked_again_of_the_mint_that_made_it_and_of_no_other() {
+    let folder = TempDir::new().unwrap();
+    with(&open(&folder), |c| {
+        meet(c, 0, 0)?;
+        let numbers = [(1, 1), (2, LEARNED), (3, OF_ANOTHER), (4, 2), (5, 3)];
+        for (n, sequence) in numbers {
+            ask(c, n)?;
+            let answer = RecordedAnswer {
+                sequence,
+                identity: [n as u8; 32],
+            };
+            let key = n.to_le_bytes();
+            mark_answered(c, MINT, QUOTES, &key, &answer, 2)?;
+        }
+        note_answers(c, MINT, QUOTES, 3)?;
+        assert_eq!(meet(c, 5, 1)?.peer.unwrap().had, 1);
+        assert!(!ask_again(c, MINT, QUOTES, 10, 10)?);
+        let page = waiting_page(c, MINT, QUOTES, 0, 10)?;
+        let asked: Vec<u64> = page.iter().map(|request| request.sequence).collect();
+        assert_eq!(asked, [2, 4, 5]);
+        assert!(page.iter().all(|request| request.is_whole));
+        // Once the mint has given it itself it is one like the others.
+        assert_eq!(hear(c, 2, 4)?, Answered::Again);
+        assert_eq!(meet(c, 5, 4)?, Compared::default());
+        Ok(())
+    })
+    .await;
+    // What claims no number of the mint's does not stand in for a damaged one.
+    with(&open(&folder), |c| {
+        c.execute("UPDATE outbox_heard SET answers = answers + 1024", [])?;
+        Ok(())
+    })
+    .await;
+    with(&open(&folder), |c| {
+        assert_eq!(numbers(c, MINT, QUOTES)?.answers, 4);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_damaged_number_claims_no_answer_that_was_not_heard() {
     let folder = TempDir::new().unwrap();
     with(&open(&folder), |c| {

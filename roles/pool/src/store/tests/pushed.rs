@@ -5,7 +5,7 @@ use super::*;
 async fn pushes(pool: Pool) -> (Pushes, Store) {
     let answers = Arc::new(pool.answers);
     (
-        Pushes::new(pool.store.clone(), "mint/main", answers),
+        Pushes::new(pool.store.clone(), "mint/main", answers, true),
         pool.store,
     )
 }
@@ -82,7 +82,7 @@ async fn numbers_that_were_pushed_for_one_mint_say_nothing_of_another() {
     pool.ledger.belong_to_mint().await.unwrap().unwrap();
     pool.record(&share(ALICE, 2)).await;
     let answers = Arc::new(pool.answers);
-    let pushes = Pushes::new(pool.store.clone(), "bridge/old", answers);
+    let pushes = Pushes::new(pool.store.clone(), "bridge/old", answers, true);
     let waiting = pushes.waiting(0, 10).await.unwrap();
     assert_eq!(waiting[0].request.sequence, 1, "as the other mint's");
     assert_eq!(waiting[0].pushed_unix_ms, None);

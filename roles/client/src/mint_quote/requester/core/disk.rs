@@ -229,7 +229,7 @@ impl QuoteRequesterCore {
                     self.counts.nonsense += 1;
                     tracing::error!(
                         mint = %self.mint.name, sequence,
-                        "the mint contradicts an answer that it gave before; the request is parked"
+                        "the mint answers otherwise than what is recorded; that stays, and the request is parked"
                     );
                 }
                 Recorded::Stale => self.counts.stale += 1,

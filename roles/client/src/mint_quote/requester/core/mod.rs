@@ -144,7 +144,7 @@ impl QuoteRequesterCore {
     pub fn settled_elsewhere(&mut self, sequences: &[u64]) {
         for &sequence in sequences {
             self.core.forget(sequence);
-            self.held.remove(sequence);
+            self.held.settled_elsewhere(sequence);
             self.notes.remove(&sequence);
         }
         if self.loading_rows_max.is_some() {

@@ -137,9 +137,15 @@ impl QuoteRequesterCore {
     }
 
     fn settle(&mut self, sequence: u64, settlement: Settlement, now: Now) {
-        match self.core.answered(sequence, now.ms) {
-            true => self.settlements.push(settlement),
-            false => self.counts.stale += 1,
+        let is_held = self.core.answered(sequence, now.ms);
+        if is_held
+            || settlement
+                .request()
+                .is_some_and(|request| self.held.take_late(request))
+        {
+            self.settlements.push(settlement);
+        } else {
+            self.counts.stale += 1;
         }
     }
 
