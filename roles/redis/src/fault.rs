@@ -56,7 +56,8 @@ pub enum RedisFault {
         /// The key that says so.
         owner_key: String,
     },
-    /// It refuses for a reason of its own (no memory, read-only, still loading).
+    /// It refuses for a reason of its own (no memory, still loading, read-only: where it is a replica by now, the next attempt
+    /// looks its address up again).
     #[error("{address}: Redis refuses: {problem}")]
     Refused {
         /// Where.
@@ -69,8 +70,16 @@ pub enum RedisFault {
 impl RedisFault {
     /// Sorts what the library says.
     pub(crate) fn from_redis(address: &str, error: &RedisError) -> RedisFault {
-        let (address, problem) = (address.to_owned(), error.to_string());
-        let code = error.code().unwrap_or_default();
+        let server_errors = error.clone().into_server_errors();
+        let first = server_errors.as_deref().and_then(<[_]>::first);
+        let code = first.map_or(error.code(), |(_, first)| Some(first.code()));
+        let code = code.unwrap_or_default();
+        let problem = match (first, server_errors.as_deref().map_or(0, <[_]>::len)) {
+            // Of a pipeline the library lists every command's.
+            (Some((_, first)), failed @ 2..) => format!("{first} (the first of {failed} commands)"),
+            _ => error.to_string(),
+        };
+        let address = address.to_owned();
         match error.kind() {
             _ if matches!(code, "NOAUTH" | "WRONGPASS") => RedisFault::Login { address, problem },
             ErrorKind::AuthenticationFailed => RedisFault::Login { address, problem },
@@ -84,6 +93,12 @@ impl RedisFault {
             }
             _ => RedisFault::Refused { address, problem },
         }
+    }
+
+    /// The next bytes on the connection may belong to nothing that is known, or the other end is not what it was.
+    pub(crate) fn ends_connection(error: &RedisError) -> bool {
+        error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+            || error.is_unrecoverable_error()
     }
 
     /// A later attempt may go well without anybody changing a configuration.

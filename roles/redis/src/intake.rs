@@ -94,8 +94,9 @@ pub struct DeadLetter {
 /// Hands over what lies in KEYS[2], then what it moves there from KEYS[1]: ARGV[1] entries at most, of ARGV[2] bytes at
 /// most each (of a longer one the first ARGV[4], behind its length) and ARGV[3] together. Before them stands the number of
 /// the batch. What lies in KEYS[2] belongs to the owner in KEYS[3]: where that is none of ARGV[5] and on, nothing is handed over
-/// but who it is; else it is ARGV[5] from now on.
-const TAKE: &str = r"
+/// but who it is; else it is ARGV[5] from now on. It runs on a Redis whose memory is used up as well: else nobody could empty
+/// its lists.
+const TAKE: &str = r"#!lua flags=allow-oom
 local out, bytes = {}, 0
 local longest, all, start = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local owner = redis.call('HGET', KEYS[3], 'owner')
@@ -127,7 +128,7 @@ return out";
 
 /// Puts ARGV[5] and on to KEYS[2] and takes the first ARGV[1] entries out of KEYS[1], if batch ARGV[2] was the last that was
 /// handed over, and the first of them has ARGV[3] bytes and begins with ARGV[4]; else it changes nothing.
-const SETTLE: &str = r"
+const SETTLE: &str = r"#!lua flags=allow-oom
 local first = redis.call('LINDEX', KEYS[1], 0)
 if not first or #first ~= tonumber(ARGV[3]) or string.sub(first, 1, #ARGV[4]) ~= ARGV[4]
     or redis.call('HGET', KEYS[3], 'batch') ~= ARGV[2]

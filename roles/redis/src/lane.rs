@@ -141,8 +141,11 @@ impl Lane {
     fn note<T>(&mut self, outcome: Result<T, redis::RedisError>) -> Result<T, RedisFault> {
         outcome.map_err(|error| {
             let fault = RedisFault::from_redis(&self.redis.address, &error);
-            // After anything that is not an orderly answer nobody knows what the next bytes belong to.
-            if matches!(fault, RedisFault::Away { .. } | RedisFault::Login { .. }) {
+            // After anything that is not an orderly answer nobody knows what the next bytes belong to; and a server that has
+            // become a replica stays one, while its name may mean another by now.
+            if matches!(fault, RedisFault::Away { .. } | RedisFault::Login { .. })
+                || RedisFault::ends_connection(&error)
+            {
                 self.connection = None;
                 self.put_off();
             }

@@ -168,6 +168,75 @@ async fn a_settling_that_comes_late_takes_away_nothing_that_was_handed_over_sinc
     );
 }
 
+fn ask<T: redis::FromRedisValue>(stranger: &mut redis::Connection, command: &[&str]) -> T {
+    let (name, arguments) = command.split_first().unwrap();
+    redis::cmd(name).arg(arguments).query(stranger).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_whose_memory_is_used_up_is_emptied_all_the_same() {
+    let scene = Scene::new(Wanted::default());
+    let mut stranger = scene.stranger();
+    push(&mut stranger, &[b"1", b"2", b"3"]);
+    let mut intake = scene.intake();
+    assert_eq!(intake.take(1, SOON).await.unwrap(), [entry("1")]);
+    ask::<()>(&mut stranger, &["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = redis::cmd("RPUSH")
+        .arg(&[LIST, "4"])
+        .query::<u64>(&mut stranger);
+    assert!(refused.unwrap_err().to_string().contains("OOM"));
+    let all = intake.take(10, SOON).await.unwrap();
+    assert_eq!(all, [entry("1"), entry("2"), entry("3")]);
+    let letter = DeadLetter {
+        taken: entry("2"),
+        reason: "bad".to_owned(),
+        unix_ms: 1,
+    };
+    assert!(intake.settle(&[letter]).await.unwrap());
+    assert_eq!(intake.lengths().await.unwrap(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_has_become_a_replica_is_looked_for_anew() {
+    let scene = Scene::new(Wanted::default());
+    let mut stranger = scene.stranger();
+    push(&mut stranger, &[b"1"]);
+    let mut intake = scene.intake();
+    let mut handover = scene.handover();
+    let ids = [
+        ("aa".to_owned(), "id".to_owned()),
+        ("bb".to_owned(), "id".to_owned()),
+    ];
+    assert_eq!(intake.take(1, SOON).await.unwrap(), [entry("1")]);
+    handover.set_quote_ids(&ids, 60).await.unwrap();
+    let connections = |stranger: &mut redis::Connection| -> Vec<String> {
+        let listed: String = ask(stranger, &["CLIENT", "LIST", "TYPE", "normal"]);
+        let id = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        listed.lines().map(id).collect()
+    };
+    let before = connections(&mut stranger);
+    assert_eq!(before.len(), 3);
+    ask::<()>(&mut stranger, &["REPLICAOF", "127.0.0.1", "1"]);
+    let refused = intake.settle(&[]).await.unwrap_err();
+    assert!(refused.to_string().contains("ReadOnly"), "{refused}");
+    let refused = handover
+        .set_quote_ids(&ids, 60)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("the first of 2 commands") && refused.contains("ReadOnly"),
+        "{refused}"
+    );
+    ask::<()>(&mut stranger, &["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(intake.take(1, SOON).await.unwrap(), [entry("1")]);
+    assert!(intake.settle(&[]).await.unwrap());
+    handover.set_quote_ids(&ids, 60).await.unwrap();
+    let after = connections(&mut stranger);
+    let kept: Vec<_> = after.iter().filter(|id| before.contains(id)).collect();
+    assert_eq!(kept.len(), 1, "the stranger's alone: {before:?} {after:?}");
+}
+
 #[tokio::test]
 async fn an_entry_of_ten_megabytes_is_told_and_not_transferred() {
     let scene = Scene::new(Wanted::default());
