@@ -108,7 +108,8 @@ impl RequesterStore {
         let peer = self.peer.clone();
         let requests = (0..count).map(|_| encoded_request());
         let requests: Vec<([u8; 32], Vec<u8>)> = requests.collect::<Result<_, _>>()?;
-        let enqueued = self.store.write(move |tx| {
+        // As the pool writes its shares.
+        let enqueued = self.store.write_repeatable(move |tx| {
             let new = |(key, body)| NewRequest {
                 peer: &peer,
                 extension: EXT_MINT_QUOTE,

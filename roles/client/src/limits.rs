@@ -11,10 +11,6 @@ pub const STORE_READS_WAITING_MAX: usize = 256;
 /// would only make the first in the batch wait.
 pub const STORE_BATCH_JOBS_MAX: usize = 1_024;
 
-/// How long the writes of one transaction may take, in milliseconds; those that have not been run then have the next one. What
-/// waits for a long transaction is idle meanwhile, and hands in all of its work at once afterwards.
-pub const STORE_BATCH_MS_MAX: u64 = 4;
-
 /// How long SQLite waits, in milliseconds, for a lock that a backup tool holds on the file.
 pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
 

@@ -36,7 +36,9 @@ pub use enqueue::{enqueue, enqueue_all};
 pub use file::{OutboxFile, OutboxPeer, Shown, key_to_text};
 pub(crate) use keys::KEYS;
 pub(crate) use older::{move_all, seal_all};
-pub use operator::{ParkedRequest, RequestState, discard, parked_page, release, state_of};
+pub use operator::{
+    ParkedRequest, RequestState, discard, parked_error, parked_page, release, state_of,
+};
 pub use set_back::{
     Compared, SetBack, ask_again, compare, note_answers, numbers, process_started, set_backs,
 };

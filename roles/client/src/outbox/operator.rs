@@ -75,6 +75,25 @@ pub fn parked_page(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Why the request with this key is parked; `None` where it is not.
+pub fn parked_error(
+    connection: &Connection,
+    peer: &str,
+    extension: u16,
+    key: &[u8],
+) -> Result<Option<String>, StoreError> {
+    let Some(place) = Place::find(connection, peer, extension)? else {
+        return Ok(None);
+    };
+    let Some(id) = keys::find_parked(connection, &place, key)? else {
+        return Ok(None);
+    };
+    let error: Option<String> = connection
+        .prepare_cached("SELECT error FROM outbox WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
+    Ok(Some(error.unwrap_or_default()))
+}
+
 /// The operator's word that a parked request is to be sent again. False where it is not parked.
 /// The requester finds it within seconds.
 pub fn release(

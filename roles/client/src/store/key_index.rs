@@ -4,7 +4,7 @@
 //! itself. The newest entries are therefore kept in memory ([`KeyMemory`]). Where enough have come together they are merged
 //! into the table, in its order, so that each page takes several: a slice of all hashes at a time, one slice after the
 //! other, so that nobody waits for a merge that goes through the whole table. Most keys that are looked for are new, so a
-//! filter says of these that the table has none, whose pages may well not be in memory.
+//! filter says of these that there is none: the table's pages may well not be in memory.
 //!
 //! What is in memory is gone with the process. So the table of a file is never complete: whoever opens it has
 //! [`KeyIndex::begin`] called, each row that it holds [`ensured`](KeyIndex::ensure), which also mends an index that has
@@ -350,7 +350,7 @@ impl KeyIndex {
         let mut hashes = connection.prepare_cached(self.hashes)?;
         let hashes = hashes.query_map(hashes_of(slice), |row| row.get(0))?;
         let hashes: Vec<i64> = hashes.collect::<Result<_, _>>()?;
-        lock(memory).in_file(slice, &hashes);
+        lock(memory).filter(slice, hashes);
         Ok(())
     }
 }
@@ -421,10 +421,10 @@ impl KeyFinder<'_> {
         let mut ids: Vec<i64>;
         {
             let memory = lock(&self.memory);
-            ids = memory.find_new(hash).collect();
-            if !memory.may_be_in_file(hash) {
-                return Ok(ids);
+            if !memory.may_have(hash) {
+                return Ok(Vec::new());
             }
+            ids = memory.find_new(hash).collect();
         }
         let mut rows = self.in_file.query([hash])?;
         while let Some(row) = rows.next()? {
@@ -445,11 +445,11 @@ impl KeyFinder<'_> {
     ) -> Result<bool, StoreError> {
         {
             let memory = lock(&self.memory);
+            if !memory.may_have(hash) {
+                return Ok(false);
+            }
             if memory.find_new(hash).any(|new| new == id) {
                 return Ok(true);
-            }
-            if !memory.may_be_in_file(hash) {
-                return Ok(false);
             }
         }
         Ok(connection.prepare_cached(index.has)?.exists([hash, id])?)

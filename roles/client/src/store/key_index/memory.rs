@@ -9,7 +9,7 @@ use crate::limits::KEY_INDEX_SLICES;
 /// A row under the hash of its key.
 pub(super) type Entry = (i64, i64);
 
-/// The new entries, and which hashes the file does not have.
+/// The new entries, and which hashes have none.
 ///
 /// Memory knows nothing of transactions, so everything is noted with a *generation*: a number in the database that rises with each
 /// batch of changes, and falls again when the savepoint or transaction of that batch is rolled back. What has a higher one than the
@@ -35,8 +35,8 @@ pub(super) struct KeyMemory {
 #[derive(Default)]
 struct Slice {
     new: BTreeSet<Entry>,
-    /// Of the hashes that the file has, or had.
-    in_file: Filter,
+    /// Of the hashes of all entries, new or in the file, and of some that are gone.
+    known: Filter,
 }
 
 impl KeyMemory {
@@ -91,7 +91,9 @@ impl KeyMemory {
     }
 
     pub(super) fn add(&mut self, entry: Entry) {
-        if self.slice_mut(entry.0).new.insert(entry) {
+        let slice = self.slice_mut(entry.0);
+        if slice.new.insert(entry) {
+            slice.known.add(entry.0);
             self.new += 1;
             if !self.is_opening {
                 self.added.push((self.generation, entry));
@@ -121,9 +123,9 @@ impl KeyMemory {
         entries.map(|(_, id)| *id)
     }
 
-    /// False where the file has no entry under this hash.
-    pub(super) fn may_be_in_file(&self, hash: i64) -> bool {
-        self.slice(hash).in_file.may_have(hash)
+    /// False where there is no entry under this hash, new or in the file: so it is with nearly all that have none.
+    pub(super) fn may_have(&self, hash: i64) -> bool {
+        self.slice(hash).known.may_have(hash)
     }
 
     /// The slice that is to be merged into the file next, where so much is new that it should be.
@@ -150,9 +152,6 @@ impl KeyMemory {
     /// These entries of a slice were written to the file. They are found here until that is committed.
     pub(super) fn merged(&mut self, slice: usize, entries: Vec<Entry>) {
         self.next_slice = (slice + 1) % self.slices.len();
-        for (hash, _) in &entries {
-            self.slice_mut(*hash).in_file.add(*hash);
-        }
         match self.is_opening {
             true => entries.into_iter().for_each(|entry| self.forget(entry)),
             false => self.merged.push((self.generation, entries)),
@@ -161,15 +160,16 @@ impl KeyMemory {
 
     /// A slice whose filter has become too small.
     pub(super) fn slice_to_filter(&self) -> Option<usize> {
-        self.slices.iter().position(|slice| slice.in_file.is_full())
+        self.slices.iter().position(|slice| slice.known.is_full())
     }
 
-    /// What the file has in a slice, where all of it is committed.
-    pub(super) fn in_file(&mut self, slice: usize, hashes: &[i64]) {
+    /// Makes the filter of a slice anew, in whose part of the file these hashes are. All of it is committed.
+    pub(super) fn filter(&mut self, slice: usize, mut in_file: Vec<i64>) {
         if let Some(slice) = self.slices.get_mut(slice) {
-            slice.in_file = match hashes.is_empty() {
+            in_file.extend(slice.new.iter().map(|(hash, _)| *hash));
+            slice.known = match in_file.is_empty() {
                 true => Filter::default(),
-                false => Filter::of(hashes),
+                false => Filter::of(&in_file),
             };
         }
     }
