@@ -16,8 +16,8 @@ pub(super) struct Recorded {
     pub(super) new: usize,
     /// The header hashes of requests that were.
     pub(super) repeated: Vec<[u8; 32]>,
-    /// The entries whose header hash stands for something else: see [`ToEnqueue::entry`].
-    pub(super) conflicts: Vec<usize>,
+    /// The entries that there is no quote for, and why: see [`ToEnqueue::entry`].
+    pub(super) put_aside: Vec<(usize, String)>,
 }
 
 /// Writes down what is not there yet, in its order.
@@ -33,9 +33,9 @@ pub(super) fn record(
     let mut of_this_mint = Vec::with_capacity(requests.len());
     for request in requests {
         match asked_before(tx, &mints_before, request, now_unix_ms) {
-            Ok(true) => recorded.repeated.push(request.header_hash),
-            Ok(false) => of_this_mint.push(request),
-            Err(StoreError::Conflict { .. }) => recorded.conflicts.push(request.entry),
+            Ok(Some(mint)) => recorded.repeated(tx, mint, request)?,
+            Ok(None) => of_this_mint.push(request),
+            Err(StoreError::Conflict { .. }) => recorded.conflict(request),
             Err(error) => return Err(error),
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn record(
     match in_savepoint(tx, || outbox::enqueue_all(tx, &all, now_unix_ms)) {
         Ok(outcomes) => {
             for (request, outcome) in of_this_mint.into_iter().zip(outcomes) {
-                recorded.count(request, outcome);
+                recorded.count(tx, peer, request, outcome)?;
             }
             return Ok(recorded);
         }
@@ -56,27 +56,27 @@ pub(super) fn record(
     }
     for (request, new) in of_this_mint.into_iter().zip(&all) {
         match outbox::enqueue(tx, new, now_unix_ms) {
-            Ok(outcome) => recorded.count(request, outcome),
+            Ok(outcome) => recorded.count(tx, peer, request, outcome)?,
             Err(StoreError::Conflict { .. })
                 if is_under_earlier_keyset(tx, peer, request, keysets, now_unix_ms)? =>
             {
-                recorded.repeated.push(request.header_hash);
+                recorded.repeated(tx, peer, request)?;
             }
-            Err(StoreError::Conflict { .. }) => recorded.conflicts.push(request.entry),
+            Err(StoreError::Conflict { .. }) => recorded.conflict(request),
             Err(error) => return Err(error),
         }
     }
     Ok(recorded)
 }
 
-/// Whether another mint was asked for it, before this one was configured: a batch may have been written down then, and not
+/// Which other mint was asked for it, before this one was configured: a batch may have been written down then, and not
 /// been settled. A second quote, at this mint, would pay the share twice.
-fn asked_before(
+fn asked_before<'a>(
     tx: &Connection,
-    mints_before: &[String],
+    mints_before: &'a [String],
     request: &ToEnqueue,
     now_unix_ms: u64,
-) -> Result<bool, StoreError> {
+) -> Result<Option<&'a str>, StoreError> {
     for mint in mints_before {
         let hash = &request.header_hash;
         if outbox::state_of(tx, mint, EXT_MINT_QUOTE, hash)?.is_none() {
@@ -87,19 +87,53 @@ fn asked_before(
             // The key is there, so nothing is written.
             outbox::enqueue(tx, &new_request(mint, hash, &request.body), now_unix_ms)?;
         }
-        return Ok(true);
+        return Ok(Some(mint));
     }
-    Ok(false)
+    Ok(None)
 }
 
 impl Recorded {
-    fn count(&mut self, request: &ToEnqueue, outcome: Enqueued) {
+    fn count(
+        &mut self,
+        tx: &Connection,
+        mint: &str,
+        request: &ToEnqueue,
+        outcome: Enqueued,
+    ) -> Result<(), StoreError> {
         match outcome {
             Enqueued::New => self.new += 1,
-            Enqueued::AlreadyThere => self.repeated.push(request.header_hash),
+            Enqueued::AlreadyThere => self.repeated(tx, mint, request)?,
         }
+        Ok(())
+    }
+
+    /// One that is parked brings no quote however often it is pushed: whoever put its dead letter back on the list is told so
+    /// once more.
+    fn repeated(
+        &mut self,
+        tx: &Connection,
+        mint: &str,
+        request: &ToEnqueue,
+    ) -> Result<(), StoreError> {
+        let hash = request.header_hash;
+        match outbox::parked_error(tx, mint, EXT_MINT_QUOTE, &hash)? {
+            None => self.repeated.push(hash),
+            Some(error) => {
+                let reason = format!("{error} (by {mint}, before; the request is parked)");
+                self.put_aside.push((request.entry, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn conflict(&mut self, request: &ToEnqueue) {
+        self.put_aside.push((request.entry, CONFLICT.to_owned()));
     }
 }
+
+/// As the mint says it.
+const CONFLICT: &str =
+    "conflict: this header hash was taken before with another content, which stands";
 
 fn new_request<'a>(peer: &'a str, header_hash: &'a [u8; 32], body: &'a [u8]) -> NewRequest<'a> {
     NewRequest {
@@ -247,11 +281,12 @@ mod tests {
         let of_second = Recorded {
             new: 1,
             repeated: vec![[1; 32], [2; 32]],
-            conflicts: vec![],
+            put_aside: vec![],
         };
         assert_eq!(scene.taken(SECOND, again).await, of_second);
         let other = scene.taken(SECOND, vec![share(1, 9, 1)]).await;
-        assert_eq!(other.conflicts, [1], "another amount under the same hash");
+        let conflict = (1, CONFLICT.to_owned());
+        assert_eq!(other.put_aside, [conflict], "another amount");
         scene.answered(SECOND, 3).await;
         scene.belongs_to(FIRST).await;
         let back = scene

@@ -148,8 +148,7 @@ impl Taker {
             if !recorded.repeated.is_empty() {
                 self.tell_again(&recorded.repeated).await?;
             }
-            let conflicts = recorded.conflicts.into_iter();
-            reasons.extend(conflicts.map(|entry| (entry, CONFLICT.to_owned())));
+            reasons.extend(recorded.put_aside);
             self.requester.nudge();
         }
         let dead_letters: Vec<DeadLetter> = reasons
@@ -195,7 +194,3 @@ impl Taker {
         Ok(())
     }
 }
-
-/// As the mint says it.
-const CONFLICT: &str =
-    "conflict: this header hash was taken before with another content, which stands";

@@ -9,7 +9,8 @@ use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 
 use crate::deployment::{
-    DEAD, Deployment, FIRST_KEYSET, LIST, TAKEN, all_told, entry, hash, length, push,
+    DEAD, Deployment, FIRST_KEYSET, FOREIGN_KEYSET, LIST, TAKEN, all_told, dead_letters, entry,
+    hash, is_through, length, push, with_keyset,
 };
 use crate::support::{RunningBridge, until};
 
@@ -122,4 +123,30 @@ async fn what_another_of_the_same_name_has_taken_is_not_asked_for_a_second_time(
     all_told(&mut pool, [2]).await;
     bridge.is_ready().await;
     assert_eq!(mint.made.in_order(), [hash(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_that_is_put_back_on_the_list_is_one_again_with_its_reason() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let _mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let foreign = with_keyset(1, &hex::encode(FOREIGN_KEYSET));
+    push(&mut pool, [&foreign]);
+    let bridge = deployment.start_bridge().await;
+    until("it is refused", async || length(&mut pool, DEAD) == 1).await;
+    let _: u64 = redis::Commands::del(&mut pool, DEAD).expect("it goes");
+    push(&mut pool, [foreign.clone(), entry(2)]);
+    all_told(&mut pool, [2]).await;
+    until("it is through", async || is_through(&mut pool)).await;
+    let letters = dead_letters(&mut pool);
+    let [(reason, entry)] = &letters[..] else {
+        panic!("{letters:?}");
+    };
+    assert!(
+        reason.contains("unknown-keyset: never heard of") && reason.contains("parked"),
+        "{reason}"
+    );
+    assert_eq!(*entry, foreign);
+    bridge.stop().await;
 }
