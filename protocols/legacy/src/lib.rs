@@ -12,6 +12,7 @@
 
 pub mod keys;
 mod keyset;
+mod nested;
 mod once;
 mod request;
 mod rules;
