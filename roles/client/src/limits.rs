@@ -34,20 +34,17 @@ pub const STORE_WRITER_CACHE_KIB: i64 = 256 * 1_024;
 /// 600 pages, so that one merge takes milliseconds. A power of two.
 pub const KEY_INDEX_SLICES: u32 = 64;
 
-/// New entries of a slice that are kept in memory until they are merged into the index: the more, the fewer pages of it each
-/// of them changes. All slices together take about 8 MiB.
-pub const KEY_INDEX_SLICE_NEW_MAX: usize = 4_096;
-
-/// New entries that are kept in memory, wherever they lie: what all slices have, and a quarter, since some get more than
-/// others.
-pub const KEY_INDEX_NEW_MAX: usize = KEY_INDEX_SLICES as usize * KEY_INDEX_SLICE_NEW_MAX * 5 / 4;
+/// New entries that are kept in memory, of all slices: about 8 MiB. With each that is added beyond, the slice that was merged
+/// longest ago is: it has twice as many as the others on average, and the more it has, the fewer pages of it each of them
+/// changes.
+pub const KEY_INDEX_NEW_MAX: usize = KEY_INDEX_SLICES as usize * 4_096;
 
 /// Bits of the filter for each hash: of hashes that are not there half a percent are looked for all the same.
 pub const KEY_FILTER_BITS_PER_HASH: usize = 12;
 
 /// Hashes of one slice for which a filter has room, at least and at most: over ten million keys all filters together take 22
 /// MiB, and never more than 96. Beyond it more keys are looked for that are not there.
-pub const KEY_FILTER_HASHES_MIN: usize = 2 * KEY_INDEX_SLICE_NEW_MAX;
+pub const KEY_FILTER_HASHES_MIN: usize = 8_192;
 /// See [`KEY_FILTER_HASHES_MIN`].
 pub const KEY_FILTER_HASHES_MAX: usize = 1 << 20;
 

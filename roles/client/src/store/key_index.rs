@@ -26,7 +26,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use self::memory::KeyMemory;
 use super::{StoreError, row_checksum};
-use crate::limits::{KEY_INDEX_NEW_MAX, KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_SLICES};
+use crate::limits::{KEY_INDEX_NEW_MAX, KEY_INDEX_SLICES};
 
 /// The highest bits of a hash, which say in which slice it lies.
 const SLICE_BITS: u32 = KEY_INDEX_SLICES.ilog2();
@@ -125,10 +125,10 @@ impl KeyIndex {
     /// Until [`Self::opened`] what is added is not taken back when it is rolled back: whoever opens a file and fails does not
     /// use it.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.begin_with(connection, [KEY_INDEX_SLICE_NEW_MAX, KEY_INDEX_NEW_MAX])
+        self.begin_with(connection, KEY_INDEX_NEW_MAX)
     }
 
-    fn begin_with(&self, connection: &Connection, new_max: [usize; 2]) -> Result<(), StoreError> {
+    fn begin_with(&self, connection: &Connection, new_max: usize) -> Result<(), StoreError> {
         connection.execute_batch(self.begin)?;
         let memory = Registered::new(KeyMemory::opening(new_max));
         let shared = Arc::clone(&memory.memory);

@@ -16,8 +16,8 @@ pub(super) type Entry = (i64, i64);
 /// database is undone.
 pub(super) struct KeyMemory {
     slices: Vec<Slice>,
-    /// New entries of one slice, and of all, that are kept.
-    new_max: [usize; 2],
+    /// New entries that are kept.
+    new_max: usize,
     new: usize,
     next_slice: usize,
     /// Of what is added and removed at present.
@@ -40,8 +40,8 @@ struct Slice {
 }
 
 impl KeyMemory {
-    /// Of a file that is being opened, for so many new entries in a slice, and in all.
-    pub(super) fn opening(new_max: [usize; 2]) -> KeyMemory {
+    /// Of a file that is being opened, for so many new entries.
+    pub(super) fn opening(new_max: usize) -> KeyMemory {
         KeyMemory {
             new_max,
             slices: (0..KEY_INDEX_SLICES).map(|_| Slice::default()).collect(),
@@ -130,13 +130,11 @@ impl KeyMemory {
 
     /// The slice that is to be merged into the file next, where so much is new that it should be.
     pub(super) fn slice_to_merge(&self) -> Option<usize> {
-        // Hashes come evenly, so the slice that was merged longest ago has most of what is new: if it has little, all have;
-        // unless somebody chooses keys whose hashes lie in one slice. Then all slices have their turn until that one had it.
+        // Hashes come evenly, so the slice that was merged longest ago has most of what is new; unless somebody chooses keys
+        // whose hashes lie in one slice. Then all slices have their turn until that one had it. By what a slice has alone all
+        // of them would become full at the same time.
         let merged: usize = self.merged.iter().map(|(_, merged)| merged.len()).sum();
-        let [slice_new_max, new_max] = self.new_max;
-        let is_full = self.slices.get(self.next_slice)?.new.len() >= slice_new_max
-            || self.new - merged >= new_max;
-        is_full.then_some(self.next_slice)
+        (self.new - merged >= self.new_max).then_some(self.next_slice)
     }
 
     /// The new entries of a slice, in the order of the file, but for those that are going.
