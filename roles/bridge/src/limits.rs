@@ -26,6 +26,13 @@ pub const TOLD_AT_ONCE_MAX: usize = 2_048;
 /// its key or the key's time is over, has it written again. A pool pushes again within minutes.
 pub const QUOTE_IDS_KEPT_MAX: i64 = 262_144;
 
+/// Refused requests that stay parked, of some 450 bytes, for the operator to send again: of more than these, those that were
+/// refused first are given up once their dead letters are in Redis. Beyond that, and `waiting_max`, nothing is taken.
+pub const PARKED_KEPT_MAX: u64 = 65_536;
+
+/// Requests that were given up and are not deleted yet: the requester deletes some 1,000 a second.
+pub const LET_GO_MAX: u64 = 4_096;
+
 /// Keysets of the mint that are remembered: the one that is active and those before it.
 pub const KEYSETS_KEPT_MAX: usize = 32;
 

@@ -131,7 +131,9 @@ impl Requests {
         let news = Arc::new(Notify::new());
         let link = Link::new(&[LinkPart::List]);
         let (sender, keysets) = watch::channel(Arc::new(known));
+        let mint: Arc<str> = settings.mint.to_string().into();
         let answers = Answers {
+            mint: mint.to_string(),
             unit: settings.rules.unit.clone(),
             keysets: sender,
             counts: Arc::clone(&counts),
@@ -152,7 +154,7 @@ impl Requests {
             intake: Intake::new(redis, list, dead_letters, &config.name)
                 .owned_by(owner, earlier_owners),
             rules: settings.rules,
-            peer: settings.mint.to_string().into(),
+            peer: Arc::clone(&mint),
             waiting_max: settings.waiting_max,
             store: store.clone(),
             requester: requester.clone(),
@@ -166,6 +168,7 @@ impl Requests {
             keys: Handover::new(redis, list, &names.quote_key_prefix),
             dead_letters: Handover::new(redis, dead_letters, &names.quote_key_prefix),
             quote_kept_s: names.quote_kept_s,
+            mint,
             store: store.clone(),
             news,
             counts: Arc::clone(&counts),

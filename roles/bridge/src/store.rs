@@ -8,6 +8,7 @@
 //! | `bridge_quote_id` | quotes, those whose keys are not in Redis yet among them | they are, and so many came after |
 //! | `bridge_told` | up to which quote the keys are in Redis | |
 //! | `bridge_refusal` | final refusals that are no dead letters yet | they are |
+//! | `bridge_parked` | which parked requests have a dead letter, or will | they are released or given up, or so many are parked since |
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,7 +18,7 @@ use winze_client::{Schema, StoreError, outbox};
 use winze_messages::EXT_MINT_QUOTE;
 use winze_transport::PublicKey;
 
-use crate::limits::{KEYSETS_KEPT_MAX, QUOTE_IDS_KEPT_MAX};
+use crate::limits::{KEYSETS_KEPT_MAX, LET_GO_MAX, QUOTE_IDS_KEPT_MAX};
 
 /// The direction's tables.
 pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
@@ -57,6 +58,17 @@ pub(crate) static REQUESTS_SCHEMA: Schema = Schema {
             key BLOB NOT NULL,
             PRIMARY KEY (peer, key)
         ) STRICT, WITHOUT ROWID;
+        ",
+        "
+        CREATE TABLE bridge_parked (
+            sequence INTEGER PRIMARY KEY,
+            mint TEXT NOT NULL,
+            header_hash BLOB NOT NULL UNIQUE,
+            refusal INTEGER,
+            is_let_go INTEGER NOT NULL DEFAULT 0 CHECK (is_let_go IN (0, 1))
+        ) STRICT;
+        CREATE INDEX bridge_parked_untold ON bridge_parked (refusal) WHERE refusal IS NOT NULL;
+        CREATE INDEX bridge_parked_let_go ON bridge_parked (is_let_go) WHERE is_let_go = 1;
         ",
     ],
 };
@@ -235,6 +247,57 @@ pub(crate) fn add_refusal(tx: &Connection, refusal: &Refusal) -> Result<(), Stor
     Ok(())
 }
 
+/// [`add_refusal`] for a request that this mint's refusal parks.
+pub(crate) fn add_parked(
+    tx: &Connection,
+    mint: &str,
+    header_hash: &[u8; 32],
+    refusal: &Refusal,
+) -> Result<(), StoreError> {
+    add_refusal(tx, refusal)?;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO bridge_parked (mint, header_hash, refusal) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![mint, header_hash, tx.last_insert_rowid()])?;
+    Ok(())
+}
+
+/// A request that was parked is none any more. False where it has no dead letter, and is to get none.
+pub(crate) fn forget_parked(tx: &Connection, header_hash: &[u8; 32]) -> Result<bool, StoreError> {
+    let forgotten = tx
+        .prepare_cached("DELETE FROM bridge_parked WHERE header_hash = ?1")?
+        .execute([header_hash])?;
+    Ok(forgotten > 0)
+}
+
+/// Gives up to `rows_max` parked requests up, the longest refused first, of those whose dead letters Redis has: all that is to
+/// know of them stands there. Whether there was one. No more are given up than the requester may be behind with.
+pub(crate) fn let_go(tx: &Connection, rows_max: u64) -> Result<bool, StoreError> {
+    let under_way: u64 = tx.query_row(
+        "SELECT count(*) FROM bridge_parked WHERE is_let_go = 1",
+        [],
+        |row| row.get(0),
+    )?;
+    let rows_max = rows_max.min(LET_GO_MAX.saturating_sub(under_way));
+    let mut statement = tx.prepare_cached(
+        "SELECT sequence, mint, header_hash FROM bridge_parked
+         WHERE refusal IS NULL AND is_let_go = 0 ORDER BY sequence LIMIT ?1",
+    )?;
+    let rows = statement.query_map([rows_max], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let rows: Vec<(i64, String, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+    for (sequence, mint, hash) in &rows {
+        // One that the operator has released is not parked.
+        let statement = match outbox::discard(tx, mint, EXT_MINT_QUOTE, hash)? {
+            true => "UPDATE bridge_parked SET is_let_go = 1 WHERE sequence = ?1",
+            false => "DELETE FROM bridge_parked WHERE sequence = ?1",
+        };
+        tx.prepare_cached(statement)?.execute([sequence])?;
+    }
+    Ok(!rows.is_empty())
+}
+
 /// The oldest quotes, as header hash and id, that Redis does not have for certain.
 pub(crate) fn quote_ids(
     connection: &Connection,
@@ -301,6 +364,10 @@ impl<T> Page<T> {
                 Untold::Refusals => {
                     tx.prepare_cached("DELETE FROM bridge_refusal WHERE sequence <= ?1")?
                         .execute([last])?;
+                    tx.prepare_cached(
+                        "UPDATE bridge_parked SET refusal = NULL WHERE refusal <= ?1",
+                    )?
+                    .execute([last])?;
                 }
             }
             Ok(())

@@ -22,6 +22,8 @@ pub(super) type Keysets = Arc<Vec<KnownKeyset>>;
 
 /// The bridge's side of the mint's answers.
 pub(super) struct Answers {
+    /// Its peer name.
+    pub(super) mint: String,
     pub(super) unit: String,
     /// Hears of every new keyset.
     pub(super) keysets: watch::Sender<Keysets>,
@@ -54,13 +56,22 @@ impl QuoteAnswers for Answers {
         request: &MintQuoteRequest,
         error: &MintQuoteError,
     ) -> Result<(), StoreError> {
-        let unit = request.unit.to_ascii_uppercase();
-        let refusal = Refusal {
-            entry: as_entry(request).to_json(&unit),
-            reason: reason(error),
-            unix_ms: now_unix_ms(),
-        };
-        store::add_refusal(tx, &refusal)
+        let hash = &request.header_hash;
+        store::add_parked(tx, &self.mint, hash, &refusal(request, error))
+    }
+
+    fn on_withdrawal(
+        &self,
+        tx: &Connection,
+        request: &MintQuoteRequest,
+        error: &MintQuoteError,
+    ) -> Result<bool, StoreError> {
+        // What the mint has refused became a dead letter then.
+        if store::forget_parked(tx, &request.header_hash)? {
+            return Ok(false);
+        }
+        store::add_refusal(tx, &refusal(request, error))?;
+        Ok(true)
     }
 
     fn on_keyset(&self, tx: &Connection, keyset: &KeysetAnnouncement) -> Result<(), StoreError> {
@@ -121,6 +132,15 @@ fn known(keyset: &KeysetAnnouncement) -> KnownKeyset {
     }
 }
 
+fn refusal(request: &MintQuoteRequest, error: &MintQuoteError) -> Refusal {
+    let unit = request.unit.to_ascii_uppercase();
+    Refusal {
+        entry: as_entry(request).to_json(&unit),
+        reason: reason(error),
+        unix_ms: now_unix_ms(),
+    }
+}
+
 fn as_entry(request: &MintQuoteRequest) -> QuoteRequest {
     QuoteRequest {
         unit: request.unit.clone(),
@@ -136,5 +156,103 @@ fn reason(error: &MintQuoteError) -> String {
     match QuoteErrorCode::from_u32(error.error_code) {
         Some(code) => format!("{code}: {}", error.error_message),
         None => format!("code {}: {}", error.error_code, error.error_message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use winze_client::outbox::{self, NewRequest};
+    use winze_client::{OUTBOX_SCHEMA, Store};
+    use winze_messages::EXT_MINT_QUOTE;
+
+    use super::*;
+    use crate::requests::read;
+    use crate::store::{REQUESTS_SCHEMA, Untold, let_go, refusals};
+
+    const MINT: &str = "mint/main";
+
+    fn answers() -> Answers {
+        Answers {
+            mint: MINT.to_owned(),
+            unit: "hash".to_owned(),
+            keysets: watch::channel(Keysets::default()).0,
+            counts: Arc::default(),
+            news: Arc::default(),
+        }
+    }
+
+    fn request(share: u8) -> MintQuoteRequest {
+        MintQuoteRequest {
+            amount: 8,
+            unit: "hash".to_owned(),
+            header_hash: [share; 32],
+            description: None,
+            locking_key: [2; 33],
+            keyset_id: vec![1; 8],
+        }
+    }
+
+    fn error(share: u8, code: QuoteErrorCode) -> MintQuoteError {
+        MintQuoteError {
+            header_hash: [share; 32],
+            error_code: code.to_u32(),
+            error_message: String::new(),
+            retry_after_ms: 0,
+        }
+    }
+
+    /// Asks for a share, and parks it: refused by the mint, or else.
+    fn park(tx: &Connection, share: u8, is_refused: bool) -> Result<(), StoreError> {
+        let request = request(share);
+        let new = NewRequest {
+            peer: MINT,
+            extension: EXT_MINT_QUOTE,
+            key: &request.header_hash,
+            msg_type: MintQuoteRequest::MSG_TYPE,
+            body: &read::body(&request).expect("it fits"),
+        };
+        outbox::enqueue(tx, &new, 1)?;
+        outbox::park(tx, MINT, EXT_MINT_QUOTE, new.key, "no", 2)?;
+        if is_refused {
+            answers().on_refusal(tx, &request, &error(share, QuoteErrorCode::UnknownKeyset))?;
+        }
+        Ok(())
+    }
+
+    fn parked(connection: &Connection) -> Result<Vec<u8>, StoreError> {
+        let page = outbox::parked_page(connection, MINT, EXT_MINT_QUOTE, 0, 100)?;
+        Ok(page.iter().map(|row| row.key[0]).collect())
+    }
+
+    #[tokio::test]
+    async fn what_is_parked_goes_once_its_dead_letter_is_told_and_becomes_no_second_one() {
+        let folder = TempDir::new().expect("a temporary folder");
+        let schemas = [OUTBOX_SCHEMA, REQUESTS_SCHEMA];
+        let store = Store::open(&folder.path().join("bridge.sqlite"), &schemas).expect("a store");
+        let story = store.write(|tx| {
+            // The hub rejected the first one, the mint the others; Redis knows of the first three of these.
+            park(tx, 1, false)?;
+            (2..=4).try_for_each(|share| park(tx, share, true))?;
+            let told = refusals(tx, 100)?;
+            assert_eq!(told.rows.len(), 3);
+            told.told(Untold::Refusals)(tx)?;
+            park(tx, 5, true)?;
+            assert!(let_go(tx, 2)?);
+            assert_eq!(parked(tx)?, [1, 4, 5], "the longest refused go first");
+            let withdrawn = |share| {
+                let error = error(share, QuoteErrorCode::Withdrawn);
+                answers().on_withdrawal(tx, &request(share), &error)
+            };
+            assert!(!withdrawn(2)? && !withdrawn(3)?, "they have dead letters");
+            assert!(let_go(tx, 100)?);
+            assert!(!let_go(tx, 100)?);
+            assert_eq!(parked(tx)?, [1, 5], "Redis does not know of the last one");
+            assert_eq!(refusals(tx, 100)?.rows.len(), 1);
+            assert!(withdrawn(1)?, "it was never told");
+            assert_eq!(refusals(tx, 100)?.rows.len(), 2);
+            Ok(())
+        });
+        story.await.expect("written");
     }
 }

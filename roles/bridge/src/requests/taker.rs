@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
-use winze_client::{QuoteRequester, Store, StoreError, outbox};
+use winze_client::outbox::{self, Backlog};
+use winze_client::{QuoteRequester, Store, StoreError};
 use winze_legacy::ListRules;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
@@ -23,7 +24,7 @@ use super::pause::Pause;
 use super::read::read;
 use super::record::record;
 use super::status::Counts;
-use crate::limits::WAITING_LOOK_INTERVAL;
+use crate::limits::{PARKED_KEPT_MAX, WAITING_LOOK_INTERVAL};
 use crate::store;
 
 /// The one who takes.
@@ -99,17 +100,15 @@ impl Taker {
         taken.map_err(Failed::Redis)
     }
 
-    /// How many more may wait, in the outbox and for Redis.
+    /// How many more may be taken.
     async fn room(&self) -> Result<usize, Failed> {
         let peer = Arc::clone(&self.peer);
-        let waiting = self
+        let backlog = self
             .store
-            .read(move |connection| outbox::waiting(connection, &peer, EXT_MINT_QUOTE))
+            .read(move |connection| outbox::backlog(connection, &peer, EXT_MINT_QUOTE))
             .await
             .map_err(Failed::Store)?;
-        let kept = waiting.saturating_add(self.counts.untold());
-        let room = usize::try_from(self.waiting_max.saturating_sub(kept)).unwrap_or(usize::MAX);
-        Ok(room.min(TAKEN_ENTRIES_MAX))
+        Ok(room(self.waiting_max, &backlog, self.counts.untold()))
     }
 
     async fn look_at_lengths(&mut self) -> Result<(), Failed> {
@@ -192,5 +191,33 @@ impl Taker {
         self.counts.to_be_told(count);
         self.news.notify_one();
         Ok(())
+    }
+}
+
+/// What waits, in the outbox and for Redis, and what is parked beyond what is kept, are `waiting_max` together at most.
+fn room(waiting_max: u64, backlog: &Backlog, untold: u64) -> usize {
+    let parked = backlog.parked.saturating_sub(PARKED_KEPT_MAX);
+    let kept = backlog
+        .waiting
+        .saturating_add(untold)
+        .saturating_add(parked);
+    let room = usize::try_from(waiting_max.saturating_sub(kept)).unwrap_or(usize::MAX);
+    room.min(TAKEN_ENTRIES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_lets_go_of_stops_the_taking_in_the_end() {
+        let backlog = |waiting, parked| Backlog {
+            waiting,
+            parked,
+            ..Backlog::default()
+        };
+        assert_eq!(room(100, &backlog(0, PARKED_KEPT_MAX), 0), 100);
+        assert_eq!(room(100, &backlog(30, PARKED_KEPT_MAX + 50), 15), 5);
+        assert_eq!(room(100, &backlog(0, PARKED_KEPT_MAX + 100), 0), 0);
     }
 }

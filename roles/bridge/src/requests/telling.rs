@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use winze_client::{Store, StoreError};
+use winze_client::{Store, StoreError, outbox};
+use winze_messages::EXT_MINT_QUOTE;
 use winze_redis::{DeadLetter, Handover, Link, LinkPart, RedisFault, Taken};
 
 use super::pause::Pause;
 use super::status::Counts;
-use crate::limits::TOLD_AT_ONCE_MAX;
+use crate::limits::{PARKED_KEPT_MAX, TOLD_AT_ONCE_MAX};
 use crate::store::{self, Untold};
 
 /// The one who tells.
@@ -21,6 +22,8 @@ pub(super) struct Teller {
     /// Its list is that of the dead letters.
     pub(super) dead_letters: Handover,
     pub(super) quote_kept_s: u64,
+    /// Its peer name.
+    pub(super) mint: Arc<str>,
     pub(super) store: Store,
     pub(super) news: Arc<Notify>,
     pub(super) counts: Arc<Counts>,
@@ -80,7 +83,24 @@ impl Teller {
     async fn tell_all(&mut self) -> Result<(), Failed> {
         while self.tell_quote_ids().await? {}
         while self.tell_refusals().await? {}
+        while self.let_go().await? {}
         Ok(())
+    }
+
+    /// Gives up what is parked beyond what is kept. Whether there may be more.
+    async fn let_go(&self) -> Result<bool, Failed> {
+        let mint = Arc::clone(&self.mint);
+        let read = self
+            .store
+            .read(move |c| outbox::backlog(c, &mint, EXT_MINT_QUOTE));
+        let over = read.await.map_err(Failed::Store)?.parked;
+        let over = over.saturating_sub(PARKED_KEPT_MAX);
+        if over == 0 {
+            return Ok(false);
+        }
+        let rows_max = over.min(TOLD_AT_ONCE_MAX as u64);
+        let let_go = self.store.write(move |tx| store::let_go(tx, rows_max));
+        let_go.await.map_err(Failed::Store)
     }
 
     /// Whether there may be more.
