@@ -147,7 +147,8 @@ impl QuotePath {
 pub struct RedisPathConfig {
     /// How the list writes the unit: `unit`, in whichever case. Default `unit` in upper case.
     pub list_unit: Option<String>,
-    /// A request without a quote so long after it was pushed is pushed again, in seconds: 1 to 86400. Default 60.
+    /// A request without a quote so long after it was pushed is pushed again, in seconds: 1 to 86400; then after twice as long
+    /// each time, up to an hour. Default 60.
     pub push_again_after_s: u64,
     /// Entries that the list may have, whoever pushed them: 1 to 2^40. While as many are there, requests wait in the
     /// store. Default 100000.

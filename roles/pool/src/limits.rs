@@ -135,6 +135,14 @@ pub const REDIS_LOOK_MAX: usize = 512;
 /// waits, and pushing it once more would only make the list longer.
 pub const REDIS_AGAIN_LIST_MAX: u64 = 1_024;
 
+/// How long at most until a request is pushed again, in milliseconds: each time it is twice as long as the time before.
+/// Where that is less than `push_again_after_s`, it is as long as that.
+pub const REDIS_PUSH_AGAIN_MS_MAX: u64 = 3_600_000;
+
+/// How often a request is pushed before it counts as one of which no quote comes: some eleven hours, and as many dead letters
+/// where each is refused.
+pub const REDIS_PUSHES_MAX: u32 = 16;
+
 /// How long to wait before the list is tried again when it is full, or Redis refuses, in milliseconds.
 pub const REDIS_PUSH_PAUSE_MS: u64 = 200;
 

@@ -9,7 +9,8 @@ use support::old_mint::{
     OldMint, list_length, redis, tables, write_id, write_keyset, write_keyset_of,
 };
 use support::{RunningPool, World, get, metric, nobody, until};
-use winze_client::Store;
+use winze_client::{Store, outbox};
+use winze_messages::families::mint_quote::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_miner::{ChannelKind, Share};
 use winze_pool::PoolError;
@@ -370,6 +371,81 @@ async fn a_strange_value_is_no_id_and_what_the_mint_has_lost_is_pushed_again() {
     assert_eq!(mint.taken().len(), 2);
     assert!(metric(pool.http, "winze_pool_redis_pushed_again_total").await >= 2.0);
     pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_mint_was_handed_no_other_is_before_the_operator_says_so() {
+    let world = World::new();
+    let redis = redis(&world);
+    // It takes three shares and is replaced before it has told of a quote.
+    let old = OldMint::start(&redis, false).await;
+    let tables = tables(&redis, "push_again_after_s = 1");
+    let pool = world.start_pool(nobody(), &path("redis"), &tables).await;
+    let shares = mine(&pool, &world, 3).await;
+    old.has_taken(3).await;
+    drop(old);
+    write_keyset_of(&redis, [0, 0xbb, 0, 0, 0, 0, 0, 0]).await;
+    health(&pool, "quotes_parked", 3.into()).await;
+    assert_eq!(list_length(&redis).await, 0);
+    // Of the first there was a quote, as it turns out.
+    let hash = header_hash_to_text(&shares[0].header_hash);
+    write_id(&redis, &hash, &hex::encode(&shares[0].header_hash[..8])).await;
+    health(&pool, "quotes_parked", 2.into()).await;
+    assert_eq!(page(&pool).await["pending"], 2);
+    // Of the others there is none, says the operator.
+    pool.running.stop().await;
+    let release = |key: [u8; 32]| {
+        let store = Store::open(&world.at("pool.sqlite"), &[]).unwrap();
+        async move {
+            let release =
+                store.write(move |c| outbox::release(c, "mint/main", EXT_MINT_QUOTE, &key));
+            assert!(release.await.unwrap());
+        }
+    };
+    release(shares[1].header_hash).await;
+    release(shares[2].header_hash).await;
+    let pool = world.start_pool(nobody(), &path("redis"), &tables).await;
+    until("pushed once", || async {
+        (pushed(&pool).await == 2.0).then_some(())
+    })
+    .await;
+    let mint = OldMint::start(&redis, true).await;
+    all_quoted(&pool, &shares).await;
+    assert!(mint.taken().iter().all(|(_, times)| *times == 1));
+    pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_no_quote_comes_of_is_parked_with_a_word_about_the_dead_letters() {
+    let world = World::new();
+    let redis = redis(&world);
+    let thief = OldMint::start(&redis, false).await;
+    let tables = tables(&redis, "");
+    let pool = world.start_pool(nobody(), &path("redis"), &tables).await;
+    mine(&pool, &world, 1).await;
+    thief.has_taken(1).await;
+    until("noted", || async {
+        (pushed(&pool).await == 1.0).then_some(())
+    })
+    .await;
+    pool.running.stop().await;
+    // Half a day later.
+    let store = Store::open(&world.at("pool.sqlite"), &[]).unwrap();
+    let later = "UPDATE pool_pushed SET pushes = 16, pushed_unix_ms = 0";
+    store.write(|c| Ok(c.execute(later, [])?)).await.unwrap();
+    drop(store);
+    let pool = world.start_pool(nobody(), &path("redis"), &tables).await;
+    health(&pool, "quotes_parked", 1.into()).await;
+    assert_eq!(thief.taken()[0].1, 1);
+    pool.running.stop().await;
+    let store = Store::open(&world.at("pool.sqlite"), &[]).unwrap();
+    let parked = store.read(|c| outbox::parked_page(c, "mint/main", EXT_MINT_QUOTE, 0, 9));
+    let reason = parked.await.unwrap().remove(0).error;
+    let dead = redis.config().dead_letters_list;
+    assert!(
+        reason.contains("16 times") && reason.contains(&dead),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

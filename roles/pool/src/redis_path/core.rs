@@ -3,7 +3,8 @@
 use winze_client::delivery::Now;
 
 use crate::limits::{
-    REDIS_LOOK_PAUSE_MS, REDIS_PUSH_PAUSE_MS, REDIS_STORE_PAUSE_MS, REDIS_TICK_MS,
+    REDIS_LOOK_PAUSE_MS, REDIS_PUSH_AGAIN_MS_MAX, REDIS_PUSH_PAUSE_MS, REDIS_PUSHES_MAX,
+    REDIS_STORE_PAUSE_MS, REDIS_TICK_MS,
 };
 
 /// When requests are pushed.
@@ -11,8 +12,18 @@ use crate::limits::{
 pub struct Rules {
     /// Only while the hub, or the mint behind it, has been away for so long, in milliseconds; `None`: always.
     pub while_away_for_ms: Option<u64>,
-    /// After how long without a quote a request is pushed again, in milliseconds.
+    /// After how long without a quote a request is pushed again for the first time, in milliseconds; then each time after twice
+    /// as long, up to [`REDIS_PUSH_AGAIN_MS_MAX`].
     pub push_again_after_ms: u64,
+}
+
+impl Rules {
+    /// How long a request waits after it was pushed so often.
+    fn pause_ms(&self, times: u32) -> u64 {
+        let doublings = times.saturating_sub(1).min(63);
+        let pause_ms = self.push_again_after_ms.saturating_mul(1 << doublings);
+        pause_ms.min(REDIS_PUSH_AGAIN_MS_MAX.max(self.push_again_after_ms))
+    }
 }
 
 /// What to do now.
@@ -40,10 +51,21 @@ pub enum Next {
 pub struct Seen {
     /// Its number.
     pub sequence: u64,
-    /// When it was last pushed, in Unix milliseconds.
-    pub pushed_unix_ms: Option<u64>,
+    /// The last time that it was pushed.
+    pub pushed: Option<SeenPush>,
     /// It can be read, and is not asked again for the sake of the mint's own record.
     pub may_go: bool,
+}
+
+/// The last time that a request was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenPush {
+    /// When, in Unix milliseconds.
+    pub unix_ms: u64,
+    /// How often it was pushed so far.
+    pub times: u32,
+    /// The keyset in Redis is the one that was there then: so the mint is the same.
+    pub is_same_keyset: bool,
 }
 
 /// Places of those of a page that are to be pushed now.
@@ -53,6 +75,9 @@ pub struct Selected {
     pub new: Vec<usize>,
     /// Once more: no quote came in time.
     pub again: Vec<usize>,
+    /// No quote came of them, and they are not pushed any more: they were [`REDIS_PUSHES_MAX`] times, or there is perhaps
+    /// another mint now, which would make a second quote.
+    pub over: Vec<usize>,
 }
 
 /// Goes through the waiting requests from the first to the last, again and again: once for what is new, and from the
@@ -155,11 +180,14 @@ impl RedisPathCore {
     pub fn select(&self, page: &[Seen], now: Now) -> Selected {
         let mut selected = Selected::default();
         for (place, seen) in page.iter().enumerate() {
-            match seen.pushed_unix_ms {
+            match seen.pushed {
                 _ if !seen.may_go => {}
                 None => selected.new.push(place),
-                Some(at) if self.is_due(at, now) => selected.again.push(place),
-                Some(_) => {}
+                Some(last) if !self.is_due(&last, now) => {}
+                Some(last) if last.is_same_keyset && last.times < REDIS_PUSHES_MAX => {
+                    selected.again.push(place);
+                }
+                Some(_) => selected.over.push(place),
             }
         }
         selected
@@ -178,13 +206,13 @@ impl RedisPathCore {
         let again_at = now.unix_ms.saturating_add(self.rules.push_again_after_ms);
         let passed = page
             .iter()
-            .filter_map(|seen| seen.pushed_unix_ms)
-            .filter(|at| !self.is_due(*at, now))
-            .map(|at| at.saturating_add(self.rules.push_again_after_ms));
-        let any = (new_pushed > 0 || !selected.again.is_empty()).then_some(again_at);
-        let first = self.first_due_unix_ms.into_iter().chain(passed).chain(any);
-        self.first_due_unix_ms = first.min();
-        if any.is_some() {
+            .filter_map(|seen| seen.pushed)
+            .filter(|last| !self.is_due(last, now))
+            .map(|last| self.due_unix_ms(&last));
+        let any = new_pushed > 0 || !selected.again.is_empty();
+        let first = self.first_due_unix_ms.into_iter().chain(passed);
+        self.first_due_unix_ms = first.chain(any.then_some(again_at)).min();
+        if any {
             self.is_open = true;
             self.look_pause_ms = REDIS_LOOK_PAUSE_MS.0;
             self.look_at_ms = self.look_at_ms.min(now.ms + REDIS_LOOK_PAUSE_MS.0);
@@ -254,11 +282,12 @@ impl RedisPathCore {
     }
 
     /// Also where the clock was set back since.
-    fn is_due(&self, pushed_unix_ms: u64, now: Now) -> bool {
-        match now.unix_ms.checked_sub(pushed_unix_ms) {
-            Some(age_ms) => age_ms >= self.rules.push_again_after_ms,
-            None => true,
-        }
+    fn is_due(&self, last: &SeenPush, now: Now) -> bool {
+        now.unix_ms < last.unix_ms || now.unix_ms >= self.due_unix_ms(last)
+    }
+
+    fn due_unix_ms(&self, last: &SeenPush) -> u64 {
+        last.unix_ms.saturating_add(self.rules.pause_ms(last.times))
     }
 }
 

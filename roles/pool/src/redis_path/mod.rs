@@ -18,18 +18,18 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use winze_client::delivery::Now;
 use winze_client::{QuoteRequester, StoreError};
-use winze_legacy::QuoteRequest;
+use winze_legacy::{Keyset, QuoteRequest};
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
-use winze_redis::{Handover, QuoteId, RedisFault};
+use winze_redis::{Handover, KeysetKey, QuoteId, RedisFault};
 use winze_runtime::clock::now_unix_ms;
 
-pub use self::core::{Next, RedisPathCore, Rules, Seen, Selected};
+pub use self::core::{Next, RedisPathCore, Rules, Seen, SeenPush, Selected};
 pub(crate) use keyset::{KeysetWatch, watch_keyset};
 
 use crate::limits::{REDIS_AGAIN_LIST_MAX, REDIS_LOOK_MAX, REDIS_PUSH_MAX, REDIS_STORE_PAUSE_MS};
 use crate::metrics::Metrics;
-use crate::store::{LookedUp, Pushes, WaitingRow};
+use crate::store::{GivenUp, LookedUp, Pushes, WaitingRow};
 
 /// How it stands with Redis, for `/health`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +64,7 @@ impl StatusSink {
     }
 
     pub(crate) fn failed(&self, fault: &RedisFault) {
-        let is_away = matches!(fault, RedisFault::Away { .. } | RedisFault::Login { .. });
-        self.wrong(fault.to_string(), is_away);
+        self.wrong(fault.to_string(), is_away(fault));
     }
 
     /// `text` says what is wrong.
@@ -87,6 +86,10 @@ impl StatusSink {
 pub(crate) struct RedisPath {
     pub(crate) core: RedisPathCore,
     pub(crate) handover: Handover,
+    /// Whose mint reads the list.
+    pub(crate) keyset: KeysetKey,
+    /// What the pool goes by at present.
+    pub(crate) known_keyset: watch::Receiver<Option<Vec<u8>>>,
     pub(crate) pushes: Pushes,
     pub(crate) requester: QuoteRequester,
     pub(crate) metrics: Metrics,
@@ -95,6 +98,10 @@ pub(crate) struct RedisPath {
     pub(crate) list_unit: String,
     pub(crate) list_length_max: u64,
     pub(crate) writes_quote_ids: bool,
+    /// Requests of which no quote comes are parked: nobody else answers them.
+    pub(crate) gives_up: bool,
+    /// Where whoever takes puts what it refuses.
+    pub(crate) dead_letters_list: String,
     pub(crate) epoch: Instant,
     /// Keys that hold no id, since the first one was looked at.
     pub(crate) strange: u64,
@@ -168,13 +175,22 @@ impl RedisPath {
     async fn push(&mut self, after: u64, stop: &mut watch::Receiver<bool>) -> Result<(), Trouble> {
         let page = self.pushes.waiting(after, REDIS_PUSH_MAX).await?;
         let is_last = page.len() < REDIS_PUSH_MAX;
+        let keyset = match page.is_empty() {
+            true => None,
+            false => self.active_keyset(stop).await?,
+        };
         let entries: Vec<Option<Entry>> = page.iter().map(|row| self.entry(row)).collect();
         let rows = page.iter().zip(&entries);
         let seen: Vec<Seen> = rows
             .map(|(row, entry)| Seen {
                 sequence: row.request.sequence,
-                pushed_unix_ms: row.pushed_unix_ms,
-                may_go: entry.is_some(),
+                pushed: row.pushed.as_ref().map(|last| SeenPush {
+                    unix_ms: last.unix_ms,
+                    times: last.times,
+                    is_same_keyset: last.keyset_id == keyset,
+                }),
+                // While nobody says whose mint it is, nothing goes a second time.
+                may_go: entry.is_some() && (row.pushed.is_none() || keyset.is_some()),
             })
             .collect();
         let now = self.now();
@@ -184,10 +200,12 @@ impl RedisPath {
             entries.collect()
         };
         let (new, again) = (pick(&selected.new), pick(&selected.again));
+        let over = selected.over.iter().filter_map(|at| page.get(*at));
+        self.give_up(over, keyset.as_deref(), stop).await?;
         let list_max = self.list_length_max;
         let new_pushed = self.hand_over(&new, list_max, stop).await?;
-        self.note_pushed(new.get(..new_pushed).unwrap_or_default(), stop)
-            .await?;
+        let noted = new.get(..new_pushed).unwrap_or_default();
+        self.note_pushed(noted, &keyset, stop).await?;
         self.metrics.redis_pushed.inc_by(new_pushed as u64);
         if new_pushed < new.len() {
             self.metrics.redis_list_full.inc();
@@ -195,12 +213,73 @@ impl RedisPath {
         // What is still in the list and what was taken out of it look the same from here.
         let list_max = list_max.min(REDIS_AGAIN_LIST_MAX);
         let again_pushed = self.hand_over(&again, list_max, stop).await?;
-        self.note_pushed(again.get(..again_pushed).unwrap_or_default(), stop)
-            .await?;
+        let noted = again.get(..again_pushed).unwrap_or_default();
+        self.note_pushed(noted, &keyset, stop).await?;
         self.metrics.redis_pushed_again.inc_by(again_pushed as u64);
         let now = self.now();
         self.core.pushed(&seen, &selected, new_pushed, is_last, now);
         Ok(())
+    }
+
+    /// The keyset in Redis; where there is none the one that was there last, or that the hub tells. `None` where it cannot
+    /// be read.
+    async fn active_keyset(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        match or_stopped(stop, self.keyset.read()).await {
+            Ok(None) => Ok(self.known_keyset.borrow().clone()),
+            Ok(Some(text)) => Ok(Keyset::parse(&text).ok().map(|keyset| keyset.id)),
+            Err(Trouble::Redis(fault)) if !is_away(&fault) => {
+                self.status.failed(&fault);
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Parks requests of which no quote comes, once everything that was pushed is taken off the list.
+    async fn give_up(
+        &mut self,
+        rows: impl Iterator<Item = &WaitingRow>,
+        keyset: Option<&[u8]>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Trouble> {
+        let rows: Vec<GivenUp> = rows.filter_map(|row| self.given_up(row, keyset)).collect();
+        let Some(first) = rows.first().filter(|_| self.gives_up) else {
+            return Ok(());
+        };
+        if or_stopped(stop, self.handover.length()).await? > 0 {
+            return Ok(());
+        }
+        let reason = first.reason.clone();
+        let parked = self.pushes.give_up(rows, now_unix_ms()).await?;
+        let requests = parked.len();
+        tracing::error!(requests, reason, "requests are parked (`winze outbox`)");
+        self.requester.settled_elsewhere(parked).await;
+        Ok(())
+    }
+
+    fn given_up(&self, row: &WaitingRow, keyset: Option<&[u8]>) -> Option<GivenUp> {
+        let last = row.pushed.as_ref()?;
+        let told = |id: Option<&[u8]>| id.map_or("unknown".to_owned(), hex::encode);
+        let reason = match last.keyset_id.as_deref() == keyset {
+            true => format!(
+                "pushed to the list in Redis {} times, and no quote came of it: if it was refused, the list {} says why",
+                last.times, self.dead_letters_list
+            ),
+            false => format!(
+                "pushed to the list in Redis under the keyset {}, and now there is {}: to be pushed again only if that is the \
+                 same mint's, for another one would make a second quote",
+                told(last.keyset_id.as_deref()),
+                told(keyset)
+            ),
+        };
+        Some(GivenUp {
+            sequence: row.request.sequence,
+            header_hash: row.request.key.as_slice().try_into().ok()?,
+            reason,
+        })
     }
 
     /// How many the list has taken.
@@ -223,6 +302,7 @@ impl RedisPath {
     async fn note_pushed(
         &self,
         entries: &[&Entry],
+        keyset: &Option<Vec<u8>>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Trouble> {
         if entries.is_empty() {
@@ -235,8 +315,8 @@ impl RedisPath {
                 .collect();
             let noted = match self.writes_quote_ids {
                 true => {
-                    let noted = self.pushes.pushed(rows, now_unix_ms()).await;
-                    noted.map(|()| Vec::new())
+                    let pushed = self.pushes.pushed(rows, keyset.clone(), now_unix_ms());
+                    pushed.await.map(|()| Vec::new())
                 }
                 false => self.pushes.handed_over(rows, now_unix_ms()).await,
             };
@@ -337,6 +417,11 @@ struct Entry {
     sequence: u64,
     header_hash: [u8; 32],
     json: String,
+}
+
+/// There is no connection that could be used.
+fn is_away(fault: &RedisFault) -> bool {
+    matches!(fault, RedisFault::Away { .. } | RedisFault::Login { .. })
 }
 
 /// Ids are UUIDs, or at least have no blanks and no control characters. They go into URLs and onto miners' screens.

@@ -83,6 +83,8 @@ pub(super) fn start(prepared: PreparedRedis, parts: Parts) -> (RedisHandle, Redi
     let path = RedisPath {
         core: RedisPathCore::new(settings.rules, now(epoch)),
         handover: Handover::new(&redis, &names.requests_list, &names.quote_key_prefix),
+        keyset: KeysetKey::new(&redis, &names.keyset_key),
+        known_keyset: parts.keyset.clone(),
         pushes: Pushes::new(
             parts.store.clone(),
             &parts.mint,
@@ -95,6 +97,8 @@ pub(super) fn start(prepared: PreparedRedis, parts: Parts) -> (RedisHandle, Redi
         list_unit: settings.list_unit,
         list_length_max: settings.list_length_max,
         writes_quote_ids: settings.writes_quote_ids,
+        gives_up: !parts.has_hub,
+        dead_letters_list: names.dead_letters_list.clone(),
         epoch,
         strange: 0,
     };

@@ -24,7 +24,7 @@ pub use answers::Answers;
 pub use blocks::{Blocks, KeptBlock};
 pub use ledger::{Ledger, LedgerSettings};
 pub use mint::{MintId, OtherMint};
-pub use pushed::{LookedUp, PushedRow, Pushes, WaitingRow};
+pub use pushed::{GivenUp, LastPush, LookedUp, PushedRow, Pushes, WaitingRow};
 pub use quotes::{QuotePage, QuoteRow, RefusalRow, UnknownRow, quote_page};
 
 use winze_client::Schema;
@@ -170,6 +170,13 @@ pub static POOL_SCHEMA: Schema = Schema {
             unit TEXT NOT NULL PRIMARY KEY,
             keyset_id BLOB NOT NULL
         ) STRICT, WITHOUT ROWID;
+    ",
+        "
+        ALTER TABLE pool_pushed ADD COLUMN pushes INTEGER NOT NULL DEFAULT 1;
+        -- Which was active in Redis when it was last pushed.
+        ALTER TABLE pool_pushed ADD COLUMN keyset_id BLOB;
+        -- It was parked because no quote came of that.
+        ALTER TABLE pool_pushed ADD COLUMN is_parked INTEGER NOT NULL DEFAULT 0;
     ",
     ],
 };

@@ -23,8 +23,19 @@ pub struct Pushes {
 pub struct WaitingRow {
     /// As it lies in the outbox.
     pub request: StoredRequest,
-    /// When it was last pushed, Unix time in milliseconds.
-    pub pushed_unix_ms: Option<u64>,
+    /// The last time that it was pushed. `None` also where the operator has brought it back since.
+    pub pushed: Option<LastPush>,
+}
+
+/// The last time that a request was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPush {
+    /// When, Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// How often it was pushed so far.
+    pub times: u32,
+    /// The keyset that was active in Redis then, if one was known.
+    pub keyset_id: Option<Vec<u8>>,
 }
 
 /// A request that was pushed and whose quote was not found in Redis.
@@ -36,6 +47,19 @@ pub struct PushedRow {
     pub header_hash: [u8; 32],
     /// It has its answer by now, or is gone: nobody has to look for it any more.
     pub is_over: bool,
+    /// It was parked because no quote came of it. One that comes later ends that.
+    pub is_parked: bool,
+}
+
+/// A request of which no quote came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its number in the outbox.
+    pub sequence: u64,
+    /// The share's header hash, as the hash function gives it.
+    pub header_hash: [u8; 32],
+    /// For the operator.
+    pub reason: String,
 }
 
 /// What became of looking.
@@ -82,44 +106,80 @@ impl Pushes {
             .read(move |connection| {
                 let page =
                     outbox::waiting_page(connection, &mint, EXT_MINT_QUOTE, after, rows_max)?;
-                let mut pushed = connection
-                    .prepare_cached("SELECT pushed_unix_ms FROM pool_pushed WHERE sequence = ?1")?;
+                let mut pushed = connection.prepare_cached(
+                    "SELECT pushed_unix_ms, pushes, keyset_id FROM pool_pushed
+                     WHERE sequence = ?1 AND is_parked = 0",
+                )?;
                 page.into_iter()
                     .map(|request| {
-                        let pushed_unix_ms = pushed
-                            .query_row([request.sequence], |row| row.get(0))
+                        let pushed = pushed
+                            .query_row([request.sequence], |row| {
+                                Ok(LastPush {
+                                    unix_ms: row.get(0)?,
+                                    times: row.get(1)?,
+                                    keyset_id: row.get(2)?,
+                                })
+                            })
                             .optional()?;
-                        Ok(WaitingRow {
-                            request,
-                            pushed_unix_ms,
-                        })
+                        Ok(WaitingRow { request, pushed })
                     })
                     .collect()
             })
             .await
     }
 
-    /// Notes that these were pushed: number and header hash of each.
+    /// Notes that these were pushed, number and header hash of each, while this keyset was active in Redis.
     ///
     /// # Errors
     /// What the store says.
     pub async fn pushed(
         &self,
         rows: Vec<(u64, [u8; 32])>,
+        keyset_id: Option<Vec<u8>>,
         now_unix_ms: u64,
     ) -> Result<(), StoreError> {
         self.store
             .write(move |tx| {
                 let mut note = tx.prepare_cached(
-                    "INSERT INTO pool_pushed (sequence, header_hash, pushed_unix_ms)
-                     VALUES (?1, ?2, ?3)
+                    "INSERT INTO pool_pushed (sequence, header_hash, pushed_unix_ms, keyset_id)
+                     VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (sequence) DO UPDATE
-                     SET header_hash = excluded.header_hash, pushed_unix_ms = excluded.pushed_unix_ms",
+                     SET header_hash = excluded.header_hash, pushed_unix_ms = excluded.pushed_unix_ms,
+                         keyset_id = excluded.keyset_id, is_parked = 0,
+                         pushes = CASE is_parked WHEN 1 THEN 1 ELSE pushes + 1 END",
                 )?;
                 for (sequence, header_hash) in &rows {
-                    note.execute(params![sequence, header_hash, now_unix_ms])?;
+                    note.execute(params![sequence, header_hash, now_unix_ms, keyset_id])?;
                 }
                 Ok(())
+            })
+            .await
+    }
+
+    /// Parks these for the operator. A quote that is found for one of them later is recorded all the same. Gives the numbers
+    /// of those that were waiting, and do no more.
+    ///
+    /// # Errors
+    /// What the store says; then nothing has changed.
+    pub async fn give_up(
+        &self,
+        rows: Vec<GivenUp>,
+        now_unix_ms: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mint = Arc::clone(&self.mint);
+        self.store
+            .write(move |tx| {
+                let mut note =
+                    tx.prepare_cached("UPDATE pool_pushed SET is_parked = 1 WHERE sequence = ?1")?;
+                let mut parked = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    let (key, reason) = (&row.header_hash, &row.reason);
+                    if outbox::park(tx, &mint, EXT_MINT_QUOTE, key, reason, now_unix_ms)? {
+                        note.execute([row.sequence])?;
+                        parked.push(row.sequence);
+                    }
+                }
+                Ok(parked)
             })
             .await
     }
@@ -174,6 +234,7 @@ impl Pushes {
                     sequence,
                     header_hash,
                     is_over: false,
+                    is_parked: false,
                 };
                 settling.record(tx, &row, None, now_unix_ms);
             }
@@ -218,6 +279,13 @@ impl Settling {
             quote_id,
             is_of_the_mint: self.is_of_the_mint,
         };
+        if row.is_parked
+            && let Err(error) = outbox::release(tx, &self.mint, EXT_MINT_QUOTE, &row.header_hash)
+        {
+            tracing::error!(%error, "a parked request whose quote was found cannot be brought back");
+            return false;
+        }
+        // Where this fails the request waits again, and what was found is found again.
         match record_elsewhere(tx, &self.mint, &learned, &*self.answers, now_unix_ms) {
             Ok(Some(event)) => {
                 self.settled.events.push(event);
@@ -252,7 +320,7 @@ fn open(
     rows_max: usize,
 ) -> Result<Vec<PushedRow>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT p.sequence, p.header_hash, s.state FROM pool_pushed p
+        "SELECT p.sequence, p.header_hash, p.is_parked, s.state FROM pool_pushed p
          LEFT JOIN pool_share s ON s.header_hash = p.header_hash
          WHERE p.sequence > ?1 ORDER BY p.sequence LIMIT ?2",
     )?;
@@ -260,7 +328,7 @@ fn open(
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let (sequence, header_hash): (u64, [u8; 32]) = (row.get(0)?, row.get(1)?);
-        let is_over = match row.get::<_, Option<u8>>(2)? {
+        let is_over = match row.get::<_, Option<u8>>(3)? {
             Some(WAITING) => false,
             Some(QUOTED | UNKNOWN) => true,
             // Refused, and perhaps brought back by the operator since.
@@ -273,6 +341,7 @@ fn open(
             sequence,
             header_hash,
             is_over,
+            is_parked: row.get(2)?,
         });
     }
     Ok(rows)

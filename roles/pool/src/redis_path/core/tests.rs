@@ -16,7 +16,7 @@ struct World {
     rules: Rules,
     core: RedisPathCore,
     /// On disk: what waits, and when it was pushed.
-    waiting: BTreeMap<u64, Option<u64>>,
+    waiting: BTreeMap<u64, Option<SeenPush>>,
     settled: BTreeSet<u64>,
     /// Quotes that the mint has written down.
     ids: BTreeSet<u64>,
@@ -26,6 +26,7 @@ struct World {
     /// When each was pushed, in order.
     pushes: Vec<(u64, u64)>,
     looks: u64,
+    given_up: BTreeSet<u64>,
 }
 
 impl World {
@@ -50,6 +51,7 @@ impl World {
             room: usize::MAX,
             pushes: Vec::new(),
             looks: 0,
+            given_up: BTreeSet::new(),
         }
     }
 
@@ -101,9 +103,9 @@ impl World {
     fn push(&mut self, after: u64) {
         let rows = self.waiting.range(after + 1..).take(PAGE);
         let page: Vec<Seen> = rows
-            .map(|(sequence, pushed_unix_ms)| Seen {
+            .map(|(sequence, pushed)| Seen {
                 sequence: *sequence,
-                pushed_unix_ms: *pushed_unix_ms,
+                pushed: *pushed,
                 may_go: true,
             })
             .collect();
@@ -112,10 +114,19 @@ impl World {
         self.room -= new;
         let pushed = selected.new.iter().take(new).chain(&selected.again);
         for place in pushed {
-            let sequence = page[*place].sequence;
-            self.waiting.insert(sequence, Some(self.now.unix_ms));
+            let Seen {
+                sequence, pushed, ..
+            } = page[*place];
+            let push = SeenPush {
+                unix_ms: self.now.unix_ms,
+                times: pushed.map_or(0, |last| last.times) + 1,
+                is_same_keyset: true,
+            };
+            self.waiting.insert(sequence, Some(push));
             self.pushes.push((self.now.ms, sequence));
         }
+        let over = selected.over.iter().map(|place| page[*place].sequence);
+        self.given_up.extend(over);
         let is_last = page.len() < PAGE;
         self.core.pushed(&page, &selected, new, is_last, self.now);
     }
@@ -200,6 +211,42 @@ fn a_fallback_is_used_only_after_the_hub_has_been_away_for_a_while() {
     pool.run(2 * AGAIN_MS);
     assert_eq!(pool.pushes.len(), 3, "neither 4 nor 3 again");
     assert_eq!(pool.settled.len(), 2, "what was found there counts");
+}
+
+#[test]
+fn a_request_that_is_refused_each_time_is_pushed_less_and_less_often_and_given_up() {
+    let mut pool = World::new(None);
+    pool.accept(1);
+    pool.run(100 * AGAIN_MS);
+    assert!(pool.pushes.len() <= 8, "{:?}", pool.pushes);
+    pool.run(7 * 86_400_000);
+    assert_eq!(pool.pushes.len(), REDIS_PUSHES_MAX as usize);
+    let times: Vec<u64> = pool.pushes.iter().map(|(at_ms, _)| *at_ms).collect();
+    let pauses: Vec<u64> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(pauses.is_sorted_by_key(|pause_ms| pause_ms / 1_000));
+    assert!(
+        pauses
+            .iter()
+            .all(|pause_ms| *pause_ms < 2 * REDIS_PUSH_AGAIN_MS_MAX)
+    );
+    assert_eq!(pool.given_up, [1].into());
+}
+
+#[test]
+fn what_was_pushed_to_a_mint_is_not_pushed_again_to_another() {
+    let mut pool = World::new(None);
+    (1..=3).for_each(|sequence| pool.accept(sequence));
+    pool.run(1_000);
+    for pushed in pool.waiting.values_mut().take(2) {
+        pushed.as_mut().unwrap().is_same_keyset = false;
+    }
+    pool.accept(4);
+    pool.run(AGAIN_MS - 2_000);
+    assert!(pool.given_up.is_empty(), "its quote may be on the way");
+    pool.run(2 * AGAIN_MS);
+    assert_eq!(pool.given_up, [1, 2].into());
+    assert_eq!(pool.pushed()[..5], [1, 2, 3, 4, 3]);
+    assert!(pool.pushed()[5..].iter().all(|sequence| *sequence > 2));
 }
 
 #[test]

@@ -31,13 +31,23 @@ async fn what_was_pushed_is_looked_for_until_somebody_has_answered_it_and_is_set
     let (pushes, store) = pushes(pool).await;
     let pushed = requests.iter().zip(1..);
     let pushed = pushed.map(|(request, sequence)| (sequence, request.header_hash));
-    pushes.pushed(pushed.collect(), 7_000).await.unwrap();
+    let keyset = Some(KEYSET.to_vec());
+    let noted = pushes.pushed(pushed.collect(), keyset.clone(), 7_000);
+    noted.await.unwrap();
     let waiting = pushes.waiting(0, 10).await.unwrap();
     let numbers: Vec<_> = waiting
         .iter()
-        .map(|row| (row.request.sequence, row.pushed_unix_ms))
+        .map(|row| (row.request.sequence, row.pushed.clone()))
         .collect();
-    assert_eq!(numbers, [3, 4, 5].map(|sequence| (sequence, Some(7_000))));
+    let last = LastPush {
+        unix_ms: 7_000,
+        times: 1,
+        keyset_id: keyset,
+    };
+    assert_eq!(
+        numbers,
+        [3, 4, 5].map(|sequence| (sequence, Some(last.clone())))
+    );
     let open = pushes.open(0, 10).await.unwrap();
     let over: Vec<bool> = open.iter().map(|row| row.is_over).collect();
     assert_eq!(over, [true, true, false, false, false]);
@@ -73,7 +83,7 @@ async fn numbers_that_were_pushed_for_one_mint_say_nothing_of_another() {
     let pool = answer(pool, request, false).await;
     let (pushes_before, store) = pushes(pool).await;
     pushes_before
-        .pushed(vec![(1, [1; 32])], 7_000)
+        .pushed(vec![(1, [1; 32])], None, 7_000)
         .await
         .unwrap();
     drop((pushes_before, store));
@@ -85,5 +95,69 @@ async fn numbers_that_were_pushed_for_one_mint_say_nothing_of_another() {
     let pushes = Pushes::new(pool.store.clone(), "bridge/old", answers, true);
     let waiting = pushes.waiting(0, 10).await.unwrap();
     assert_eq!(waiting[0].request.sequence, 1, "as the other mint's");
-    assert_eq!(waiting[0].pushed_unix_ms, None);
+    assert_eq!(waiting[0].pushed, None);
+}
+
+#[tokio::test]
+async fn what_was_given_up_counts_when_its_quote_comes_all_the_same_and_anew_when_it_is_brought_back()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = start(folder.path(), 100);
+    for number in 1..=3 {
+        pool.record(&share(ALICE, number)).await;
+    }
+    let (pushes, store) = pushes(pool).await;
+    let rows = || (1..=3).map(|n| (u64::from(n), [n; 32])).collect();
+    for at in [7_000, 8_000] {
+        pushes.pushed(rows(), Some(vec![1; 8]), at).await.unwrap();
+    }
+    assert_eq!(
+        pushes.waiting(0, 1).await.unwrap()[0]
+            .pushed
+            .as_ref()
+            .unwrap()
+            .times,
+        2
+    );
+    let given_up = (1..=3).map(|n| GivenUp {
+        sequence: n.into(),
+        header_hash: [n; 32],
+        reason: "no quote comes".to_owned(),
+    });
+    let given_up: Vec<GivenUp> = given_up.collect();
+    assert_eq!(pushes.give_up(given_up, 9_000).await.unwrap(), [1, 2, 3]);
+    assert!(pushes.waiting(0, 10).await.unwrap().is_empty());
+
+    // The mint had the first for a day.
+    let open = pushes.open(0, 10).await.unwrap();
+    assert!(open.len() == 3 && open.iter().all(|row| row.is_parked && !row.is_over));
+    let looked = LookedUp {
+        found: vec![(open[0], "late".to_owned())],
+        over: Vec::new(),
+    };
+    assert_eq!(pushes.settle(looked, 9_500).await.unwrap(), [1]);
+    // The operator brings the second back, and gives the third up.
+    let by_operator = store.write(|tx| {
+        let mint = "mint/main";
+        assert!(outbox::release(tx, mint, EXT_MINT_QUOTE, &[2; 32])?);
+        let counts = outbox::backlog(tx, mint, EXT_MINT_QUOTE)?;
+        assert_eq!((counts.waiting, counts.parked), (1, 1));
+        outbox::discard(tx, mint, EXT_MINT_QUOTE, &[3; 32])
+    });
+    assert!(by_operator.await.unwrap());
+    let waiting = pushes.waiting(0, 10).await.unwrap();
+    assert_eq!(waiting[0].request.sequence, 2);
+    assert_eq!(waiting[0].pushed, None, "it is pushed at once");
+    let second = vec![(2, [2; 32])];
+    pushes
+        .pushed(second, Some(vec![2; 8]), 9_900)
+        .await
+        .unwrap();
+    let last = LastPush {
+        unix_ms: 9_900,
+        times: 1,
+        keyset_id: Some(vec![2; 8]),
+    };
+    let waiting = pushes.waiting(0, 10).await.unwrap();
+    assert_eq!(waiting[0].pushed, Some(last));
 }
