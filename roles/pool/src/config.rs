@@ -153,6 +153,9 @@ pub struct RedisPathConfig {
     /// Entries that the list may have, whoever pushed them: 1 to 2^40. While as many are there, requests wait in the
     /// store. Default 100000.
     pub list_length_max: u64,
+    /// The largest amount that is pushed, 0 for any; shares of more wait, or go over the hub alone. Default 256 where
+    /// `writes_quote_ids` is false, and otherwise 0: the mints that tell no ids refuse more without a word.
+    pub list_amount_max: Option<u64>,
     /// Whether the mint writes the ids of its quotes into Redis. Where it does not, with `quote_path = "redis"` alone, a
     /// share is done with once it is pushed: it has no quote that the pool knows of. Default true.
     pub writes_quote_ids: bool,
@@ -167,6 +170,7 @@ impl Default for RedisPathConfig {
             list_unit: None,
             push_again_after_s: PUSH_AGAIN_AFTER_S_DEFAULT,
             list_length_max: LIST_LENGTH_MAX_DEFAULT,
+            list_amount_max: None,
             writes_quote_ids: true,
             fallback_after_ms: 3_000,
         }

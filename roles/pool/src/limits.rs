@@ -135,6 +135,10 @@ pub const REDIS_LOOK_MAX: usize = 512;
 /// waits, and pushing it once more would only make the list longer.
 pub const REDIS_AGAIN_LIST_MAX: u64 = 1_024;
 
+/// The largest amount of a quote that a mint of the Redis era makes, in its unit; more it drops and logs, and nobody hears.
+/// (vnprc/cdk, until 2025-09-25; Redis was given up before.)
+pub const OLD_MINT_AMOUNT_MAX: u64 = 256;
+
 /// How long at most until a request is pushed again, in milliseconds: each time it is twice as long as the time before.
 /// Where that is less than `push_again_after_s`, it is as long as that.
 pub const REDIS_PUSH_AGAIN_MS_MAX: u64 = 3_600_000;

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub redis_list_full: Counter,
     /// Keys that hold something else than a quote's id, when all were last looked at.
     pub redis_strange_ids: Gauge<u64, AtomicU64>,
+    /// Requests that wait because their amounts are larger than what may be pushed, as last gone through.
+    pub redis_too_large: Gauge<u64, AtomicU64>,
     /// 1 while Redis answers.
     pub redis_connected: Gauge,
     /// Answers of the mint's that cannot be, or say otherwise than what is recorded, a quote that was told of over Redis
@@ -109,6 +111,7 @@ impl Metrics {
             redis_quotes: Counter::default(),
             redis_list_full: Counter::default(),
             redis_strange_ids: Gauge::default(),
+            redis_too_large: Gauge::default(),
             redis_connected: Gauge::default(),
             mint_contradictions: Gauge::default(),
             notices_dropped: Counter::default(),
@@ -195,6 +198,11 @@ impl Metrics {
             "redis_strange_ids",
             "Keys of quote ids that hold something else",
             m.redis_strange_ids.clone(),
+        );
+        all.register(
+            "redis_too_large",
+            "Requests that are not pushed to Redis because their amounts are too large",
+            m.redis_too_large.clone(),
         );
         all.register(
             "redis_connected",

@@ -449,6 +449,38 @@ async fn a_request_that_no_quote_comes_of_is_parked_with_a_word_about_the_dead_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_more_than_the_old_mint_takes_waits_and_is_never_unknown() {
+    let world = World::new();
+    let redis = redis(&world);
+    let old = OldMint::start(&redis, false).await;
+    let no_ids = |max: u64| format!("writes_quote_ids = false\nlist_amount_max = {max}");
+    let few = tables(&redis, &no_ids(1));
+    let pool = world.start_pool(nobody(), &path("redis"), &few).await;
+    let mut shares = mine(&pool, &world, 4).await;
+    let too_large = |said: &Value| said["redis_too_large"].as_u64().unwrap();
+    while too_large(&said(&pool).await) == 0 {
+        shares.extend(mine(&pool, &world, 4).await);
+    }
+    let large = until("the others are handed over", || async {
+        let (said, page) = (said(&pool).await, page(&pool).await);
+        let large = too_large(&said);
+        let unknown = list(&page, "unknown").len() as u64;
+        (page["pending"] == large && unknown + large == shares.len() as u64).then_some(large)
+    })
+    .await;
+    assert!(old.taken().iter().all(|(request, _)| request.amount == 1));
+    assert_eq!(old.taken().len() as u64 + large, shares.len() as u64);
+    pool.running.stop().await;
+
+    // A mint that takes them is put there.
+    let all = tables(&redis, &no_ids(0));
+    let pool = world.start_pool(nobody(), &path("redis"), &all).await;
+    old.has_taken(shares.len()).await;
+    health(&pool, "redis_too_large", 0.into()).await;
+    pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_list_is_full_the_backlog_stays_in_the_store() {
     let world = World::new();
     let redis = redis(&world);

@@ -9,7 +9,7 @@ use winze_redis::limits::{LIST_LENGTH_MAX, PUSH_AGAIN_AFTER_S};
 use winze_runtime::config::ConfigPath;
 
 use super::{BitcoindConfig, CoinbaseConfig, PoolConfig, QuotePath};
-use crate::limits::{CHANNELS_PER_CONNECTION_MAX, COINBASE_TAG_BYTES_MAX};
+use crate::limits::{CHANNELS_PER_CONNECTION_MAX, COINBASE_TAG_BYTES_MAX, OLD_MINT_AMOUNT_MAX};
 use crate::mining::Rules;
 use crate::redis_path;
 use crate::work::MinimumWork;
@@ -55,6 +55,8 @@ pub struct CheckedRedis {
     pub rules: redis_path::Rules,
     /// Entries that the list may have.
     pub list_length_max: u64,
+    /// The largest amount that is pushed.
+    pub list_amount_max: u64,
     /// Whether the mint tells its quotes' ids.
     pub writes_quote_ids: bool,
 }
@@ -239,6 +241,12 @@ impl PoolConfig {
                 push_again_after_ms: path.push_again_after_s.saturating_mul(1_000),
             },
             list_length_max: path.list_length_max,
+            list_amount_max: match path.list_amount_max {
+                Some(0) => u64::MAX,
+                Some(amount) => amount,
+                None if path.writes_quote_ids => u64::MAX,
+                None => OLD_MINT_AMOUNT_MAX,
+            },
             writes_quote_ids: path.writes_quote_ids,
         }))
     }
@@ -450,7 +458,13 @@ mod tests {
                 .check()
         };
         let no_ids = "writes_quote_ids = false";
-        assert!(told("redis", no_ids).is_ok());
+        let amount_max = |more: &str| told("redis", more).unwrap().redis.unwrap().list_amount_max;
+        assert_eq!(amount_max(no_ids), 256);
+        assert_eq!(
+            amount_max("writes_quote_ids = false\nlist_amount_max = 0"),
+            u64::MAX
+        );
+        assert_eq!(amount_max(""), u64::MAX);
         let refused = told("fallback", no_ids).unwrap_err();
         assert_eq!(refused.key, "redis_path.writes_quote_ids");
         let unit = told("redis", "list_unit = \"sat\"").unwrap_err();

@@ -97,6 +97,10 @@ pub(crate) struct RedisPath {
     /// How the list writes the unit.
     pub(crate) list_unit: String,
     pub(crate) list_length_max: u64,
+    /// More is not pushed.
+    pub(crate) list_amount_max: u64,
+    /// Requests over more, since the first one that waits was gone through.
+    pub(crate) too_large: u64,
     pub(crate) writes_quote_ids: bool,
     /// Requests of which no quote comes are parked: nobody else answers them.
     pub(crate) gives_up: bool,
@@ -175,11 +179,22 @@ impl RedisPath {
     async fn push(&mut self, after: u64, stop: &mut watch::Receiver<bool>) -> Result<(), Trouble> {
         let page = self.pushes.waiting(after, REDIS_PUSH_MAX).await?;
         let is_last = page.len() < REDIS_PUSH_MAX;
+        if after == 0 {
+            self.too_large = 0;
+        }
         let keyset = match page.is_empty() {
             true => None,
             false => self.active_keyset(stop).await?,
         };
         let entries: Vec<Option<Entry>> = page.iter().map(|row| self.entry(row)).collect();
+        let is_too_large = |entry: &Entry| entry.amount > self.list_amount_max;
+        let too_large = entries.iter().flatten().filter(|entry| is_too_large(entry));
+        self.too_large += too_large.count() as u64;
+        self.tell_too_large();
+        let entries: Vec<Option<Entry>> = entries
+            .into_iter()
+            .map(|entry| entry.filter(|entry| entry.amount <= self.list_amount_max))
+            .collect();
         let rows = page.iter().zip(&entries);
         let seen: Vec<Seen> = rows
             .map(|(row, entry)| Seen {
@@ -373,6 +388,17 @@ impl RedisPath {
         Ok(())
     }
 
+    fn tell_too_large(&self) {
+        let before = self.metrics.redis_too_large.set(self.too_large);
+        if before == 0 && self.too_large > 0 {
+            let most = self.list_amount_max;
+            tracing::warn!(
+                most,
+                "shares of more than redis_path.list_amount_max wait, and are not pushed to Redis"
+            );
+        }
+    }
+
     fn tell_strange(&mut self) {
         let strange = std::mem::take(&mut self.strange);
         let before = self.metrics.redis_strange_ids.set(strange);
@@ -403,6 +429,7 @@ impl RedisPath {
         Some(Entry {
             sequence: stored.sequence,
             header_hash: request.header_hash,
+            amount: request.amount,
             json: old.to_json(&self.list_unit),
         })
     }
@@ -416,6 +443,7 @@ impl RedisPath {
 struct Entry {
     sequence: u64,
     header_hash: [u8; 32],
+    amount: u64,
     json: String,
 }
 

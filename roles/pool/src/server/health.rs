@@ -62,6 +62,7 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
             "quote_path": state.quote_path.name(),
             "redis_connected": redis_connected,
             "redis_last_error": redis.and_then(|redis| redis.last_fault),
+            "redis_too_large": state.redis.as_ref().map(|_| state.metrics.redis_too_large.get()),
             "hub_connected": hub_connected,
             "hub_last_error": hub.last_error,
             "mint_present": requests.peer_present,

@@ -96,6 +96,8 @@ pub(super) fn start(prepared: PreparedRedis, parts: Parts) -> (RedisHandle, Redi
         status: status.clone(),
         list_unit: settings.list_unit,
         list_length_max: settings.list_length_max,
+        list_amount_max: settings.list_amount_max,
+        too_large: 0,
         writes_quote_ids: settings.writes_quote_ids,
         gives_up: !parts.has_hub,
         dead_letters_list: names.dead_letters_list.clone(),
