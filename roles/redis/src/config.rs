@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
@@ -10,8 +11,9 @@ use winze_legacy::keys;
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile::{self, KeyFileError};
 
+use crate::intake::taken_list;
 use crate::lane::Redis;
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, QUOTE_KEPT_S};
 
 /// Where Redis is, who asks, and what its keys are called. Redis 7.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,7 +40,7 @@ pub struct RedisConfig {
     /// What stands before `:<header hash>` in the key of a quote's id.
     #[serde(default = "default_quote_prefix")]
     pub quote_key_prefix: String,
-    /// How long such a key is kept, in seconds; 0 is for ever.
+    /// How long such a key is kept, in seconds, 3600 to 315360000; 0 is for ever.
     #[serde(default = "default_quote_kept")]
     pub quote_kept_s: u64,
     /// The key of the active keyset.
@@ -127,6 +129,16 @@ impl RedisConfig {
             let others = names.iter().skip(at + 1);
             check_name(name, others.map(|(_, other)| other.as_str()))
                 .map_err(|message| value(key, message))?;
+            // Whoever takes from the list would else find there what he has written himself.
+            if name.starts_with(&taken_list(&self.requests_list, "")) {
+                let message = "begins as the lists of what was taken off requests_list do";
+                return Err(value(key, message));
+            }
+        }
+        if self.quote_kept_s != 0 && !QUOTE_KEPT_S.contains(&self.quote_kept_s) {
+            let message =
+                format_args!("{} is neither 0 nor in {QUOTE_KEPT_S:?}", self.quote_kept_s);
+            return Err(value("quote_kept_s", message));
         }
         if self.username.is_some() && self.password_file.is_none() {
             return Err(value("username", "needs password_file"));
@@ -141,6 +153,12 @@ impl RedisConfig {
     pub fn open(&self) -> Result<Redis, RedisSetupError> {
         self.check()?;
         let (host, port) = self.host_and_port()?;
+        if self.password_file.is_some() && self.tls.is_none() && !is_loopback(&host) {
+            tracing::warn!(
+                address = self.address,
+                "the password goes over the network in the clear: [redis.tls] is not there"
+            );
+        }
         let mut login = RedisConnectionInfo::default().set_db(self.database.into());
         if let Some(username) = &self.username {
             login = login.set_username(username);
@@ -177,6 +195,12 @@ impl RedisConfig {
     }
 
     fn host_and_port(&self) -> Result<(String, u16), RedisSetupError> {
+        // Neither a path nor a login: this stands in logs and in /health, and so must no password.
+        let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
+        if !self.address.chars().all(is_of_host) {
+            let message = "is not host:port; a user and a password have keys of their own, username and password_file";
+            return Err(value("address", message));
+        }
         let wrong = || {
             value(
                 "address",
@@ -190,6 +214,10 @@ impl RedisConfig {
             _ => Err(wrong()),
         }
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Whether a list or a key can be called `name` where there are `others`.
@@ -256,4 +284,56 @@ fn default_keyset() -> String {
 
 fn default_dead_letters() -> String {
     "mint:quotes:dead".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut RedisConfig)) -> String {
+        let mut config = RedisConfig::default();
+        change(&mut config);
+        config.check().expect_err("it cannot be used").to_string()
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_told() {
+        for address in [
+            "redis://:hunter2@host:6379",
+            ":hunter2@host:6379",
+            "/run/hunter2.sock:1",
+            "host:6379/hunter2:1",
+        ] {
+            let error = refused(|config| config.address = address.to_owned());
+            assert!(
+                error.starts_with("redis.address") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+        for address in ["redis.example.org:6379", "[::1]:6379", "10.0.0.1:1"] {
+            let config = RedisConfig {
+                address: address.to_owned(),
+                ..RedisConfig::default()
+            };
+            config.check().expect(address);
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_not_put_where_a_taker_looks_first() {
+        let error =
+            refused(|config| config.dead_letters_list = "mint:quotes:create:taken:main".to_owned());
+        assert!(error.starts_with("redis.dead_letters_list"), "{error}");
+        let error =
+            refused(|config| config.keyset_key = "mint:quotes:create:taken:main:owner".to_owned());
+        assert!(error.starts_with("redis.keyset_key"), "{error}");
+    }
+
+    #[test]
+    fn keys_of_ids_are_kept_for_longer_than_a_look_and_no_longer_than_redis_can() {
+        for kept_s in [1, 3_599, u64::MAX] {
+            let error = refused(|config| config.quote_kept_s = kept_s);
+            assert!(error.starts_with("redis.quote_kept_s"), "{error}");
+        }
+    }
 }

@@ -41,6 +41,10 @@ pub const PUSH_AGAIN_AFTER_S: RangeInclusive<u64> = 1..=86_400;
 /// See [`PUSH_AGAIN_AFTER_S`].
 pub const PUSH_AGAIN_AFTER_S_DEFAULT: u64 = 60;
 
+/// How long keys of quote ids may be set to be kept, in seconds, where it is not for ever: an hour, since who looks for them
+/// may be away for a while, to ten years, which Redis can count in milliseconds.
+pub const QUOTE_KEPT_S: RangeInclusive<u64> = 3_600..=10 * 365 * 86_400;
+
 /// Bytes of the name of a list or a key.
 pub const NAME_BYTES_MAX: usize = 255;
 
