@@ -22,14 +22,31 @@ use crate::wait;
 /// After Redis was away.
 const DIAL_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
+/// The kinds of old mints that there were, and one that there was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyMintKind {
+    /// Of spring 2025. It reads nested entries with `blinded_messages`, if only an empty list, drops the others, takes any
+    /// amount, and writes the id of each quote under a key. Its quotes are in memory, each under its id alone: a header hash
+    /// that comes twice is two quotes, and a restart has none left.
+    Nested,
+    /// Of August 2025, the last. It reads flat entries with a `keyset_id`, drops the others and every amount outside 1 to
+    /// 256, writes no ids, and refuses a header hash that it has had.
+    Flat,
+    /// None that ever ran: it reads every shape and amount, writes the ids of quotes and refuses a header hash that it has
+    /// had. It stands for what a direction is built for, where a story needs both ids and a store that outlives its mint.
+    Lenient,
+}
+
 /// What an old mint is like.
 #[derive(Clone, Debug)]
 pub struct LegacyMintPlan {
+    /// What it reads, and keeps.
+    pub kind: LegacyMintKind,
     /// `redis://host:port`.
     pub redis_url: String,
     /// Its store. One that exists is gone on with, its keyset too.
     pub store_file: PathBuf,
-    /// Whether it is one of the earlier ones, which write the id of each quote under a key.
+    /// Whether it writes the id of each quote under a key.
     pub writes_quote_ids: bool,
     /// The list that it pops from.
     pub requests_list: String,
@@ -38,9 +55,23 @@ pub struct LegacyMintPlan {
 }
 
 impl LegacyMintPlan {
-    /// One of the earlier ones, with the names of its time.
+    /// One of this kind, with the names of its time.
+    pub fn of_kind(
+        kind: LegacyMintKind,
+        redis_url: impl Into<String>,
+        store_file: impl Into<PathBuf>,
+    ) -> LegacyMintPlan {
+        LegacyMintPlan {
+            kind,
+            writes_quote_ids: kind != LegacyMintKind::Flat,
+            ..LegacyMintPlan::new(redis_url, store_file)
+        }
+    }
+
+    /// A [`LegacyMintKind::Lenient`] one.
     pub fn new(redis_url: impl Into<String>, store_file: impl Into<PathBuf>) -> LegacyMintPlan {
         LegacyMintPlan {
+            kind: LegacyMintKind::Lenient,
             redis_url: redis_url.into(),
             store_file: store_file.into(),
             writes_quote_ids: true,
@@ -74,14 +105,17 @@ struct Counts {
     popped: AtomicU64,
     made: AtomicU64,
     repeated: AtomicU64,
+    second: AtomicU64,
     unreadable: AtomicU64,
     lost: AtomicU64,
 }
 
-/// An entry, in the three shapes of its time.
+/// An entry, as far as it is looked at.
 #[derive(Deserialize)]
 struct Entry {
     quote_request: Option<Fields>,
+    blinded_messages: Option<Vec<serde_json::Value>>,
+    keyset_id: Option<String>,
     #[serde(flatten)]
     fields: Option<Fields>,
 }
@@ -94,6 +128,21 @@ struct Fields {
     pubkey: Option<String>,
 }
 
+impl LegacyMintKind {
+    /// What it makes a quote of; `None` where it drops the entry.
+    fn read(self, entry: &[u8]) -> Option<Fields> {
+        let entry: Entry = serde_json::from_slice(entry).ok()?;
+        match self {
+            LegacyMintKind::Nested => entry.blinded_messages.and(entry.quote_request),
+            LegacyMintKind::Flat => {
+                let fields = entry.keyset_id.and(entry.fields);
+                fields.filter(|fields| (1..=256).contains(&fields.amount))
+            }
+            LegacyMintKind::Lenient => entry.quote_request.or(entry.fields),
+        }
+    }
+}
+
 impl LegacyMint {
     /// Opens its store and sets the keyset. From then on it pops.
     ///
@@ -101,6 +150,9 @@ impl LegacyMint {
     /// [`TestbedError::Legacy`] where Redis is away or the store cannot be opened.
     pub fn start(plan: LegacyMintPlan) -> Result<LegacyMint, TestbedError> {
         let store = Store::open(&plan)?;
+        if plan.kind == LegacyMintKind::Nested {
+            store.forget_quotes()?;
+        }
         let mut redis = connect(&plan.redis_url).map_err(failed("the old mint"))?;
         redis
             .set::<_, _, ()>(KEYSET, store.keyset(&plan.unit)?)
@@ -122,7 +174,7 @@ impl LegacyMint {
         })
     }
 
-    /// Every quote in its store, by header hash as in the entries.
+    /// Every quote in its store, by header hash as in the entries: where there are two, the later one.
     ///
     /// # Errors
     /// [`TestbedError::Legacy`] where the store cannot be read.
@@ -145,7 +197,12 @@ impl LegacyMint {
         self.counts.repeated.load(Ordering::SeqCst)
     }
 
-    /// Entries that it could not read, and dropped.
+    /// Quotes that it made for a header hash which it had one for: of [`LegacyMintKind::Nested`] alone.
+    pub fn second_count(&self) -> u64 {
+        self.counts.second.load(Ordering::SeqCst)
+    }
+
+    /// Entries that it could not read, or whose amount it does not take, and dropped.
     pub fn unreadable_count(&self) -> u64 {
         self.counts.unreadable.load(Ordering::SeqCst)
     }
@@ -254,8 +311,7 @@ impl Worker {
             count(&self.counts.lost);
             return Ok(false);
         }
-        let entry: Option<Entry> = serde_json::from_slice(&entry).ok();
-        let Some(fields) = entry.and_then(|entry| entry.quote_request.or(entry.fields)) else {
+        let Some(fields) = self.plan.kind.read(&entry) else {
             count(&self.counts.unreadable);
             return Ok(true);
         };
@@ -263,11 +319,20 @@ impl Worker {
             count(&self.counts.unreadable);
             return Ok(true);
         }
-        let quote_id = match self.store.add(&fields) {
-            Ok(quote_id) => quote_id,
-            Err(error) => {
-                tracing::debug!(%error, "the old mint's store refuses a quote");
+        let quote_id = match self.store.add(&fields, self.plan.kind) {
+            Ok(Some((quote_id, is_second))) => {
+                if is_second {
+                    count(&self.counts.second);
+                }
+                quote_id
+            }
+            Ok(None) => {
                 count(&self.counts.repeated);
+                return Ok(true);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the old mint's store fails, and the entry is dropped");
+                count(&self.counts.unreadable);
                 return Ok(true);
             }
         };
@@ -281,7 +346,7 @@ impl Worker {
     }
 }
 
-/// Quotes, each header hash once, and the secret keys of the keyset.
+/// Quotes and the secret keys of the keyset.
 struct Store(rusqlite::Connection);
 
 impl Store {
@@ -293,7 +358,9 @@ impl Store {
                 "PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = FULL;
                  CREATE TABLE IF NOT EXISTS quote (
-                     header_hash TEXT PRIMARY KEY, quote_id TEXT NOT NULL, amount INTEGER NOT NULL, pubkey TEXT);
+                     number INTEGER PRIMARY KEY, header_hash TEXT NOT NULL, quote_id TEXT NOT NULL,
+                     amount INTEGER NOT NULL, pubkey TEXT);
+                 CREATE INDEX IF NOT EXISTS quote_header_hash ON quote (header_hash);
                  CREATE TABLE IF NOT EXISTS secret (amount TEXT PRIMARY KEY, secret TEXT NOT NULL);",
             )?;
             Ok(Store(store))
@@ -301,27 +368,45 @@ impl Store {
         open().map_err(store_failed)
     }
 
-    /// The id of the quote that was made.
-    fn add(&mut self, fields: &Fields) -> rusqlite::Result<String> {
+    /// A restart has none left.
+    fn forget_quotes(&self) -> Result<(), TestbedError> {
+        let forgotten = self.0.execute("DELETE FROM quote", []);
+        forgotten.map(drop).map_err(store_failed)
+    }
+
+    /// The id of the quote that was made, and whether there was one for its header hash; `None` where that is refused.
+    fn add(
+        &mut self,
+        fields: &Fields,
+        kind: LegacyMintKind,
+    ) -> rusqlite::Result<Option<(String, bool)>> {
         let mut id = [0; 16];
         rand::thread_rng().fill_bytes(&mut id);
         let id = hex::encode(id);
         let amount = i64::try_from(fields.amount)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let transaction = self.0.transaction()?;
+        let is_second: bool = transaction.query_row(
+            "SELECT EXISTS (SELECT 1 FROM quote WHERE header_hash = ?1)",
+            [&fields.header_hash],
+            |row| row.get(0),
+        )?;
+        if is_second && kind != LegacyMintKind::Nested {
+            return Ok(None);
+        }
         transaction.execute(
             "INSERT INTO quote (header_hash, quote_id, amount, pubkey) VALUES (?1, ?2, ?3, ?4)",
             params![fields.header_hash, id, amount, fields.pubkey],
         )?;
         transaction.commit()?;
-        Ok(id)
+        Ok(Some((id, is_second)))
     }
 
     fn quotes(&self) -> Result<BTreeMap<String, LegacyQuote>, TestbedError> {
         let read = || {
-            let mut all = self
-                .0
-                .prepare("SELECT header_hash, quote_id, amount, pubkey FROM quote")?;
+            let mut all = self.0.prepare(
+                "SELECT header_hash, quote_id, amount, pubkey FROM quote ORDER BY number",
+            )?;
             let rows = all.query_map([], |row| {
                 let amount: i64 = row.get(2)?;
                 let quote = LegacyQuote {

@@ -4,7 +4,9 @@
 //! | | writes | reads |
 //! |---|---|---|
 //! | [`LegacyPool`] | one JSON object a share, `RPUSH` | the keyset, `GET` once a second at its start |
-//! | [`LegacyMint`] | the keyset, `SET`; the earlier ones a key for each quote, too | the list, `BRPOP`: the last one first |
+//! | [`LegacyMint`] | the keyset, `SET`; some a key for each quote, too | the list, `BRPOP`: the last one first |
+//!
+//! Which shapes and amounts a mint reads, and whether it writes ids, is its [`LegacyMintKind`].
 //!
 //! Each is a thread with a connection of its own, and writes its JSON by itself: were it written by the code that is
 //! tried, a mistake there would agree with itself.
@@ -12,7 +14,7 @@
 mod mint;
 mod pool;
 
-pub use mint::{LegacyMint, LegacyMintPlan, LegacyQuote};
+pub use mint::{LegacyMint, LegacyMintKind, LegacyMintPlan, LegacyQuote};
 pub use pool::{LegacyPool, LegacyPoolPlan, LegacyShape};
 
 use std::sync::atomic::{AtomicU8, Ordering};
