@@ -11,6 +11,9 @@ use winze_runtime::config::{ConfigPath, PublicKeySource};
 
 pub use check::InvalidValue;
 
+/// The most that the old mints which read flat entries made a quote over; what is over it they drop.
+const FLAT_AMOUNT_MAX: u64 = 256;
+
 /// The whole of it. Unknown keys are refused; relative paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,19 +108,44 @@ pub struct LegacyMintConfig {
     /// How the list's entries write the unit: old mints compare it. Default `HASH`.
     #[serde(default = "default_list_unit")]
     pub list_unit: String,
-    /// After so long without a quote's id a request is pushed again, in seconds: 1 to 86400. Default 60.
+    /// What stands before `:<header hash>` in the keys where this mint writes the ids of its quotes. Default
+    /// `redis.quote_key_prefix`; it must be another one where `[requests]` is on as well.
+    #[serde(default)]
+    pub quote_key_prefix: Option<String>,
+    /// How entries are written. Default `nested` where the mint writes ids and `flat` where it does not, as old mints were.
+    #[serde(default)]
+    pub shape: Option<ListShape>,
+    /// The most that one entry may be worth; a request for more waits with its pool. 0: any. Default 256 for `flat`
+    /// entries, whose mints drop what is over it, and 0 for `nested` ones.
+    #[serde(default)]
+    pub list_amount_max: Option<u64>,
+    /// So long after a request has left the list without a quote's id it is pushed again, in seconds: 1 to 86400. Default 60.
     #[serde(default = "default_push_again_after_s")]
     pub push_again_after_s: u64,
     /// The mint writes a key with the id of each quote. With `false`, for the later ones that write none, a pool is
     /// answered `unknown` once its request was pushed. Default `true`.
     #[serde(default = "yes")]
     pub writes_quote_ids: bool,
+    /// What the requests that are still open were pushed to, `<address>/<database>/<list>`, where that is the same mint's
+    /// list under another name now. Default: none; with open requests the list may not change.
+    #[serde(default)]
+    pub moved_from: Option<String>,
     /// Entries that may wait in the list. While as many do, pools are put off. 1 to 2^40. Default 100000.
     #[serde(default = "default_list_length_max")]
     pub list_length_max: u64,
     /// Watch `redis.keyset_key` and announce what the mint has set there. Default `true`.
     #[serde(default = "yes")]
     pub keyset_from_redis: bool,
+}
+
+/// How an old mint wants its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListShape {
+    /// `{"quote_request":{..},"blinded_messages":[]}`, as those read it that write ids.
+    Nested,
+    /// The fields alone, as the latest read it, which write no ids.
+    Flat,
 }
 
 /// One pool: `[[legacy_mint.pool]]`.
@@ -129,6 +157,28 @@ pub struct LegacyPoolConfig {
     /// Its identity key: `public_key = ".."` or `public_key_file = ".."`.
     #[serde(flatten)]
     pub public_key: PublicKeySource,
+}
+
+impl LegacyMintConfig {
+    /// How entries are written.
+    pub fn shape(&self) -> ListShape {
+        self.shape.unwrap_or(match self.writes_quote_ids {
+            true => ListShape::Nested,
+            false => ListShape::Flat,
+        })
+    }
+
+    /// The most that one entry may be worth.
+    pub fn amount_max(&self) -> u64 {
+        let of_its_time = match self.shape() {
+            ListShape::Nested => 0,
+            ListShape::Flat => FLAT_AMOUNT_MAX,
+        };
+        match self.list_amount_max.unwrap_or(of_its_time) {
+            0 => u64::MAX,
+            most => most,
+        }
+    }
 }
 
 fn default_name() -> String {

@@ -9,6 +9,7 @@ use winze_redis::{RedisFault, RedisSetupError};
 use winze_runtime::keyfile::KeyFileError;
 
 use crate::config::InvalidValue;
+use crate::legacy_mint::OtherList;
 use crate::store::OtherMint;
 
 /// Sorted by what the operator has to look at.
@@ -40,6 +41,9 @@ pub enum BridgeError {
     /// The mint was changed while requests wait for the one before.
     #[error("{0}")]
     OtherMint(#[from] Box<OtherMint>),
+    /// The legacy mint's list was changed while requests that went to the one before are open.
+    #[error("{0}")]
+    OtherList(#[from] Box<OtherList>),
     /// The hub client does not take a channel. It does: both are made here.
     #[error("channel: {0}")]
     Channel(#[from] OpenError),

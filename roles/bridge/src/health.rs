@@ -8,6 +8,10 @@ use winze_runtime::ops_http::Health;
 use crate::legacy_mint::{LegacyMint, LegacyMintStatus};
 use crate::requests::RequestsStatus;
 
+/// For the operator.
+const NO_ID_EVER_CAME: &str = "many requests were taken off the list, and no quote's id has come since the start: the mint \
+    does not read entries of this legacy_mint.shape, takes no such amounts, or writes its ids elsewhere or not at all";
+
 /// Ready is: what is switched on can be done now. A mint that is away is its own operator's matter: what is asked of it is on
 /// disk.
 pub(crate) fn health(
@@ -79,6 +83,8 @@ fn of_legacy_mint(status: &LegacyMintStatus, set_backs: &[answers::SetBack]) -> 
         "open": status.open,
         "unpushed": status.unpushed,
         "open_oldest_ms": status.oldest_ms,
+        "unanswered": status.unanswered,
+        "problem": status.is_unheard().then_some(NO_ID_EVER_CAME),
         "keyset_id": status.keyset_id,
         "keyset_problem": status.keyset_problem,
         "pools_present": status.responder.pools_present,

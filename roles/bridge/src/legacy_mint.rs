@@ -3,29 +3,31 @@
 //! # A request's way
 //! A pool's request is checked, written down (`bridge_pushed`) and pushed. Then its id is looked for, more and more seldom,
 //! and told when it is there; until then the pool is put off, and asks again. What has no id after a while is pushed again:
-//! an old mint that dies between taking an entry off the list and making the quote has lost it. The old mint's own store
-//! refuses a header hash that it has had, so that an entry which is on the list twice is one quote.
+//! an old mint that dies between taking an entry off the list and making the quote has lost it. But those that write ids keep
+//! no second quote of a header hash from being made, so nothing is pushed again before the list was seen empty.
 //!
 //! # What a crash leaves
 //! | killed | what is on disk | afterwards |
 //! |---|---|---|
 //! | before the row is committed | nothing | the pool asks again, and it is new |
-//! | before, or just after, the push | a row that is not known to have been pushed | it is pushed at the start, perhaps a second time |
+//! | before, or just after, the push | a row that is not known to have been pushed | as if it had been |
 //! | after the push | a row that was pushed | its id is looked for; it is pushed again in its time |
 //! | after the id was found | the id; where the pool waits for it, a row as before | whoever asks is told; it is found again |
 //! | before the answer is on record | as before | the same answer |
 //! | after that | the answer; the row is forgotten | the record answers |
 //!
-//! An old mint that is killed between its quote and the quote's key refuses every further push and never writes that key. Its
-//! request stays open, pushed more and more seldom, until somebody who looks into that mint's store sets the key; the miner
-//! finds the quote there by its locking key all the same.
+//! An old mint that is killed between its quote and the quote's key never writes that key. One whose quotes are in memory, as
+//! those are that write ids, has lost the quote as well, and makes another when the request is pushed again. One with a store
+//! that refuses the header hash leaves the request open, pushed more and more seldom, until somebody who looks into that
+//! store sets the key.
 //!
 //! While Redis is away, or the list is full, nothing is written down: what is new waits with its pool.
 //!
 //! | question | file |
 //! |---|---|
 //! | what is pushed and looked for, and when | `open.rs` |
-//! | what is on disk | `rows.rs` |
+//! | what is on disk, and for which list | `rows.rs`, `place.rs` |
+//! | what an entry looks like | `writing.rs` |
 //! | how is a pool answered | `issuer.rs` |
 //! | who talks to Redis | `courier.rs`, `keyset.rs` |
 
@@ -35,8 +37,10 @@ mod issuer;
 mod keyset;
 mod limits;
 mod open;
+mod place;
 mod rows;
 mod status;
+mod writing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,19 +50,21 @@ use winze_client::answers::SetBack;
 use winze_client::{HubClient, QuoteResponder, QuoteResponderConfig, Store, StoreError};
 use winze_messages::PeerName;
 use winze_redis::{Handover, KeysetKey, Redis};
-use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
 use self::courier::Courier;
 use self::desk::{Desk, Way};
 use self::issuer::Issuer;
 use self::keyset::KeysetWatch;
-use self::limits::{ROUND_MAX, SWEEP_ROWS};
+use self::limits::{ROUND_MAX, SWEEP_ROWS, UNANSWERED_AFTER_MS};
 use self::open::Open;
+use self::writing::Writing;
 use crate::config::{BridgeConfig, InvalidValue, LegacyMintConfig, LegacyPoolConfig};
 use crate::error::BridgeError;
 use crate::limits::POOLS_MAX;
 
+pub use place::OtherList;
+pub(crate) use place::belong_to_list;
 pub(crate) use rows::PUSHED_SCHEMA;
 pub(crate) use status::LegacyMintStatus;
 
@@ -91,12 +97,17 @@ impl LegacyMint {
         take_up(&store, &mut open, tells_ids).await?;
         let desk = Arc::new(Desk::new(open));
 
+        let writing = Writing {
+            shape: direction.shape(),
+            unit: direction.list_unit.clone(),
+        };
         let issuer = Issuer {
             desk: Arc::clone(&desk),
             store: store.clone(),
             unit: direction.unit.clone(),
-            list_unit: direction.list_unit.clone(),
+            writing: writing.clone(),
             tells_ids,
+            amount_max: direction.amount_max(),
         };
         let responder_config = QuoteResponderConfig {
             batch_max: ROUND_MAX,
@@ -108,12 +119,17 @@ impl LegacyMint {
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let handover = Handover::new(redis, config.legacy_list(), &config.redis.quote_key_prefix);
+        let handover = Handover::new(
+            redis,
+            config.legacy_list(),
+            config.legacy_quote_key_prefix(),
+        );
         let courier = Courier::new(
             Arc::clone(&desk),
             store,
             handover,
             direction.list_length_max,
+            writing,
         );
         tasks.spawn(courier.run(stopped.clone()));
         if direction.keyset_from_redis {
@@ -141,7 +157,9 @@ impl LegacyMint {
         let counts = inner.open.counts();
         inner.status.open = counts.open as u64;
         inner.status.unpushed = counts.unpushed as u64;
-        inner.status.oldest_ms = inner.open.oldest_ms(self.desk.now_ms());
+        let now_ms = self.desk.now_ms();
+        inner.status.oldest_ms = inner.open.oldest_ms(now_ms);
+        inner.status.unanswered = inner.open.unanswered(now_ms, UNANSWERED_AFTER_MS) as u64;
         inner.status.is_list_full = inner.way == Way::Full;
         LegacyMintStatus {
             responder: self.responder.status(),
@@ -205,13 +223,8 @@ async fn take_up(store: &Store, open: &mut Open, tells_ids: bool) -> Result<(), 
             if open.room(&pool) == 0 {
                 continue;
             }
-            match row.pushed_unix_ms {
-                None => open.add(row.hash, &pool, 0),
-                Some(pushed_unix_ms) => {
-                    let age_ms = now_unix_ms().saturating_sub(pushed_unix_ms);
-                    open.resume(row.hash, &pool, age_ms, 0);
-                }
-            }
+            // One that is not noted as pushed may have been, just before a crash.
+            open.resume(row.hash, &pool, 0);
         }
     }
     Ok(())

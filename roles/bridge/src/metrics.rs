@@ -60,11 +60,13 @@ struct LegacyMintMetrics {
     unknown: Counter,
     refused: Counter,
     put_off: Counter,
+    over_amount_max: Counter,
     strange: Counter,
     keysets: Counter,
     list_length: Gauge,
     open: Gauge,
     unpushed: Gauge,
+    unanswered: Gauge,
     open_oldest_ms: Gauge,
     pools_present: Gauge,
     under_way: Gauge,
@@ -264,6 +266,10 @@ impl LegacyMintMetrics {
             unknown: it.add("legacy_unknown", "Requests answered with unknown"),
             refused: it.add("legacy_refused", "Requests of pools refused for good"),
             put_off: it.add("legacy_put_off", "Requests of pools put off"),
+            over_amount_max: it.add(
+                "legacy_over_amount_max",
+                "Of these, requests over list_amount_max",
+            ),
             strange: it.add(
                 "legacy_strange_ids",
                 "Looks that found something under a quote's key which is no id",
@@ -278,6 +284,10 @@ impl LegacyMintMetrics {
             ),
             open: it.add("legacy_open", "Requests that have no quote's id yet"),
             unpushed: it.add("legacy_unpushed", "Of these, requests never pushed"),
+            unanswered: it.add(
+                "legacy_unanswered",
+                "Of these, requests that have been off the list for seconds",
+            ),
             open_oldest_ms: it.add(
                 "legacy_open_oldest_ms",
                 "How long the oldest of these has no id, at most since the start; 0 where there is none",
@@ -311,11 +321,13 @@ impl LegacyMintMetrics {
         counter(&self.unknown, counts.unknown);
         counter(&self.refused, counts.refused);
         counter(&self.put_off, counts.put_off);
+        counter(&self.over_amount_max, counts.over_amount_max);
         counter(&self.strange, counts.strange);
         counter(&self.keysets, counts.keysets);
         gauge(&self.list_length, status.list_length.unwrap_or(0));
         gauge(&self.open, status.open);
         gauge(&self.unpushed, status.unpushed);
+        gauge(&self.unanswered, status.unanswered);
         gauge(&self.open_oldest_ms, status.oldest_ms.unwrap_or(0));
         let responder = &status.responder;
         gauge(&self.pools_present, responder.pools_present);

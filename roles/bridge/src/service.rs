@@ -16,7 +16,7 @@ use winze_runtime::{keyfile, ready};
 use crate::config::BridgeConfig;
 use crate::error::BridgeError;
 use crate::health::health;
-use crate::legacy_mint::{LegacyMint, PUSHED_SCHEMA};
+use crate::legacy_mint::{LegacyMint, PUSHED_SCHEMA, belong_to_list};
 use crate::limits::{CHANNEL_WINDOW_BYTES, REQUESTS_IN_FLIGHT_MAX};
 use crate::metrics::Metrics;
 use crate::requests::{Requests, RequestsSettings, RequestsView};
@@ -92,6 +92,9 @@ impl Bridge {
         })?;
         if let Some(requests) = &requests {
             requests.belong_to_mint(&store).await?;
+        }
+        if let Some(direction) = &config.legacy_mint {
+            belong_to_list(&store, &config, direction).await?;
         }
         let address = config.http_listen;
         let listen_error = |source| BridgeError::Listen { address, source };

@@ -9,10 +9,11 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redis::Commands;
-use winze_bridge::config::LegacyMintConfig;
+use winze_bridge::config::{LegacyMintConfig, ListShape};
 use winze_client::QuoteEvent;
 use winze_messages::families::mint_quote::{QuoteErrorCode, QuoteState};
 use winze_messages::text::header_hash_to_text;
+use winze_testbed::legacy::LegacyMintKind;
 
 use deployment::{Deployment, KEYSET, LIST, Pool, are_the_quotes, hash, request};
 use support::until;
@@ -247,7 +248,7 @@ async fn a_mint_that_writes_no_ids_is_handed_each_share_and_the_answer_is_unknow
     let bridge = deployment
         .start_bridge(|config| config.writes_quote_ids = false)
         .await;
-    let old_mint = deployment.start_old_mint(|plan| plan.writes_quote_ids = false);
+    let old_mint = deployment.start_old_mint_of(LegacyMintKind::Flat);
     let mut pool = Pool::start(&deployment, "main").await;
     pool.keyset().await;
     pool.ask((1..=50).map(request)).await;
@@ -402,13 +403,189 @@ async fn a_bridge_whose_store_was_set_back_pushes_nothing_until_accepted_and_tel
     deployment.accept_set_back();
     let third = pool.issued().await;
     let told = [first, second, third].map(|it| (it.header_hash, it));
-    // What the bridge had forgotten it has asked for again, and the old mint has made no second one.
-    until("share 2 is pushed again", async || {
-        old_mint.popped_count() == 4
-    })
-    .await;
-    assert_eq!(old_mint.repeated_count(), 1);
+    // Of what the bridge had forgotten it has found the key, and has asked for it no second time.
+    bridge.shows("winze_bridge_legacy_open 0").await;
+    assert_eq!(old_mint.popped_count(), 3);
     are_the_quotes(&told.into(), &old_mint.quotes().expect("a store"));
     bridge.shows("winze_bridge_legacy_answered_total 2").await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_of_the_time_that_wrote_ids_is_served_with_nested_entries_and_makes_one_quote_of_each()
+ {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    let old_mint = deployment.start_old_mint_of(LegacyMintKind::Nested);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    // Amounts over what the later ones take, too.
+    pool.ask((1..=300).map(request)).await;
+    let answers = pool.all_issued(300).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    bridge.stop().await;
+
+    // Killed when its pushes may not be noted, and asked for the same again.
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    pool.ask((301..=310).map(request)).await;
+    bridge.kill().await;
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    let mut all = answers;
+    all.extend(pool.all_issued(10).await);
+    are_the_quotes(&all, &old_mint.quotes().expect("a store"));
+    assert_eq!(
+        (old_mint.second_count(), old_mint.unreadable_count()),
+        (0, 0)
+    );
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_backlog_nothing_is_pushed_a_second_time_to_a_mint_that_would_make_two_quotes() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    drop(deployment.start_old_mint_of(LegacyMintKind::Nested));
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=20).map(request)).await;
+    bridge.shows("winze_bridge_legacy_pushed_total 20").await;
+    // Longer than the time after which requests are pushed again.
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    assert_eq!(deployment.redis().llen(LIST), Ok(20));
+
+    let old_mint = deployment.start_old_mint_of(LegacyMintKind::Nested);
+    let answers = pool.all_issued(20).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!((old_mint.popped_count(), old_mint.second_count()), (20, 0));
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_a_mint_drops_leave_the_bridge_unready_and_once_put_right_become_its_quotes() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.shape = Some(ListShape::Flat))
+        .await;
+    let old_mint = deployment.start_old_mint_of(LegacyMintKind::Nested);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=20).map(request)).await;
+    until("it says that no id ever came", async || {
+        let health = bridge.get("/health").await;
+        health.status == 503 && health.body.contains("no quote's id has come")
+    })
+    .await;
+    assert_eq!(old_mint.unreadable_count(), 20);
+    assert!(pool.has_heard_nothing());
+    bridge.stop().await;
+
+    let bridge = deployment
+        .start_bridge(|config| config.push_again_after_s = 1)
+        .await;
+    let answers = pool.all_issued(20).await;
+    are_the_quotes(&answers, &old_mint.quotes().expect("a store"));
+    assert_eq!(bridge.get("/health").await.status, 200);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_worth_more_than_the_mint_takes_waits_to_be_seen_and_is_never_called_unknown() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment
+        .start_bridge(|config| config.writes_quote_ids = false)
+        .await;
+    let old_mint = deployment.start_old_mint_of(LegacyMintKind::Flat);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask([255, 256, 257].map(request)).await;
+    let answers = pool.all_issued(2).await;
+    assert!(answers.values().all(|it| it.state == QuoteState::Unknown));
+    pool.is_put_off().await;
+    assert!(!answers.contains_key(&hash(257)) && pool.has_heard_nothing());
+    until("the old mint has made its quotes", async || {
+        old_mint.made_count() == 2
+    })
+    .await;
+    assert_eq!((old_mint.popped_count(), deployment.rows().1), (2, 2));
+    let metrics = bridge.get("/metrics").await.body;
+    assert!(!metrics.contains("winze_bridge_legacy_over_amount_max_total 0"));
+    bridge.stop().await;
+
+    // Whoever reads the list next takes any amount.
+    drop(old_mint);
+    let next = deployment.start_old_mint(|_| {});
+    let bridge = deployment
+        .start_bridge(|config| config.list_amount_max = Some(0))
+        .await;
+    assert_eq!(pool.issued().await.header_hash, hash(257));
+    assert_eq!(next.repeated_count(), 0);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_at_one_mint_never_follows_a_changed_list_to_another() {
+    let deployment = Deployment::start().await;
+    let quickly = |config: &mut LegacyMintConfig| config.push_again_after_s = 1;
+    let bridge = deployment.start_bridge(quickly).await;
+    let old_mint = deployment.start_old_mint(|_| {});
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask([request(1)]).await;
+    let mut all = pool.all_issued(1).await;
+    bridge.stop().await;
+    drop(old_mint);
+    // With nothing open it may go to another list, and back.
+    let elsewhere = |config: &mut LegacyMintConfig| {
+        quickly(config);
+        config.list = Some("mint:quotes:elsewhere".to_owned());
+    };
+    deployment.start_bridge(elsewhere).await.stop().await;
+    let bridge = deployment.start_bridge(quickly).await;
+    pool.ask([request(2)]).await;
+    until("it lies in the list", async || {
+        deployment.redis().llen(LIST) == Ok(1)
+    })
+    .await;
+    bridge.stop().await;
+
+    let error = deployment.bridge_fails(elsewhere).await;
+    assert!(error.contains("second quotes"), "{error}");
+    let was = format!("{}/0/{LIST}", deployment.redis.address());
+    assert!(
+        error.contains(&format!("moved_from = \"{was}\"")),
+        "{error}"
+    );
+    let error = deployment
+        .bridge_fails(|config| {
+            elsewhere(config);
+            config.moved_from = Some("127.0.0.1:1/0/list".to_owned());
+        })
+        .await;
+    assert!(error.contains("second quotes"), "{error}");
+    assert_eq!(deployment.redis().llen("mint:quotes:elsewhere"), Ok(0));
+
+    // The same mint's list under another name.
+    let _: () = deployment
+        .redis()
+        .rename(LIST, "mint:quotes:elsewhere")
+        .unwrap();
+    let old_mint =
+        deployment.start_old_mint(|plan| plan.requests_list = "mint:quotes:elsewhere".to_owned());
+    let bridge = deployment
+        .start_bridge(|config| {
+            elsewhere(config);
+            config.moved_from = Some(was);
+        })
+        .await;
+    all.extend(pool.all_issued(1).await);
+    are_the_quotes(&all, &old_mint.quotes().expect("a store"));
     bridge.stop().await;
 }

@@ -74,6 +74,14 @@ impl BridgeConfig {
             .unwrap_or(&self.redis.requests_list)
     }
 
+    /// What stands before the header hash in the keys of a legacy mint's quote ids.
+    pub fn legacy_quote_key_prefix(&self) -> &str {
+        let legacy_mint = self.legacy_mint.as_ref();
+        legacy_mint
+            .and_then(|legacy_mint| legacy_mint.quote_key_prefix.as_deref())
+            .unwrap_or(&self.redis.quote_key_prefix)
+    }
+
     fn check_redis(&self) -> Result<(), InvalidValue> {
         let checked = self.redis.check();
         checked.map_err(|error| invalid("redis", error.within_table()))
@@ -103,6 +111,7 @@ impl BridgeConfig {
                 LIST_LENGTH_MAX,
             ),
             self.check_legacy_list(config),
+            self.check_legacy_prefix(),
         ];
         if config.pool.is_empty() || config.pool.len() > POOLS_MAX {
             results.push(Err(invalid(
@@ -150,6 +159,29 @@ impl BridgeConfig {
             ));
         }
         Ok(())
+    }
+}
+
+impl BridgeConfig {
+    /// Old mints delete keys under their prefix whose ids they do not know.
+    fn check_legacy_prefix(&self) -> Result<(), InvalidValue> {
+        let key = "legacy_mint.quote_key_prefix";
+        let prefix = self.legacy_quote_key_prefix();
+        let others = [
+            self.legacy_list(),
+            &self.redis.requests_list,
+            &self.redis.keyset_key,
+            &self.redis.dead_letters_list,
+        ];
+        check_name(prefix, others).map_err(|message| invalid(key, message))?;
+        match self.requests.is_some() && prefix == self.redis.quote_key_prefix {
+            false => Ok(()),
+            true => Err(invalid(
+                key,
+                "[requests] writes ids under the same prefix, where an old mint deletes those of others: name another one, \
+                 which is that mint's quote_id_prefix",
+            )),
+        }
     }
 }
 
@@ -277,7 +309,9 @@ mod tests {
                 .message
                 .contains("circle")
         );
-        let apart = both("list = \"mint:quotes:old\"\n");
+        let list_alone = both("list = \"mint:quotes:old\"\n");
+        assert_eq!(problem(&list_alone).key, "legacy_mint.quote_key_prefix");
+        let apart = both("list = \"mint:quotes:old\"\nquote_key_prefix = \"mint:quotes:of-old\"\n");
         written(&apart).check().expect("another list is no circle");
         let keyset = problem(&apart.replace("from_redis = false", "from_redis = true"));
         assert_eq!(keyset.key, "legacy_mint.keyset_from_redis");

@@ -14,6 +14,7 @@ use super::desk::{Desk, Told, Way};
 use super::limits::{FULL_PAUSE, OPEN_MAX, ROUND_MAX, TROUBLE_PAUSE, WATCH_INTERVAL};
 use super::open::HeaderHash;
 use super::rows;
+use super::writing::Writing;
 
 /// How long a round that is under way may take to end when the role stops.
 const LAST_ROUND_MAX: Duration = Duration::from_millis(500);
@@ -23,6 +24,7 @@ pub(super) struct Courier {
     store: Store,
     handover: Handover,
     list_length_max: u64,
+    writing: Writing,
     /// When Redis was last asked for the list's length.
     watched: Option<Instant>,
     /// When the operator was last told of a strange value.
@@ -53,12 +55,14 @@ impl Courier {
         store: Store,
         handover: Handover,
         list_length_max: u64,
+        writing: Writing,
     ) -> Courier {
         Courier {
             desk,
             store,
             handover,
             list_length_max,
+            writing,
             watched: None,
             warned: None,
         }
@@ -126,9 +130,14 @@ impl Courier {
         }
         let length = self.handover.length().await?;
         self.watched = Some(Instant::now());
+        let now_ms = self.desk.now_ms();
         let mut inner = self.desk.lock();
         inner.status.redis_connected = true;
         inner.status.list_length = Some(length);
+        if length == 0 {
+            // Nobody else of us pushes: what was pushed had arrived by then.
+            inner.open.list_was_empty(now_ms);
+        }
         inner.way = match length < self.list_length_max {
             true => Way::Open,
             false => Way::Full,
@@ -155,10 +164,12 @@ impl Courier {
                 match id {
                     // Whoever waits for it has it on record before anybody hears of it.
                     QuoteId::Known(id) if is_id(&id) && inner.is_awaited(hash) => {
+                        inner.status.has_seen_ids = true;
                         inner.done(hash, &Told::Id(id));
                         continue;
                     }
                     QuoteId::Known(id) if is_id(&id) => {
+                        inner.status.has_seen_ids = true;
                         known.push((*hash, id));
                         continue;
                     }
@@ -193,7 +204,7 @@ impl Courier {
     async fn push(&mut self) -> Result<(), Trouble> {
         let (mut hashes, mut entries) = {
             let inner = self.desk.lock();
-            let due = inner.open.pushes_due(self.desk.now_ms(), ROUND_MAX);
+            let due = inner.open.pushes_due(ROUND_MAX);
             let entries = due.iter().map(|hash| inner.fresh.get(hash).cloned());
             let entries: Vec<Option<String>> = entries.collect();
             (due, entries)
@@ -215,7 +226,8 @@ impl Courier {
         }
         let mut there = entries.iter().map(Option::is_some);
         hashes.retain(|_| there.next().unwrap_or_default());
-        let entries: Vec<String> = entries.into_iter().flatten().collect();
+        let entries = entries.into_iter().flatten();
+        let entries: Vec<String> = entries.map(|it| self.writing.to_push(it)).collect();
 
         let pushed = self.handover.push(&entries, self.list_length_max).await?;
         let now_ms = self.desk.now_ms();

@@ -12,13 +12,15 @@ use winze_messages::families::mint_quote::{
     MintQuoteRequest, MintQuoteResponse, QuoteErrorCode, QuoteState,
 };
 use winze_messages::limits::AMOUNT_MAX;
-use winze_runtime::clock::now_unix_ms;
 use winze_transport::PublicKey;
 
 use super::desk::{Desk, Told, Way};
-use super::limits::{HOLD_MAX, NO_WAY_RETRY_MS, RETRY_LEAST_MS, RETRY_MOST_MS};
+use super::limits::{
+    HOLD_MAX, NO_WAY_RETRY_MS, OVER_AMOUNT_RETRY_MS, RETRY_LEAST_MS, RETRY_MOST_MS,
+};
 use super::open::HeaderHash;
 use super::rows::{self, Known, NewRow};
+use super::writing::Writing;
 
 /// The old mint, as the pools see it.
 pub(super) struct Issuer {
@@ -26,12 +28,13 @@ pub(super) struct Issuer {
     pub(super) store: Store,
     /// In lower case.
     pub(super) unit: String,
-    /// As the list writes it.
-    pub(super) list_unit: String,
+    pub(super) writing: Writing,
     pub(super) tells_ids: bool,
+    /// The most that the old mint takes for one share; what is over it is not pushed.
+    pub(super) amount_max: u64,
 }
 
-/// A request, and why it is refused where it is new.
+/// A request, and what is said of it where it is new and must not be pushed.
 struct Checked {
     request: MintQuoteRequest,
     refusal: Option<(QuoteErrorCode, String)>,
@@ -67,14 +70,14 @@ impl QuoteIssuer for Issuer {
             let now_ms = self.desk.now_ms();
             let mut inner = self.desk.lock();
             let mut room = inner.open.room(&pool);
-            for (Checked { request, .. }, known) in requests.iter().zip(&known) {
-                let Known::Open {
-                    pushed_unix_ms,
-                    is_new,
-                } = known
-                else {
+            for (Checked { request, refusal }, known) in requests.iter().zip(&known) {
+                let Known::Open { is_new } = known else {
                     continue;
                 };
+                // Written down when the configuration was another.
+                if refusal.is_some() && !self.tells_ids {
+                    continue;
+                }
                 let hash = request.header_hash;
                 if hold.is_told(&hash) {
                     continue;
@@ -83,20 +86,20 @@ impl QuoteIssuer for Issuer {
                 if inner.open.waits_ms(&hash, now_ms).is_some() {
                     continue;
                 }
-                match (*is_new, pushed_unix_ms) {
-                    (true, _) => {
+                match *is_new {
+                    true => {
                         inner.open.add(hash, &pool, now_ms);
                         inner.fresh.insert(hash, self.entry(request));
                         inner.status.counts.taken += 1;
                     }
                     // From before the start, and there was no room then.
-                    (false, _) if room == 0 => {}
-                    (false, Some(pushed_unix_ms)) if self.tells_ids => {
-                        let age_ms = now_unix_ms().saturating_sub(*pushed_unix_ms);
-                        inner.open.resume(hash, &pool, age_ms, now_ms);
+                    false if room == 0 => {}
+                    // Not noted as pushed is not known never to have been.
+                    false if self.tells_ids => {
+                        inner.open.resume(hash, &pool, now_ms);
                         room -= 1;
                     }
-                    (false, _) => {
+                    false => {
                         inner.open.add(hash, &pool, now_ms);
                         room -= 1;
                     }
@@ -143,6 +146,12 @@ impl Issuer {
         } else if !is_point(&request.locking_key) {
             let detail = "the locking key is not a compressed point on secp256k1".to_owned();
             Some((QuoteErrorCode::BadLockingKey, detail))
+        } else if request.amount > self.amount_max {
+            // Another mint at the same list may take it, so it waits, where its pool's operator sees it.
+            let (amount, most) = (request.amount, self.amount_max);
+            let detail =
+                format!("amount {amount} is over {most}, the most that this mint's list takes");
+            Some((QuoteErrorCode::Unavailable, detail))
         } else {
             None
         };
@@ -198,7 +207,7 @@ impl Issuer {
             locking_key: Some(request.locking_key),
             keyset_id: Some(request.keyset_id.clone()),
         };
-        entry.to_json(&self.list_unit)
+        self.writing.to_keep(&entry)
     }
 
     fn outcomes(
@@ -243,6 +252,15 @@ impl Issuer {
                     }
                 }
                 (Known::Nothing, _) => match refusal {
+                    Some((code, message)) if !code.is_final() => {
+                        inner.status.counts.put_off += 1;
+                        inner.status.counts.over_amount_max += 1;
+                        QuoteOutcome::Later {
+                            code,
+                            message,
+                            retry_after_ms: OVER_AMOUNT_RETRY_MS,
+                        }
+                    }
                     Some((code, message)) => {
                         inner.status.counts.refused += 1;
                         QuoteOutcome::Refused { code, message }

@@ -15,7 +15,7 @@ pub const LOOK_AGAIN_LEAST_MS: u64 = 2;
 /// See [`LOOK_AGAIN_LEAST_MS`].
 pub const LOOK_AGAIN_MOST_MS: u64 = 5_000;
 
-/// After so many pushes without an id the pause between two has doubled as often as it does: a mint that refuses an entry
+/// After so many pushes without an id the pause before the next has doubled as often as it does: a mint that refuses an entry
 /// does so every time.
 pub const PUSH_AGAIN_DOUBLINGS_MAX: u32 = 5;
 
@@ -33,6 +33,16 @@ pub const RETRY_MOST_MS: u64 = 10_000;
 
 /// The delay that a pool is told while the list is full, or Redis is away.
 pub const NO_WAY_RETRY_MS: u32 = 1_000;
+
+/// The delay that a pool is told whose request is over what the list takes: only the operator can change that.
+pub const OVER_AMOUNT_RETRY_MS: u32 = 10_000;
+
+/// So many requests that were off the list for so long without an id, while none had one yet since the start, and the bridge
+/// is not ready: whoever takes them off the list does not read them, or tells no ids. Fewer may be what one crash of the old
+/// mint has lost; mints write the id within milliseconds.
+pub const UNANSWERED_MANY: usize = 16;
+/// See [`UNANSWERED_MANY`].
+pub const UNANSWERED_AFTER_MS: u64 = 5_000;
 
 /// How long to wait after the list was found full.
 pub const FULL_PAUSE: Duration = Duration::from_millis(50);

@@ -1,6 +1,6 @@
 //! The requests that have no quote id yet: what is to be pushed, looked for, noted and pushed again, and when. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::limits::{
@@ -11,17 +11,24 @@ use super::limits::{
 pub(super) type HeaderHash = [u8; 32];
 
 /// All of them. Times are of one clock, in milliseconds, that only rises.
+///
+/// Nothing is pushed, the first time or again, without a look for its id just before; and nothing is pushed again before the
+/// list was seen empty since it was pushed last. So an entry is never in the list twice: of the old mints that write ids none
+/// refuses a header hash that it has had, and each copy would be a quote.
 pub(super) struct Open {
     entries: HashMap<HeaderHash, Entry>,
     by_pool: HashMap<Arc<str>, usize>,
     pool_max: usize,
     push_again_after_ms: u64,
     tells_ids: bool,
-    /// By when they are due, and among those by the order in which they came.
+    /// What is to be pushed: by when that was known, and among those by the order in which they came.
     pushes: BTreeSet<(u64, u64, HeaderHash)>,
+    /// What may still be in the list.
+    in_list: HashSet<HeaderHash>,
     looks: BTreeSet<(u64, HeaderHash)>,
     notes: BTreeSet<(u64, HeaderHash)>,
     came: u64,
+    unpushed: usize,
 }
 
 struct Entry {
@@ -30,7 +37,12 @@ struct Entry {
     since_ms: u64,
     pushed_ms: Option<u64>,
     pushes: u32,
-    push_at_ms: u64,
+    /// When the list was first seen empty behind the last push.
+    left_ms: Option<u64>,
+    /// From when on it is to be pushed if there is no id; `None` while it may be in the list.
+    push_from_ms: Option<u64>,
+    /// Its place among the pushes.
+    ready_ms: Option<u64>,
     look_at_ms: Option<u64>,
     note_at_ms: Option<u64>,
 }
@@ -53,9 +65,11 @@ impl Open {
             push_again_after_ms,
             tells_ids,
             pushes: BTreeSet::new(),
+            in_list: HashSet::new(),
             looks: BTreeSet::new(),
             notes: BTreeSet::new(),
             came: 0,
+            unpushed: 0,
         }
     }
 
@@ -66,15 +80,19 @@ impl Open {
         all.min(self.pool_max.saturating_sub(its))
     }
 
-    /// A request that is on disk and was never pushed, as far as is known: due at once. One that is there stays as it is.
+    /// A request that is on disk and was never pushed: due as soon as its id was looked for. One that is there stays as it is.
     pub(super) fn add(&mut self, hash: HeaderHash, pool: &Arc<str>, now_ms: u64) {
-        self.insert(hash, pool, now_ms, None, now_ms);
+        let is_new = self.insert(hash, pool, now_ms, None);
+        if is_new && !self.tells_ids {
+            self.ready(&hash, now_ms);
+        }
     }
 
-    /// A request that was pushed, by an earlier process, so long ago: due to be looked for.
-    pub(super) fn resume(&mut self, hash: HeaderHash, pool: &Arc<str>, age_ms: u64, now_ms: u64) {
-        let push_at_ms = now_ms.saturating_add(self.push_again_after_ms.saturating_sub(age_ms));
-        self.insert(hash, pool, now_ms, Some(now_ms), push_at_ms);
+    /// A request that an earlier process may have pushed, and that may still be in the list: due to be looked for.
+    pub(super) fn resume(&mut self, hash: HeaderHash, pool: &Arc<str>, now_ms: u64) {
+        if self.insert(hash, pool, now_ms, Some(now_ms)) {
+            self.in_list.insert(hash);
+        }
     }
 
     fn insert(
@@ -83,10 +101,9 @@ impl Open {
         pool: &Arc<str>,
         now_ms: u64,
         pushed_ms: Option<u64>,
-        push_at_ms: u64,
-    ) {
+    ) -> bool {
         if self.entries.contains_key(&hash) {
-            return;
+            return false;
         }
         self.came += 1;
         let entry = Entry {
@@ -95,21 +112,31 @@ impl Open {
             since_ms: now_ms,
             pushed_ms,
             pushes: u32::from(pushed_ms.is_some()),
-            push_at_ms,
-            look_at_ms: pushed_ms,
+            left_ms: None,
+            push_from_ms: pushed_ms.is_none().then_some(now_ms),
+            ready_ms: None,
+            look_at_ms: self.tells_ids.then_some(now_ms),
             note_at_ms: None,
         };
-        self.pushes.insert((push_at_ms, entry.number, hash));
+        self.unpushed += usize::from(pushed_ms.is_none());
         self.looks
             .extend(entry.look_at_ms.map(|at_ms| (at_ms, hash)));
         *self.by_pool.entry(Arc::clone(pool)).or_default() += 1;
         self.entries.insert(hash, entry);
+        true
+    }
+
+    fn ready(&mut self, hash: &HeaderHash, now_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(hash) {
+            let ready_ms = *entry.ready_ms.get_or_insert(now_ms);
+            self.pushes.insert((ready_ms, entry.number, *hash));
+        }
     }
 
     /// What is to be pushed now, in its order. It stays due until [`Self::pushed`].
-    pub(super) fn pushes_due(&self, now_ms: u64, max: usize) -> Vec<HeaderHash> {
-        let due = self.pushes.iter().take_while(|(at, ..)| *at <= now_ms);
-        due.take(max).map(|(.., hash)| *hash).collect()
+    pub(super) fn pushes_due(&self, max: usize) -> Vec<HeaderHash> {
+        let due = self.pushes.iter().take(max);
+        due.map(|(.., hash)| *hash).collect()
     }
 
     /// These are on the list; how many of them had been there before. Of a mint that tells no ids they are done with.
@@ -123,26 +150,40 @@ impl Open {
             let Some(entry) = self.entries.get_mut(hash) else {
                 continue;
             };
-            again += usize::from(entry.pushes > 0);
-            self.pushes.remove(&(entry.push_at_ms, entry.number, *hash));
+            let is_again = entry.pushes > 0;
+            again += usize::from(is_again);
+            self.unpushed -= usize::from(!is_again);
+            let ready = entry.ready_ms.take();
+            self.pushes
+                .void(ready.map(|at_ms| (at_ms, entry.number, *hash)));
             self.looks
                 .void(entry.look_at_ms.map(|at_ms| (at_ms, *hash)));
             self.notes
                 .void(entry.note_at_ms.map(|at_ms| (at_ms, *hash)));
-            let pause_ms = self
-                .push_again_after_ms
-                .saturating_mul(1 << entry.pushes.min(PUSH_AGAIN_DOUBLINGS_MAX));
             entry.pushes = entry.pushes.saturating_add(1);
             entry.pushed_ms = Some(now_ms);
-            entry.push_at_ms = now_ms.saturating_add(pause_ms);
+            (entry.left_ms, entry.push_from_ms) = (None, None);
             let look_at_ms = now_ms.saturating_add(LOOK_AGAIN_LEAST_MS);
             let note_at_ms = now_ms.saturating_add(NOTE_PUSH_AFTER_MS);
             (entry.look_at_ms, entry.note_at_ms) = (Some(look_at_ms), Some(note_at_ms));
-            self.pushes.insert((entry.push_at_ms, entry.number, *hash));
+            self.in_list.insert(*hash);
             self.looks.insert((look_at_ms, *hash));
             self.notes.insert((note_at_ms, *hash));
         }
         again
+    }
+
+    /// There was nothing in the list, after everything that [`Self::pushed`] was told of.
+    pub(super) fn list_was_empty(&mut self, now_ms: u64) {
+        for hash in std::mem::take(&mut self.in_list) {
+            let Some(entry) = self.entries.get_mut(&hash) else {
+                continue;
+            };
+            let doublings = entry.pushes.saturating_sub(1).min(PUSH_AGAIN_DOUBLINGS_MAX);
+            let pause_ms = self.push_again_after_ms.saturating_mul(1 << doublings);
+            entry.left_ms = Some(now_ms);
+            entry.push_from_ms = Some(now_ms.saturating_add(pause_ms));
+        }
     }
 
     /// Whose id is to be looked for now. They stay due until [`Self::done`] or [`Self::missing`].
@@ -156,18 +197,18 @@ impl Open {
         let Some(entry) = self.entries.get_mut(hash) else {
             return;
         };
-        let Some(pushed_ms) = entry.pushed_ms else {
-            return;
-        };
         self.looks
-            .void(entry.look_at_ms.map(|at_ms| (at_ms, *hash)));
-        let age_ms = now_ms.saturating_sub(pushed_ms);
-        let pause_ms = (age_ms / 2).clamp(LOOK_AGAIN_LEAST_MS, LOOK_AGAIN_MOST_MS);
-        // Not pushed again without another look.
-        let at_ms = now_ms.saturating_add(pause_ms);
-        let at_ms = at_ms.min(entry.push_at_ms.max(now_ms.saturating_add(1)));
-        entry.look_at_ms = Some(at_ms);
-        self.looks.insert((at_ms, *hash));
+            .void(entry.look_at_ms.take().map(|at_ms| (at_ms, *hash)));
+        if let Some(pushed_ms) = entry.pushed_ms {
+            let age_ms = now_ms.saturating_sub(pushed_ms);
+            let pause_ms = (age_ms / 2).clamp(LOOK_AGAIN_LEAST_MS, LOOK_AGAIN_MOST_MS);
+            let at_ms = now_ms.saturating_add(pause_ms);
+            entry.look_at_ms = Some(at_ms);
+            self.looks.insert((at_ms, *hash));
+        }
+        if entry.push_from_ms.is_some_and(|from_ms| from_ms <= now_ms) {
+            self.ready(hash, now_ms);
+        }
     }
 
     /// Which pushes are to be noted on disk now. They stay due until [`Self::noted`].
@@ -191,7 +232,10 @@ impl Open {
         let Some(entry) = self.entries.remove(hash) else {
             return;
         };
-        self.pushes.remove(&(entry.push_at_ms, entry.number, *hash));
+        self.unpushed -= usize::from(entry.pushes == 0);
+        self.in_list.remove(hash);
+        self.pushes
+            .void(entry.ready_ms.map(|at_ms| (at_ms, entry.number, *hash)));
         self.looks
             .void(entry.look_at_ms.map(|at_ms| (at_ms, *hash)));
         self.notes
@@ -213,6 +257,15 @@ impl Open {
         Some(now_ms.saturating_sub(since_ms))
     }
 
+    /// How many were off the list for so long, and have no id; looks at all of them.
+    pub(super) fn unanswered(&self, now_ms: u64, after_ms: u64) -> usize {
+        let is_long = |entry: &&Entry| {
+            let left_ms = entry.left_ms;
+            left_ms.is_some_and(|left_ms| now_ms.saturating_sub(left_ms) >= after_ms)
+        };
+        self.entries.values().filter(is_long).count()
+    }
+
     /// When something is due next; in the past where something is.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         let push = self.pushes.first().map(|(at_ms, ..)| *at_ms);
@@ -224,7 +277,7 @@ impl Open {
     pub(super) fn counts(&self) -> OpenCounts {
         OpenCounts {
             open: self.entries.len(),
-            unpushed: self.entries.len() - self.looks.len(),
+            unpushed: self.unpushed,
         }
     }
 }

@@ -9,10 +9,11 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 
 use super::open::HeaderHash;
 
-/// The requests that were handed to the old mint, each until its answer is on record.
+/// The requests that were handed to the old mint, each until its answer is on record; and where they were pushed.
 pub(crate) static PUSHED_SCHEMA: Schema = Schema {
     name: "bridge_pushed",
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE bridge_pushed (
             id INTEGER PRIMARY KEY,
             header_hash BLOB NOT NULL UNIQUE,
@@ -28,7 +29,14 @@ pub(crate) static PUSHED_SCHEMA: Schema = Schema {
             quote_id TEXT,
             quote_id_checksum BLOB
         ) STRICT;
-        "],
+        ",
+        "
+        CREATE TABLE bridge_pushed_to (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            place TEXT NOT NULL
+        ) STRICT;
+        ",
+    ],
 };
 
 /// A request that may be new.
@@ -46,8 +54,6 @@ pub(super) enum Known {
     Id(String),
     /// It has told none yet.
     Open {
-        /// When it was last pushed, as far as that is known.
-        pushed_unix_ms: Option<u64>,
         /// It was written down just now.
         is_new: bool,
     },
@@ -62,7 +68,6 @@ pub(super) enum Known {
 pub(super) struct LeftOpen {
     pub(super) hash: HeaderHash,
     pub(super) pool: String,
-    pub(super) pushed_unix_ms: Option<u64>,
 }
 
 /// Writes down those of `rows` that are new, up to `room`, and tells what is known of each, in their order.
@@ -83,10 +88,7 @@ pub(super) fn take(
             Some(json) if room > 0 => {
                 room -= 1;
                 insert(connection, pool, &row.request, json)?;
-                Known::Open {
-                    pushed_unix_ms: None,
-                    is_new: true,
-                }
+                Known::Open { is_new: true }
             }
             _ => Known::Nothing,
         });
@@ -101,7 +103,7 @@ pub(super) fn find(
 ) -> Result<Known, StoreError> {
     let row = connection
         .prepare_cached(
-            "SELECT header_hash, amount, unit, locking_key, json, checksum, pushed_unix_ms, quote_id, quote_id_checksum
+            "SELECT header_hash, amount, unit, locking_key, json, checksum, quote_id, quote_id_checksum
              FROM bridge_pushed WHERE header_hash = ?1",
         )?
         .query_row([&request.header_hash], Stored::read)
@@ -112,14 +114,10 @@ pub(super) fn find(
     let is_same = row.amount == request.amount
         && row.unit == request.unit
         && row.locking_key == request.locking_key;
-    let pushed_unix_ms = row.pushed_unix_ms;
     Ok(match (is_same, row.whole_quote_id()) {
         (false, _) => Known::Conflict,
         (true, Some(id)) => Known::Id(id),
-        (true, None) => Known::Open {
-            pushed_unix_ms,
-            is_new: false,
-        },
+        (true, None) => Known::Open { is_new: false },
     })
 }
 
@@ -159,7 +157,7 @@ pub(super) fn entries(
     hashes: &[HeaderHash],
 ) -> Result<Vec<Option<String>>, StoreError> {
     let mut select = connection.prepare_cached(
-        "SELECT header_hash, amount, unit, locking_key, json, checksum, pushed_unix_ms, quote_id, quote_id_checksum
+        "SELECT header_hash, amount, unit, locking_key, json, checksum, quote_id, quote_id_checksum
          FROM bridge_pushed WHERE header_hash = ?1",
     )?;
     let entry = |hash: &HeaderHash| {
@@ -225,31 +223,21 @@ pub(super) fn sweep(
     rows_max: usize,
     open: &mut Vec<LeftOpen>,
 ) -> Result<Option<i64>, StoreError> {
-    let rows: Vec<(i64, HeaderHash, String, Option<u64>, bool)> = connection
+    let rows: Vec<(i64, HeaderHash, String, bool)> = connection
         .prepare_cached(
-            "SELECT id, header_hash, pool, pushed_unix_ms, quote_id IS NOT NULL FROM bridge_pushed
+            "SELECT id, header_hash, pool, quote_id IS NOT NULL FROM bridge_pushed
              WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?
         .query_map(params![after, rows_max], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
     let last = rows.last().map(|(id, ..)| *id);
-    for (id, hash, pool, pushed_unix_ms, has_id) in rows {
+    for (id, hash, pool, has_id) in rows {
         if is_recorded(connection, &hash)? {
             connection.execute("DELETE FROM bridge_pushed WHERE id = ?1", [id])?;
         } else if !has_id {
-            open.push(LeftOpen {
-                hash,
-                pool,
-                pushed_unix_ms,
-            });
+            open.push(LeftOpen { hash, pool });
         }
     }
     Ok(last)
@@ -273,7 +261,6 @@ struct Stored {
     locking_key: [u8; 33],
     json: String,
     checksum: [u8; 16],
-    pushed_unix_ms: Option<u64>,
     quote_id: Option<String>,
     quote_id_checksum: Option<[u8; 16]>,
 }
@@ -287,9 +274,8 @@ impl Stored {
             locking_key: row.get(3)?,
             json: row.get(4)?,
             checksum: row.get(5)?,
-            pushed_unix_ms: row.get(6)?,
-            quote_id: row.get(7)?,
-            quote_id_checksum: row.get(8)?,
+            quote_id: row.get(6)?,
+            quote_id_checksum: row.get(7)?,
         })
     }
 

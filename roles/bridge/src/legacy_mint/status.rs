@@ -1,5 +1,7 @@
 use winze_client::ResponderStatus;
 
+use super::limits::UNANSWERED_MANY;
+
 /// Where the direction from the hub to an old mint stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LegacyMintStatus {
@@ -17,6 +19,10 @@ pub struct LegacyMintStatus {
     pub unpushed: u64,
     /// How long the oldest of them has none, in milliseconds, at most since the start.
     pub oldest_ms: Option<u64>,
+    /// An id was found under one of the keys, since the start.
+    pub has_seen_ids: bool,
+    /// Requests that were off the list for seconds, and have no id.
+    pub unanswered: u64,
     /// The keyset that was read from its key and announced, in hex.
     pub keyset_id: Option<String>,
     /// Why what lies under the keyset's key is not announced.
@@ -44,6 +50,8 @@ pub struct LegacyMintCounts {
     pub refused: u64,
     /// Requests that were put off.
     pub put_off: u64,
+    /// Among them those over the amount that the list takes.
+    pub over_amount_max: u64,
     /// Looks that found something under a key which is no id.
     pub strange: u64,
     /// What Redis did not do.
@@ -55,6 +63,13 @@ pub struct LegacyMintCounts {
 impl LegacyMintStatus {
     /// Whether what this direction is for can be done. Without a keyset pools have nothing to ask with.
     pub fn is_ready(&self, keyset_from_redis: bool) -> bool {
-        self.redis_connected && (self.keyset_id.is_some() || !keyset_from_redis)
+        self.redis_connected
+            && (self.keyset_id.is_some() || !keyset_from_redis)
+            && !self.is_unheard()
+    }
+
+    /// Many requests were taken off the list, and no id ever came: whoever takes them does not read them, or tells no ids.
+    pub fn is_unheard(&self) -> bool {
+        !self.has_seen_ids && self.unanswered >= UNANSWERED_MANY as u64
     }
 }

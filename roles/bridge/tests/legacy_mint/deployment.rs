@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use winze_bridge::BridgeConfig;
 use winze_bridge::config::{LegacyMintConfig, LegacyPoolConfig};
+use winze_bridge::{Bridge, BridgeConfig};
 use winze_client::QuoteEvent;
 use winze_client::answers::AnswersFile;
 use winze_messages::families::mint_quote::{
@@ -14,7 +14,7 @@ use winze_messages::families::mint_quote::{
 use winze_redis::testing::{RedisServer, Wanted};
 use winze_runtime::clock;
 use winze_testbed::in_process::{Asker, HubSite, HubTask};
-use winze_testbed::legacy::{LegacyMint, LegacyMintPlan, LegacyQuote};
+use winze_testbed::legacy::{LegacyMint, LegacyMintKind, LegacyMintPlan, LegacyQuote};
 use winze_transport::SecretKey;
 
 use crate::support::{self, BRIDGE, RunningBridge, until};
@@ -59,6 +59,18 @@ impl Deployment {
 
     /// The bridge, with `change` to its direction.
     pub async fn start_bridge(&self, change: impl FnOnce(&mut LegacyMintConfig)) -> RunningBridge {
+        RunningBridge::start(self.bridge_config(change)).await
+    }
+
+    /// What keeps the bridge, with `change` to its direction, from starting.
+    pub async fn bridge_fails(&self, change: impl FnOnce(&mut LegacyMintConfig)) -> String {
+        match Bridge::bind(self.bridge_config(change)).await {
+            Ok(_) => panic!("it starts"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn bridge_config(&self, change: impl FnOnce(&mut LegacyMintConfig)) -> BridgeConfig {
         let pool = |peer: &str| LegacyPoolConfig {
             peer: peer.to_owned(),
             public_key: self.site.public_key(peer).expect("it has one").into(),
@@ -68,17 +80,20 @@ impl Deployment {
             list: None,
             unit: "hash".to_owned(),
             list_unit: "HASH".to_owned(),
+            quote_key_prefix: None,
+            shape: None,
+            list_amount_max: None,
+            moved_from: None,
             push_again_after_s: 60,
             writes_quote_ids: true,
             list_length_max: 1_000,
             keyset_from_redis: true,
         };
         change(&mut legacy_mint);
-        let config = BridgeConfig {
+        BridgeConfig {
             legacy_mint: Some(legacy_mint),
             ..support::config(&self.site, self.redis.config())
-        };
-        RunningBridge::start(config).await
+        }
     }
 
     /// An old mint on the store of the one before.
@@ -87,6 +102,13 @@ impl Deployment {
         let mut plan = LegacyMintPlan::new(url, self.path("old-mint.sqlite"));
         change(&mut plan);
         LegacyMint::start(plan).expect("the old mint starts")
+    }
+
+    /// As [`Self::start_old_mint`], one of those that there were.
+    pub fn start_old_mint_of(&self, kind: LegacyMintKind) -> LegacyMint {
+        self.start_old_mint(|plan| {
+            *plan = LegacyMintPlan::of_kind(kind, &plan.redis_url, &plan.store_file);
+        })
     }
 
     /// Somebody with `redis-cli`.

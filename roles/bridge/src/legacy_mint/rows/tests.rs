@@ -21,10 +21,7 @@ fn new(share: u8) -> NewRow {
     }
 }
 
-const NEW: Known = Known::Open {
-    pushed_unix_ms: None,
-    is_new: true,
-};
+const NEW: Known = Known::Open { is_new: true };
 
 #[tokio::test]
 async fn a_row_that_the_disk_has_changed_is_neither_pushed_nor_told() {
@@ -51,10 +48,7 @@ async fn a_row_that_the_disk_has_changed_is_neither_pushed_nor_told() {
         // Whoever asks brings the first two again, and the fourth is looked for again.
         assert_eq!(find(c, &request(1))?, Known::Nothing);
         let known = take(c, "pool/main", &rows, 10)?;
-        let open = Known::Open {
-            pushed_unix_ms: None,
-            is_new: false,
-        };
+        let open = Known::Open { is_new: false };
         assert_eq!(known, [NEW, NEW, Known::Id("three".to_owned()), open]);
         assert_eq!(
             take(c, "pool/main", &[new(5), new(6)], 1)?,
