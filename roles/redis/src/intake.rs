@@ -243,7 +243,7 @@ impl Intake {
 
     /// What was handed over last is dealt with, all of it: `dead_letters` go to their list, and the rest is on somebody's
     /// disk. False where it is not there any more, which is where Redis has lost its data, or where it was handed over again
-    /// meanwhile: nothing has changed then.
+    /// meanwhile: nothing has changed then, and the dead letters are in the log alone.
     ///
     /// # Errors
     /// [`RedisFault`]. It may be done or not: the next [`Self::take`] hands over again what is not.
@@ -271,6 +271,10 @@ impl Intake {
                 list = self.taken_list,
                 "what was taken off the list is not in Redis any more"
             );
+            for letter in dead_letters {
+                let letter = letter.to_json();
+                tracing::error!(letter, "of it a dead letter, which is in no list");
+            }
         }
         Ok(settled == 1)
     }

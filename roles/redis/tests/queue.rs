@@ -158,9 +158,19 @@ async fn a_settling_that_comes_late_takes_away_nothing_that_was_handed_over_sinc
     assert_eq!(again.take(2, SOON).await.unwrap(), [entry("X"), entry("Y")]);
     assert!(again.settle(&[]).await.unwrap());
     assert_eq!(again.take(2, SOON).await.unwrap(), [entry("X"), entry("Z")]);
+    let letter = DeadLetter {
+        taken: entry("X"),
+        reason: "bad".to_owned(),
+        unix_ms: 1,
+    };
     assert!(
-        !late.settle(&[]).await.unwrap(),
+        !late.settle(&[letter]).await.unwrap(),
         "the same beginning, and another batch"
+    );
+    assert_eq!(
+        late.lengths().await.unwrap(),
+        (0, 0),
+        "nothing was put aside"
     );
     assert_eq!(
         scene.intake().take(2, SOON).await.unwrap(),

@@ -162,8 +162,9 @@ impl Taker {
             })
             .collect();
         let settled = self.intake.settle(&dead_letters).await;
-        settled.map_err(Failed::Redis)?;
-        self.counts.dead_letters(dead_letters.len());
+        if settled.map_err(Failed::Redis)? {
+            self.counts.dead_letters(dead_letters.len());
+        }
         Ok(())
     }
 }
