@@ -153,6 +153,8 @@ impl Requests {
         let taker = Taker {
             intake: Intake::new(redis, list, dead_letters, &config.name)
                 .owned_by(owner, earlier_owners),
+            keys: Handover::new(redis, list, &names.quote_key_prefix),
+            quote_kept_s: names.quote_kept_s,
             rules: settings.rules,
             peer: Arc::clone(&mint),
             waiting_max: settings.waiting_max,
@@ -160,7 +162,6 @@ impl Requests {
             requester: requester.clone(),
             keysets: keysets.clone(),
             counts: Arc::clone(&counts),
-            news: Arc::clone(&news),
             link: link.clone(),
             lengths_at: None,
         };

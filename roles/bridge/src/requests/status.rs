@@ -106,10 +106,9 @@ impl Counts {
         self.told(keys);
     }
 
-    /// Redis is to be told of so many once more.
-    pub(super) fn to_be_told(&self, rows: usize) {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        self.untold.fetch_add(rows, Ordering::Relaxed);
+    /// Keys that were written before.
+    pub(super) fn keys_written_again(&self, keys: usize) {
+        add(&self.keys_written, keys);
     }
 
     /// Redis knows these, and the store has forgotten them.

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use winze_client::outbox::{self, Backlog};
 use winze_client::{QuoteRequester, Store, StoreError};
@@ -16,7 +16,7 @@ use winze_legacy::ListRules;
 use winze_messages::EXT_MINT_QUOTE;
 use winze_messages::text::header_hash_to_text;
 use winze_redis::limits::{LIST_LENGTHS_INTERVAL, LIST_PATIENCE, TAKEN_ENTRIES_MAX};
-use winze_redis::{DeadLetter, Intake, Link, LinkPart, RedisFault, Taken};
+use winze_redis::{DeadLetter, Handover, Intake, Link, LinkPart, RedisFault, Taken};
 use winze_runtime::clock::now_unix_ms;
 
 use super::answers::Keysets;
@@ -30,6 +30,8 @@ use crate::store;
 /// The one who takes.
 pub(super) struct Taker {
     pub(super) intake: Intake,
+    pub(super) keys: Handover,
+    pub(super) quote_kept_s: u64,
     pub(super) rules: ListRules,
     pub(super) peer: Arc<str>,
     pub(super) waiting_max: u64,
@@ -37,8 +39,6 @@ pub(super) struct Taker {
     pub(super) requester: QuoteRequester,
     pub(super) keysets: watch::Receiver<Keysets>,
     pub(super) counts: Arc<Counts>,
-    /// Somebody has something to tell Redis.
-    pub(super) news: Arc<Notify>,
     pub(super) link: Link,
     pub(super) lengths_at: Option<Instant>,
 }
@@ -171,26 +171,22 @@ impl Taker {
 
 impl Taker {
     /// Whoever pushes a share again has not found its quote's key: where Redis was told of it, it is told again. (An entry that
-    /// is handed over again after a crash is told again as well, which changes nothing.)
-    async fn tell_again(&self, repeated: &[[u8; 32]]) -> Result<(), Failed> {
+    /// is handed over again after a crash is told again as well, which changes nothing.) No row says so: a batch that cannot
+    /// be settled would add its own again and again, and push out those of others.
+    async fn tell_again(&mut self, repeated: &[[u8; 32]]) -> Result<(), Failed> {
         let hashes: HashSet<String> = repeated.iter().map(header_hash_to_text).collect();
         let found = self
             .store
             .read(move |connection| store::told_before(connection, &hashes))
             .await
             .map_err(Failed::Store)?;
-        let count = found.len();
-        if count == 0 {
+        if found.is_empty() {
             return Ok(());
         }
-        let added = self.store.write(move |tx| {
-            found
-                .iter()
-                .try_for_each(|(hash, id)| store::add_quote_id(tx, hash, id))
-        });
-        added.await.map_err(Failed::Store)?;
-        self.counts.to_be_told(count);
-        self.news.notify_one();
+        let found: Vec<(String, String)> = found.into_iter().collect();
+        let set = self.keys.set_quote_ids(&found, self.quote_kept_s);
+        set.await.map_err(Failed::Redis)?;
+        self.counts.keys_written_again(found.len());
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The bridge, Redis and the hub go away at the worst moments.
 
+use redis::Commands;
 use rusqlite::Connection;
 use winze_redis::RedisConfig;
 use winze_redis::testing::Wanted;
@@ -59,6 +60,36 @@ async fn a_bridge_killed_between_the_commit_and_the_settling_asks_for_nothing_tw
     assert!(bridge.metric("requests_repeated_total").await >= 20);
     assert!(mint.made.each_once());
     assert_eq!(mint.made.in_order(), (1..=21).map(hash).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_cannot_be_settled_is_repeated_and_grows_no_table() {
+    let deployment = Deployment::new(Wanted::default());
+    let _hub = deployment.start_hub().await;
+    let mint = deployment.start_mint(FIRST_KEYSET).await;
+    let mut pool = deployment.old_pool();
+    let bridge = deployment.start_bridge().await;
+    push(&mut pool, (1..=20).map(entry));
+    all_told(&mut pool, 1..=20).await;
+    until("the bridge knows that Redis knows", async || {
+        bridge.metric("quote_keys_written_total").await == 20
+    })
+    .await;
+    let _: () = pool.set(DEAD, "no list").expect("it is taken");
+    push(&mut pool, (1..=20).map(entry).chain(["{".to_owned()]));
+    until("it is repeated", async || {
+        bridge.metric("requests_repeated_total").await >= 60
+    })
+    .await;
+    let store = Connection::open(deployment.path("bridge.sqlite")).expect("a store");
+    let rows: u64 = store
+        .query_row("SELECT count(*) FROM bridge_quote_id", [], |row| row.get(0))
+        .expect("a number");
+    assert_eq!(rows, 20, "one a share, however often it is taken");
+    let _: u64 = pool.del(DEAD).expect("it goes");
+    until("the batch is settled", async || is_through(&mut pool)).await;
+    assert_eq!(length(&mut pool, DEAD), 1);
+    assert!(mint.made.each_once());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
