@@ -36,6 +36,7 @@ impl BridgeConfig {
     pub fn problems(&self) -> Vec<InvalidValue> {
         let mut results = vec![self.peer_name().map(drop), self.check_redis()];
         if let Some(requests) = &self.requests {
+            results.push(self.check_taker());
             results.push(requests.peer_name().map(drop));
             results.push(unit("requests.unit", &requests.unit));
             results.push(requests.locking_key().map(drop));
@@ -80,6 +81,20 @@ impl BridgeConfig {
         legacy_mint
             .and_then(|legacy_mint| legacy_mint.quote_key_prefix.as_deref())
             .unwrap_or(&self.redis.quote_key_prefix)
+    }
+
+    /// What a mint `main` takes off a list by itself lies under the name `mint-main`.
+    fn check_taker(&self) -> Result<(), InvalidValue> {
+        match self.name.starts_with("mint-") {
+            false => Ok(()),
+            true => Err(invalid(
+                "name",
+                format_args!(
+                    "{:?}: what begins with mint- is the name of a mint in Redis",
+                    self.name
+                ),
+            )),
+        }
     }
 
     fn check_redis(&self) -> Result<(), InvalidValue> {
@@ -146,7 +161,7 @@ impl BridgeConfig {
             return Ok(());
         };
         let taken_from = &self.redis.requests_list;
-        if list == taken_from || list == taken_list(taken_from, &self.name) {
+        if list == taken_from || list.starts_with(&taken_list(taken_from, "")) {
             return Err(invalid(
                 key,
                 "[requests] takes from the same list, so requests would go in a circle: name another one",
@@ -339,5 +354,8 @@ mod tests {
         ] {
             assert_eq!(problem(&tables).key, key, "{tables}");
         }
+        let mut as_a_mint = written(REQUESTS);
+        as_a_mint.name = "mint-main".to_owned();
+        assert_eq!(as_a_mint.check().expect_err("a mint's").key, "name");
     }
 }
