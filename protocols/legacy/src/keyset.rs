@@ -6,7 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 use winze_messages::families::mint_quote::KeysetAnnouncement;
 
-use crate::once::Once;
+use crate::once::{Once, shown};
 
 /// A keyset as it lies under its key: `{"id":"<16 hex>","unit":"HASH","keys":{"1":"02..","2":"03..",..}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Keyset {
         };
         let mut keys = BTreeMap::new();
         for (amount, key) in pairs {
-            let invalid = || wrong(format!("keys: {amount:?} has no compressed key"));
+            let invalid = || wrong(format!("keys: {} has no compressed key", shown(amount)));
             let amount: u64 = amount
                 .parse()
-                .map_err(|_| wrong(format!("keys: {amount:?} is no amount")))?;
+                .map_err(|_| wrong(format!("keys: {} is no amount", shown(amount))))?;
             let mut bytes = [0; 33];
             hex::decode_to_slice(key.as_str().ok_or_else(invalid)?, &mut bytes)
                 .map_err(|_| invalid())?;

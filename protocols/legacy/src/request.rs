@@ -379,6 +379,64 @@ mod tests {
         }
     }
 
+    /// What a description is made of that wants to be more than one, behind its first quotation mark.
+    const PIECES: &[&str] = &[
+        r#","z":0"#,
+        r#","z":{"q":""}"#,
+        r#","z":{"q":0"#,
+        r#","z":[0"#,
+        r#","blinded_messages":[]"#,
+        r#","quote_request":{"unit":"hash","amount":9,"header_hash":"HASH","pubkey":"THEIRS"}"#,
+        r#","quote_request":{"amount":9"#,
+        r#","pubkey":"THEIRS""#,
+        r#","\u0070ubkey":"THEIRS""#,
+        r#","amount":9"#,
+        "}",
+        "]",
+        "\\",
+    ];
+    /// How it gets back into a text, for the quotation mark that the writer puts behind it.
+    const ENDS: &[&str] = &["", r#","y":""#, r#","y":{"q":""#, r#","y":[""#];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8_192))]
+
+        #[test]
+        fn whatever_a_description_says_the_rest_is_the_pools_or_the_entry_is_none(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..4),
+            end in proptest::sample::select(ENDS),
+            is_nested: bool,
+        ) {
+            let description = format!("x\"{}{end}", pieces.concat())
+                .replace("THEIRS", &"03".repeat(33))
+                .replace("HASH", HASH);
+            let flat = format!(
+                r#"{{"unit":"HASH","amount":8,"header_hash":"{HASH}","description":"{description}","pubkey":"{KEY}"}}"#
+            );
+            let entry = match is_nested {
+                true => format!(r#"{{"quote_request":{flat},"blinded_messages":[]}}"#),
+                false => flat,
+            };
+            if let Ok((request, _)) = parse(&entry) {
+                prop_assert_eq!(request.locking_key.map(hex::encode), Some(KEY.to_owned()));
+                prop_assert_eq!(request.amount, 8);
+                prop_assert_eq!(request.header_hash_text(), HASH);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_of_an_entry_is_cut() {
+        let name = "n".repeat(32_000);
+        let twice = format!(r#"{{"{name}":1,"{name}":2}}"#);
+        let foreign = format!(r#"{{"{name}":[]}}"#);
+        let invalid = format!(r#"{{"keyset_id":"{name}"}}"#);
+        for entry in [twice, foreign, invalid] {
+            let error = parse(&entry).unwrap_err().to_string();
+            assert!(error.contains("nnn") && error.len() < 200, "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn anything_at_all_is_a_request_or_an_error(entry in proptest::collection::vec(any::<u8>(), 0..300)) {
