@@ -19,7 +19,7 @@ const FLAT_AMOUNT_MAX: u64 = 256;
 #[serde(deny_unknown_fields)]
 pub struct BridgeConfig {
     /// This bridge's name: at the hub it is `bridge/<name>`, and Redis keeps what it has taken under it. 1 to 32 characters
-    /// out of `a-z`, `0-9` and `-`. Default `main`.
+    /// out of `a-z`, `0-9` and `-`; with `[requests]` it does not begin with `mint-`, as mints are called there. Default `main`.
     #[serde(default = "default_name")]
     pub name: String,
     /// The secret key of this bridge's identity at the hub (mode 0600, made by `winze keys`).
@@ -86,6 +86,10 @@ pub struct RequestsConfig {
     /// Default 100000, about 45 MB on disk.
     #[serde(default = "default_waiting_max")]
     pub waiting_max: u64,
+    /// Take new entries off the list. With `false` a bridge finishes what it has taken, asked and been answered, and leaves
+    /// the list and `redis.keyset_key` to others. Default `true`.
+    #[serde(default = "yes")]
+    pub takes_new: bool,
     /// Keep the mint's active keyset under `redis.keyset_key`, where old pools read it. Default `true`.
     #[serde(default = "yes")]
     pub keyset_to_redis: bool,
@@ -119,6 +123,10 @@ pub struct LegacyMintConfig {
     /// entries, whose mints drop what is over it, and 0 for `nested` ones.
     #[serde(default)]
     pub list_amount_max: Option<u64>,
+    /// Take new requests of pools. With `false` a bridge finishes what is open, and pools wait: so it is before another mint
+    /// is put in this one's place. Default `true`.
+    #[serde(default = "yes")]
+    pub takes_new: bool,
     /// So long after a request has left the list without a quote's id it is pushed again, in seconds: 1 to 86400. Default 60.
     #[serde(default = "default_push_again_after_s")]
     pub push_again_after_s: u64,

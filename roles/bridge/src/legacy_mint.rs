@@ -107,6 +107,7 @@ impl LegacyMint {
             unit: direction.unit.clone(),
             writing: writing.clone(),
             tells_ids,
+            takes_new: direction.takes_new,
             amount_max: direction.amount_max(),
         };
         let responder_config = QuoteResponderConfig {

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use winze_client::{HubClient, Identity, QuoteRequester, QuoteRequesterConfig, Store};
 use winze_legacy::ListRules;
 use winze_messages::PeerName;
-use winze_redis::{Handover, Intake, KeysetKey, Link, LinkPart, Redis};
+use winze_redis::{Handover, Intake, KeysetKey, Link, LinkPart, Redis, taken_list};
 use winze_transport::PublicKey;
 
 use crate::config::{BridgeConfig, RequestsConfig};
@@ -46,6 +46,7 @@ pub(crate) struct RequestsSettings {
     mint_key: PublicKey,
     rules: ListRules,
     waiting_max: u64,
+    takes_new: bool,
     keyset_to_redis: bool,
 }
 
@@ -64,7 +65,8 @@ impl RequestsSettings {
                 other_keysets: config.other_keysets,
             },
             waiting_max: config.waiting_max,
-            keyset_to_redis: config.keyset_to_redis,
+            takes_new: config.takes_new,
+            keyset_to_redis: config.keyset_to_redis && config.takes_new,
         })
     }
 
@@ -150,7 +152,10 @@ impl Requests {
         )?;
         let names = &config.redis;
         let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
+        let own = taken_list(list, &config.name);
         let taker = Taker {
+            taken_alone: (!settings.takes_new)
+                .then(|| Handover::new(redis, &own, &names.quote_key_prefix)),
             intake: Intake::new(redis, list, dead_letters, &config.name)
                 .owned_by(owner, earlier_owners),
             keys: Handover::new(redis, list, &names.quote_key_prefix),

@@ -589,3 +589,42 @@ async fn what_is_open_at_one_mint_never_follows_a_changed_list_to_another() {
     are_the_quotes(&all, &old_mint.quotes().expect("a store"));
     bridge.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_another_mint_takes_over_the_bridge_finishes_what_is_open_and_pools_wait() {
+    let deployment = Deployment::start().await;
+    let bridge = deployment.start_bridge(|_| {}).await;
+    drop(deployment.start_old_mint(|_| {}));
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask((1..=20).map(request)).await;
+    bridge.shows("winze_bridge_legacy_pushed_total 20").await;
+    bridge.stop().await;
+
+    let bridge = deployment
+        .start_bridge(|config| config.takes_new = false)
+        .await;
+    pool.ask((21..=40).map(request)).await;
+    let old_mint = deployment.start_old_mint(|_| {});
+    let mut all = pool.all_issued(20).await;
+    are_the_quotes(&all, &old_mint.quotes().expect("a store"));
+    bridge.shows("winze_bridge_legacy_open 0").await;
+    assert_eq!(deployment.redis().llen(LIST), Ok(0));
+    assert!(pool.has_heard_nothing());
+    let old_quotes = old_mint.quotes().expect("a store");
+    drop(old_mint);
+    bridge.stop().await;
+
+    // Another mint, with a store of its own.
+    let bridge = deployment.start_bridge(|_| {}).await;
+    let next = deployment.start_old_mint(|plan| {
+        plan.store_file.set_extension("next");
+    });
+    all.extend(pool.all_issued(20).await);
+    let mut quotes = next.quotes().expect("a store");
+    assert_eq!(quotes.len(), 20);
+    assert!(old_quotes.keys().all(|hash| !quotes.contains_key(hash)));
+    quotes.extend(old_quotes);
+    are_the_quotes(&all, &quotes);
+    bridge.stop().await;
+}

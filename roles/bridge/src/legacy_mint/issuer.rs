@@ -30,6 +30,8 @@ pub(super) struct Issuer {
     pub(super) unit: String,
     pub(super) writing: Writing,
     pub(super) tells_ids: bool,
+    /// Whether what is new may be pushed.
+    pub(super) takes_new: bool,
     /// The most that the old mint takes for one share; what is over it is not pushed.
     pub(super) amount_max: u64,
 }
@@ -168,8 +170,8 @@ impl Issuer {
         let (room, answered) = {
             let mut inner = self.desk.lock();
             let room = match inner.way {
-                Way::Open => inner.open.room(&pool),
-                Way::Full | Way::Away => 0,
+                Way::Open if self.takes_new => inner.open.room(&pool),
+                Way::Open | Way::Full | Way::Away => 0,
             };
             (room, inner.take_answered())
         };
@@ -267,7 +269,14 @@ impl Issuer {
                     }
                     None => {
                         inner.status.counts.put_off += 1;
-                        no_way(inner.way)
+                        match self.takes_new {
+                            true => no_way(inner.way),
+                            false => QuoteOutcome::Later {
+                                code: QuoteErrorCode::Unavailable,
+                                message: "the mint takes nothing new at present".to_owned(),
+                                retry_after_ms: NO_WAY_RETRY_MS,
+                            },
+                        }
                     }
                 },
             };

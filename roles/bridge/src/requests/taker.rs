@@ -30,6 +30,8 @@ use crate::store;
 /// The one who takes.
 pub(super) struct Taker {
     pub(super) intake: Intake,
+    /// Its second list, where nothing but what lies there is to be taken.
+    pub(super) taken_alone: Option<Handover>,
     pub(super) keys: Handover,
     pub(super) quote_kept_s: u64,
     pub(super) rules: ListRules,
@@ -91,7 +93,12 @@ impl Taker {
     /// The next entries, once there is room for them and a keyset is known. Nothing is lost where this is given up.
     async fn take(&mut self) -> Result<Vec<Taken>, Failed> {
         self.look_at_lengths().await?;
-        let room = self.room().await?;
+        let mut room = self.room().await?;
+        if let Some(taken) = &mut self.taken_alone {
+            // What lies there is handed over first: so many are these, and nothing is moved.
+            let there = taken.length().await.map_err(Failed::Redis)?;
+            room = room.min(usize::try_from(there).unwrap_or(usize::MAX));
+        }
         if room == 0 || self.keysets.borrow().is_empty() {
             sleep(WAITING_LOOK_INTERVAL).await;
             return Ok(Vec::new());

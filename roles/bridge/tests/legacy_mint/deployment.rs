@@ -83,6 +83,7 @@ impl Deployment {
             quote_key_prefix: None,
             shape: None,
             list_amount_max: None,
+            takes_new: true,
             moved_from: None,
             push_again_after_s: 60,
             writes_quote_ids: true,

@@ -109,6 +109,7 @@ impl Deployment {
                 default_locking_key: None,
                 other_keysets: false,
                 waiting_max: 100_000,
+                takes_new: true,
                 keyset_to_redis: true,
             }),
             ..support::config(&self.site, redis)

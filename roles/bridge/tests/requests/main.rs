@@ -3,6 +3,7 @@
 mod crash;
 mod deployment;
 mod entries;
+mod finish;
 mod poison;
 mod refusals;
 #[path = "../support/mod.rs"]

@@ -95,7 +95,8 @@ authority = {{ public_key_file = "keys/hub/authority.pub" }}
         text.push_str("\n[legacy_mint]\nunit = \"hash\"\n");
         text.push_str(&push_again(&wanted));
         if wanted.no_quote_ids {
-            text.push_str("writes_quote_ids = false\n");
+            // The mint of these stories takes any amount.
+            text.push_str("writes_quote_ids = false\nlist_amount_max = 0\n");
         }
         text.push_str(
             "\n[[legacy_mint.pool]]\npeer = \"pool/main\"\npublic_key_file = \"keys/pool/identity.pub\"\n",
