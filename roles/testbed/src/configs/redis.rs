@@ -29,6 +29,8 @@ pub struct RedisSettings {
     pub other_keysets: bool,
     /// The bridge offers the pool an old mint, which is then the pool's mint.
     pub bridge_legacy_mint: bool,
+    /// The bridge finishes what it has begun, and begins nothing new.
+    pub bridge_finishes: bool,
     /// The mint reads the list itself.
     pub mint_reads_list: bool,
 }
@@ -85,14 +87,20 @@ authority = {{ public_key_file = "keys/hub/authority.pub" }}
         http = ports.http(),
         redis = table(redis),
     );
+    let takes_new = match wanted.bridge_finishes {
+        true => "takes_new = false\n",
+        false => "",
+    };
     if wanted.bridge_requests {
         text.push_str(
             "\n[requests]\nmint = \"mint/main\"\npublic_key_file = \"keys/mint/identity.pub\"\nunit = \"hash\"\n",
         );
         text.push_str(other_keysets(&wanted));
+        text.push_str(takes_new);
     }
     if wanted.bridge_legacy_mint {
         text.push_str("\n[legacy_mint]\nunit = \"hash\"\n");
+        text.push_str(takes_new);
         text.push_str(&push_again(&wanted));
         if wanted.no_quote_ids {
             // The mint of these stories takes any amount.

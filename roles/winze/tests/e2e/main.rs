@@ -19,11 +19,13 @@
 //! | `redis_paths` | a pool whose requests take a list in Redis: alone, beside the hub, while that is away |
 //! | `redis_guarded` | Redis with TLS and a password |
 //! | `old_mint` | a pool on the hub whose mint is an old one, behind the bridge |
-//! | `move_over` | old pools and their mint move over under load |
+//! | `move_over`, `pool_first` | old pools and their mint move over under load, and back, in either order |
+//! | `both_mints` | what both mints of a move have made, share by share |
 //! | `by_hand` | the files in `config/`, as the README says |
 //! | `world`, `pool`, `peer`, `evil` | the stage: hub and mint in this process, a pool and a peer by hand, a hostile hub |
 
 mod bad_quotes;
+mod both_mints;
 mod by_hand;
 mod chaos;
 mod disk;

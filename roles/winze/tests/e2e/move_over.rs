@@ -10,6 +10,7 @@ use winze_testbed::legacy::{
 };
 use winze_testbed::{Deployment, Role, wait};
 
+use crate::both_mints::{bridge_has_no, is_empty, no_share_has_two, of_redis};
 use crate::killed::{SOON, all_is_well, mining, more_shares};
 use crate::redis_paths::{counted, more_quotes, plan};
 
@@ -147,4 +148,56 @@ async fn old_pools_and_their_mint_move_over_under_load_and_every_request_has_one
         old.len() as u64 + made,
         pushed.len() as u64 + account.quotes_issued()
     );
+    let old = old.into_keys().collect();
+    assert_eq!(no_share_has_two(&deployment, &old), made);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_pool_whose_mint_moved_over_goes_back_to_the_old_one_and_no_share_has_two_quotes() {
+    let mut deployment = Deployment::prepare(plan(RedisSettings {
+        bridge_requests: true,
+        other_keysets: true,
+        ..RedisSettings::default()
+    }))
+    .unwrap();
+    let url = deployment.redis_url().unwrap();
+    let store = deployment.folder().join("old-mint.sqlite");
+    let plan = LegacyMintPlan::new(&url, store);
+    let mut old_mint = LegacyMint::start(plan.clone()).unwrap();
+    let mut old_pools = [LegacyPool::start(LegacyPoolPlan {
+        shares_per_second: SHARES_PER_SECOND,
+        ..LegacyPoolPlan::new(&url)
+    })
+    .unwrap()];
+    answered(&old_pools, 20).await;
+    old_mint.stop().await.unwrap();
+    for role in [Role::Hub, Role::Mint, Role::Bridge] {
+        deployment
+            .begin(role)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    answered(&old_pools, 40).await;
+
+    // Killed with whatever it has in hand; then it finishes, while the old pool goes on.
+    deployment
+        .change(of_redis(|redis| redis.bridge_finishes = true))
+        .unwrap();
+    deployment.kill_hard(Role::Bridge).unwrap();
+    deployment.restart(Role::Bridge).await.unwrap();
+    is_empty(&deployment, "mint:quotes:create:taken:main").await;
+    bridge_has_no(&deployment, &["quotes_waiting", "answers_untold"]).await;
+    deployment.terminate(Role::Bridge).await.unwrap();
+    let mut old_mint = LegacyMint::start(plan).unwrap();
+    answered(&old_pools, 40).await;
+    let [pool] = &mut old_pools;
+    pool.stop().await.unwrap();
+    is_empty(&deployment, "mint:quotes:create").await;
+    old_mint.stop().await.unwrap();
+
+    let old: BTreeSet<String> = old_mint.quotes().unwrap().into_keys().collect();
+    let new = no_share_has_two(&deployment, &old);
+    assert!(old.len() >= 60 && new >= 40, "{} and {new}", old.len());
+    assert_eq!(old_mint.repeated_count(), 0);
+    assert_eq!(old.len() as u64 + new, pool.pushed_count());
 }
