@@ -12,6 +12,10 @@ use crate::requests::RequestsStatus;
 const NO_ID_EVER_CAME: &str = "many requests were taken off the list, and no quote's id has come since the start: the mint \
     does not read entries of this legacy_mint.shape, takes no such amounts, or writes its ids elsewhere or not at all";
 
+/// As [`NO_ID_EVER_CAME`].
+const KEYSET_CHANGED: &str = "the keyset changed while requests were open, of which another mint could make second quotes: \
+    nothing is pushed again until a start with none open, or with legacy_mint.moved_from";
+
 /// Ready is: what is switched on can be done now. A mint that is away is its own operator's matter: what is asked of it is on
 /// disk.
 pub(crate) fn health(
@@ -84,7 +88,11 @@ fn of_legacy_mint(status: &LegacyMintStatus, set_backs: &[answers::SetBack]) -> 
         "unpushed": status.unpushed,
         "open_oldest_ms": status.oldest_ms,
         "unanswered": status.unanswered,
-        "problem": status.is_unheard().then_some(NO_ID_EVER_CAME),
+        "problem": match (status.is_unheard(), status.is_held) {
+            (true, _) => Some(NO_ID_EVER_CAME),
+            (_, true) => Some(KEYSET_CHANGED),
+            _ => None,
+        },
         "keyset_id": status.keyset_id,
         "keyset_problem": status.keyset_problem,
         "pools_present": status.responder.pools_present,

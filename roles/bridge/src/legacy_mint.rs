@@ -125,9 +125,10 @@ impl LegacyMint {
             config.legacy_list(),
             config.legacy_quote_key_prefix(),
         );
+        let theirs = place::keyset_id(&store).await?;
         let courier = Courier::new(
             Arc::clone(&desk),
-            store,
+            store.clone(),
             handover,
             direction.list_length_max,
             writing,
@@ -140,6 +141,8 @@ impl LegacyMint {
                 key,
                 direction.unit.clone(),
                 responder.clone(),
+                store,
+                theirs,
             );
             tasks.spawn(watch.run(stopped));
         }

@@ -628,3 +628,54 @@ async fn before_another_mint_takes_over_the_bridge_finishes_what_is_open_and_poo
     are_the_quotes(&all, &quotes);
     bridge.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_mint_has_popped_is_not_pushed_to_another_that_reads_the_same_list() {
+    let deployment = Deployment::start().await;
+    let quickly = |config: &mut LegacyMintConfig| config.push_again_after_s = 1;
+    let bridge = deployment.start_bridge(quickly).await;
+    // It makes a quote, and writes no id.
+    let old_mint = deployment.start_old_mint(|plan| plan.writes_quote_ids = false);
+    let mut pool = Pool::start(&deployment, "main").await;
+    pool.keyset().await;
+    pool.ask([request(1)]).await;
+    until("it has its quote", async || old_mint.made_count() == 1).await;
+    drop(old_mint);
+
+    let next = |deployment: &Deployment| {
+        deployment.start_old_mint(|plan| {
+            plan.store_file.set_extension("next");
+        })
+    };
+    let other = next(&deployment);
+    let held = async |bridge: &support::RunningBridge| {
+        until("it says why it waits", async || {
+            let health = bridge.get("/health").await.body;
+            health.contains("the keyset changed")
+        })
+        .await;
+    };
+    held(&bridge).await;
+    pool.ask([request(2)]).await;
+    assert_eq!(pool.issued().await.header_hash, hash(2));
+    bridge.shows("winze_bridge_legacy_unanswered 1").await;
+    bridge.stop().await;
+    // A restart alone changes nothing.
+    let bridge = deployment.start_bridge(quickly).await;
+    held(&bridge).await;
+    bridge.shows("winze_bridge_legacy_unanswered 1").await;
+    assert_eq!(other.quotes().expect("a store").len(), 1);
+    bridge.stop().await;
+
+    // The operator has seen to it that the former quote counts for nothing.
+    let was = format!("{}/0/{LIST}", deployment.redis.address());
+    let bridge = deployment
+        .start_bridge(|config| {
+            quickly(config);
+            config.moved_from = Some(was);
+        })
+        .await;
+    assert_eq!(pool.issued().await.header_hash, hash(1));
+    assert_eq!(other.quotes().expect("a store").len(), 2);
+    bridge.stop().await;
+}

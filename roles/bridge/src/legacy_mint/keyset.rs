@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use winze_client::QuoteResponder;
+use winze_client::{QuoteResponder, Store, StoreError};
 use winze_legacy::Keyset;
 use winze_redis::KeysetKey;
 
 use super::desk::Desk;
 use super::limits::WATCH_INTERVAL;
+use super::place;
 
 pub(super) struct KeysetWatch {
     desk: Arc<Desk>,
@@ -17,6 +18,9 @@ pub(super) struct KeysetWatch {
     /// In lower case; a keyset of another one is not announced.
     unit: String,
     responder: QuoteResponder,
+    store: Store,
+    /// That of the mint which the open requests were pushed to.
+    theirs: Option<Vec<u8>>,
     /// What was read last and needs no second thought.
     seen: Option<Vec<u8>>,
 }
@@ -27,12 +31,16 @@ impl KeysetWatch {
         key: KeysetKey,
         unit: String,
         responder: QuoteResponder,
+        store: Store,
+        theirs: Option<Vec<u8>>,
     ) -> KeysetWatch {
         KeysetWatch {
             desk,
             key,
             unit,
             responder,
+            store,
+            theirs,
             seen: None,
         }
     }
@@ -65,6 +73,9 @@ impl KeysetWatch {
         }
         match Keyset::parse(&read) {
             Ok(keyset) if keyset.unit == self.unit => {
+                if let Err(error) = self.is_of(&keyset.id).await {
+                    return self.problem(&error.to_string());
+                }
                 if let Err(error) = self.responder.announce(keyset.to_announcement()).await {
                     return self.problem(&error.to_string());
                 }
@@ -82,6 +93,29 @@ impl KeysetWatch {
             Err(error) => self.problem(&error.to_string()),
         }
         self.seen = Some(read);
+    }
+
+    /// Another keyset may be another mint's, which would make second quotes.
+    async fn is_of(&mut self, id: &[u8]) -> Result<(), StoreError> {
+        if self.theirs.as_deref() == Some(id) {
+            return Ok(());
+        }
+        {
+            let mut inner = self.desk.lock();
+            if self.theirs.is_some() && inner.open.hold() {
+                if !inner.status.is_held {
+                    tracing::error!(
+                        keyset = hex::encode(id),
+                        "the keyset changed while requests are open: none of them is pushed again"
+                    );
+                }
+                inner.status.is_held = true;
+                return Ok(());
+            }
+        }
+        place::keep_keyset_id(&self.store, id.to_vec()).await?;
+        self.theirs = Some(id.to_vec());
+        Ok(())
     }
 
     fn problem(&mut self, problem: &str) {

@@ -29,6 +29,8 @@ pub(super) struct Open {
     notes: BTreeSet<(u64, HeaderHash)>,
     came: u64,
     unpushed: usize,
+    /// Nothing is pushed again.
+    holds: bool,
 }
 
 struct Entry {
@@ -70,6 +72,7 @@ impl Open {
             notes: BTreeSet::new(),
             came: 0,
             unpushed: 0,
+            holds: false,
         }
     }
 
@@ -186,6 +189,23 @@ impl Open {
         }
     }
 
+    /// Another mint reads the list, as far as is known: what was pushed before, which the former may have made quotes of, is
+    /// not pushed again from now on. False where nothing is open that was pushed, and nothing has changed.
+    pub(super) fn hold(&mut self) -> bool {
+        if self.entries.len() == self.unpushed {
+            return false;
+        }
+        self.holds = true;
+        for (hash, entry) in &mut self.entries {
+            if entry.pushes > 0 {
+                let ready = entry.ready_ms.take();
+                self.pushes
+                    .void(ready.map(|at_ms| (at_ms, entry.number, *hash)));
+            }
+        }
+        true
+    }
+
     /// Whose id is to be looked for now. They stay due until [`Self::done`] or [`Self::missing`].
     pub(super) fn looks_due(&self, now_ms: u64, max: usize) -> Vec<HeaderHash> {
         let due = self.looks.iter().take_while(|(at, _)| *at <= now_ms);
@@ -206,7 +226,8 @@ impl Open {
             entry.look_at_ms = Some(at_ms);
             self.looks.insert((at_ms, *hash));
         }
-        if entry.push_from_ms.is_some_and(|from_ms| from_ms <= now_ms) {
+        let is_held = self.holds && entry.pushes > 0;
+        if !is_held && entry.push_from_ms.is_some_and(|from_ms| from_ms <= now_ms) {
             self.ready(hash, now_ms);
         }
     }

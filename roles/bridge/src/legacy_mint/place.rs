@@ -1,4 +1,5 @@
-//! Which list the open requests were pushed to: they must not follow a changed configuration to another mint.
+//! Which list, and which mint, the open requests were pushed to: they must not follow a changed configuration, or a list that
+//! changed hands, to another mint.
 
 use rusqlite::{Connection, OptionalExtension};
 use winze_client::{Store, StoreError};
@@ -49,15 +50,21 @@ pub(crate) async fn belong_to_list(
     let moved_from = direction.moved_from.clone();
     let belongs = store.write(move |c| {
         let remembered = remembered(c)?.unwrap_or_else(|| configured.clone());
-        if remembered != configured && open > 0 && moved_from.as_ref() != Some(&remembered) {
+        let is_told = moved_from.as_ref() == Some(&remembered);
+        if remembered != configured && open > 0 && !is_told {
             return Ok(Err(OtherList {
                 remembered,
                 configured,
                 open,
             }));
         }
+        if open == 0 || is_told {
+            // Whose keyset is seen next, its they are.
+            c.execute("UPDATE bridge_pushed_to SET keyset_id = NULL", [])?;
+        }
         c.execute(
-            "INSERT OR REPLACE INTO bridge_pushed_to (only_row, place) VALUES (1, ?1)",
+            "INSERT INTO bridge_pushed_to (only_row, place) VALUES (1, ?1)
+             ON CONFLICT (only_row) DO UPDATE SET place = excluded.place",
             [&configured],
         )?;
         Ok(Ok(()))
@@ -68,4 +75,24 @@ pub(crate) async fn belong_to_list(
 fn remembered(connection: &Connection) -> Result<Option<String>, StoreError> {
     let place = connection.query_row("SELECT place FROM bridge_pushed_to", [], |row| row.get(0));
     Ok(place.optional()?)
+}
+
+/// The keyset of the mint that the open requests were pushed to, as far as it is known.
+pub(super) async fn keyset_id(store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
+    let read = store.read(|c| {
+        let id = c.query_row("SELECT keyset_id FROM bridge_pushed_to", [], |row| {
+            row.get(0)
+        });
+        Ok(id.optional()?.flatten())
+    });
+    read.await
+}
+
+/// Nothing is open that was pushed to a mint with another one.
+pub(super) async fn keep_keyset_id(store: &Store, id: Vec<u8>) -> Result<(), StoreError> {
+    let kept = store.write_repeatable(move |c| {
+        c.execute("UPDATE bridge_pushed_to SET keyset_id = ?1", [&id])?;
+        Ok(())
+    });
+    kept.await
 }

@@ -33,7 +33,9 @@ pub(crate) static PUSHED_SCHEMA: Schema = Schema {
         "
         CREATE TABLE bridge_pushed_to (
             only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-            place TEXT NOT NULL
+            place TEXT NOT NULL,
+            -- The mint's, when it was first seen with nothing open; null until then.
+            keyset_id BLOB
         ) STRICT;
         ",
     ],

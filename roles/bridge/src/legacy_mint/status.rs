@@ -23,6 +23,8 @@ pub struct LegacyMintStatus {
     pub has_seen_ids: bool,
     /// Requests that were off the list for seconds, and have no id.
     pub unanswered: u64,
+    /// The keyset changed while requests were open that were pushed before: nothing is pushed again until the next start.
+    pub is_held: bool,
     /// The keyset that was read from its key and announced, in hex.
     pub keyset_id: Option<String>,
     /// Why what lies under the keyset's key is not announced.
