@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use redis::Commands;
 use tempfile::TempDir;
 use winze_redis::testing::{RedisServer, Wanted};
-use winze_testbed::legacy::{LegacyMint, LegacyMintPlan, LegacyPool, LegacyPoolPlan, LegacyShape};
+use winze_testbed::legacy::{
+    LegacyMint, LegacyMintKind, LegacyMintPlan, LegacyPool, LegacyPoolPlan, LegacyShape,
+};
 use winze_testbed::wait;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -116,4 +119,60 @@ async fn an_old_pool_ends_with_its_redis_and_one_that_is_killed_in_its_push_does
     });
     ended.await.unwrap();
     assert!(!other.is_running());
+}
+
+#[tokio::test]
+async fn each_kind_of_old_mint_reads_what_mints_of_its_time_read_and_drops_the_rest() {
+    let entry = |share: u32, amount: u32| {
+        format!(
+            r#""unit":"HASH","amount":{amount},"header_hash":"{share:064x}","description":null,"pubkey":null"#
+        )
+    };
+    let nested = |share, amount| {
+        let fields = entry(share, amount);
+        format!(r#"{{"quote_request":{{{fields}}},"blinded_messages":[]}}"#)
+    };
+    let flat = |share, amount| {
+        let fields = entry(share, amount);
+        format!(r#"{{{fields},"keyset_id":"0011223344556677"}}"#)
+    };
+    let entries = [
+        nested(1, 1_000),
+        nested(1, 1_000),
+        flat(2, 256),
+        flat(2, 256),
+        flat(3, 257),
+    ];
+    // Popped are the last ones first. Made, refused as repetitions, made a second time, dropped; and ids under their keys.
+    for (kind, counts, ids) in [
+        (LegacyMintKind::Nested, (2, 0, 1, 3), 1),
+        (LegacyMintKind::Flat, (1, 1, 0, 3), 0),
+        (LegacyMintKind::Lenient, (3, 2, 0, 0), 3),
+    ] {
+        let scene = Scene::new();
+        let client = redis::Client::open(scene.url()).unwrap();
+        let mut redis = client.get_connection().unwrap();
+        let _: u64 = redis.rpush("mint:quotes:create", &entries).unwrap();
+        let store = scene.folder.path().join("old-mint.sqlite");
+        let plan = LegacyMintPlan::of_kind(kind, scene.url(), store);
+        let mut mint = LegacyMint::start(plan).unwrap();
+        let popped = wait::until("the end of the list", SOON, || async {
+            match mint.popped_count() {
+                5 => Ok(()),
+                popped => Err(format!("{popped}")),
+            }
+        });
+        popped.await.unwrap();
+        // It has made the last one, and written its id.
+        mint.stop().await.unwrap();
+        let of = (
+            mint.made_count(),
+            mint.repeated_count(),
+            mint.second_count(),
+            mint.unreadable_count(),
+        );
+        assert_eq!(of, counts, "{kind:?}");
+        let keys: Vec<String> = redis.keys("mint:quotes:hash:*").unwrap();
+        assert_eq!(keys.len(), ids, "{kind:?}");
+    }
 }
