@@ -72,6 +72,10 @@ pub const LIST_RETRY_LEAST: Duration = Duration::from_millis(100);
 /// minutes for the others.
 pub const LIST_RETRY_MOST: Duration = Duration::from_secs(5);
 
+/// How long after a start nothing new is made for the list while a pool that has answers has not told how many: a pool that is
+/// away with its hub is not to stop the list for ever.
+pub const LIST_POOLS_PATIENCE: Duration = Duration::from_secs(300);
+
 /// How long an orderly shutdown waits for the pools' requests under way, as for the wallets'. What takes longer is safe to
 /// cut off: it is asked for again.
 pub const SHUTDOWN_DRAIN_MAX: Duration = winze_runtime::limits::HTTP_DRAIN_MAX;

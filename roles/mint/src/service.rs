@@ -25,7 +25,7 @@ use crate::limits::{
     ALLOWANCE_GAUGE_INTERVAL, POOLS_MAX, SHUTDOWN_DRAIN_MAX, TRANSACTION_QUOTES_MAX,
 };
 use crate::metrics::Metrics;
-use crate::redis_requests::{self, ListReading, ListSettings};
+use crate::redis_requests::{self, Caution, ListReading, ListSettings};
 use crate::seed::Seed;
 use crate::{announce, api};
 
@@ -170,8 +170,13 @@ impl BoundMint {
         let reading = self.list.zip(self.metrics.list().cloned());
         let reading = reading.map(|(settings, metrics)| {
             let responder = responder.clone();
-            let set_back = Arc::new(move || responder.status().pools_ahead > 0);
-            ListReading::start(settings, issuer, self.ecash.clone(), metrics, set_back)
+            let pools = self.rules.pools.values();
+            let caution = Caution::new(
+                self.store.clone(),
+                pools.map(|pool| pool.name.to_string()).collect(),
+                Arc::new(move |pool| responder.has_compared(pool)),
+            );
+            ListReading::start(settings, issuer, self.ecash.clone(), metrics, caution)
         });
         let ops_router = ops_http::router(ops_state(
             &self.ecash,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdk::nuts::CurrencyUnit;
-use winze_client::Store;
+use winze_client::{ANSWERS_SCHEMA, Store};
 use winze_messages::PeerName;
 use winze_messages::families::mint_quote::{MintQuoteRequest, MintQuoteResponse};
 use winze_transport::{PublicKey, SecretKey};
@@ -31,6 +31,7 @@ pub(crate) const AMOUNT_MAX: u64 = 1_000;
 pub(crate) struct TestMint {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) ecash: Ecash,
+    pub(crate) store: Store,
     pub(crate) issuer: Issuer,
     pub(crate) metrics: Metrics,
     pub(crate) alice: PublicKey,
@@ -55,12 +56,13 @@ impl TestMint {
         let Self {
             folder,
             ecash,
+            store,
             issuer,
             alice,
             now_s,
             ..
         } = self;
-        drop(issuer);
+        drop((issuer, store));
         // Only its tasks are stopped, so that they do not outlive their mint; nothing is written by it.
         ecash.stop().await.expect("cdk stops");
         drop(ecash);
@@ -74,8 +76,11 @@ impl TestMint {
         amount_max: u64,
     ) -> Self {
         let ecash = open_ecash(folder.path(), amount_max).await;
-        let store = Store::open(&folder.path().join("mint.sqlite"), &[ALLOWANCE_SCHEMA])
-            .expect("the store opens");
+        let store = Store::open(
+            &folder.path().join("mint.sqlite"),
+            &[ANSWERS_SCHEMA, ALLOWANCE_SCHEMA],
+        )
+        .expect("the store opens");
         let caps = HashMap::from([("hash".to_owned(), CAPS), ("ehash".to_owned(), CAPS)]);
         let rules = Rules {
             amount_max,
@@ -98,13 +103,14 @@ impl TestMint {
         let issuer = Issuer::new(
             rules,
             ecash.clone(),
-            store,
+            store.clone(),
             metrics.clone(),
             Arc::new(move || clock.load(Ordering::Relaxed)),
         );
         Self {
             folder,
             ecash,
+            store,
             issuer,
             metrics,
             alice,

@@ -14,9 +14,11 @@
 //! second list: the others of the batch are served, what is behind it waits, and all of the batch is tried again after a pause.
 //!
 //! While a pool knows of more answers than the mint's store holds, what has no quote counts as such an entry: that pool may
-//! push here, too, what it has answers to, and a list does not say who has pushed.
+//! push here, too, what it has answers to, and a list does not say who has pushed. So it is for some minutes after a start,
+//! until each pool that has answers has told how many ([`Caution`]).
 
 mod batch;
+mod caution;
 mod config;
 mod keyset;
 mod link;
@@ -24,7 +26,6 @@ mod link;
 mod tests;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cdk::nuts::{CurrencyUnit, Id};
@@ -39,6 +40,7 @@ use winze_redis::{Handover, Intake, KeysetKey, LinkPart, Redis, RedisConfig, Red
 use winze_runtime::clock;
 
 use self::batch::Batch;
+pub(crate) use self::caution::Caution;
 pub use self::config::RedisRequestsConfig;
 pub(crate) use self::link::Link;
 use crate::config::canonical;
@@ -110,14 +112,13 @@ pub(crate) struct ListReading {
 }
 
 impl ListReading {
-    /// Starts to take; Redis need not be there. Nothing new is made while `set_back` says that a pool knows of more than
-    /// the mint's store does.
+    /// Starts to take; Redis need not be there. Nothing new is made while `caution` has a reason.
     pub(crate) fn start(
         settings: ListSettings,
         issuer: Issuer,
         ecash: Ecash,
         metrics: ListMetrics,
-        set_back: SetBack,
+        caution: Caution,
     ) -> Self {
         let link = Link::new(metrics.clone(), settings.keyset_to_redis);
         let mut keyset = JoinSet::new();
@@ -126,7 +127,7 @@ impl ListReading {
             let (ecash, unit) = (ecash.clone(), settings.unit.clone());
             keyset.spawn(keyset::run(ecash, unit, key, link.clone(), metrics.clone()));
         }
-        let maker = Maker { issuer, set_back };
+        let maker = Maker { issuer, caution };
         let taker = Taker::new(settings, maker, ecash, metrics, link.clone());
         let (stop, stopping) = watch::channel(false);
         Self {
@@ -158,13 +159,10 @@ impl Drop for ListReading {
     }
 }
 
-/// Whether a pool knows at present of more answers than the mint's store.
-pub(crate) type SetBack = Arc<dyn Fn() -> bool + Send + Sync>;
-
 /// Makes quotes, or finds them.
 struct Maker {
     issuer: Issuer,
-    set_back: SetBack,
+    caution: Caution,
 }
 
 /// Takes from the list until it is stopped.
@@ -333,9 +331,15 @@ fn asked(
 impl Maker {
     /// One outcome for each of `requests`, in their order.
     async fn make(&self, requests: Vec<MintQuoteRequest>) -> Vec<QuoteOutcome> {
-        match (self.set_back)() {
-            false => self.issuer.issue_for_list(requests).await,
-            true => self.issuer.recall(requests).await,
+        let Some(reason) = self.caution.reason().await else {
+            return self.issuer.issue_for_list(requests).await;
+        };
+        let mut outcomes = self.issuer.recall(requests).await;
+        for outcome in &mut outcomes {
+            if let QuoteOutcome::Later { message, .. } = outcome {
+                message.clone_from(&reason);
+            }
         }
+        outcomes
     }
 }

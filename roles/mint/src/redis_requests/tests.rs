@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cdk::nuts::SecretKey as MinerKey;
 use redis::Commands;
+use rusqlite::Connection;
 use tempfile::TempDir;
+use winze_client::answers;
+use winze_messages::EXT_MINT_QUOTE;
 use winze_redis::testing::{RedisServer, Wanted};
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
@@ -22,12 +26,14 @@ const LIST: &str = "mint:quotes:create";
 const TAKEN: &str = "mint:quotes:create:taken:mint-main";
 const DEAD: &str = "mint:quotes:dead";
 const KEYSET: &str = "mint:keyset:active";
+/// As [`TestMint`] calls its pool.
+const ALICE: &str = "pool/alice";
 
 struct Scene {
     server: RedisServer,
     folder: TempDir,
-    /// A pool knows of more answers than the mint's store.
-    set_back: Arc<AtomicBool>,
+    /// Pool Alice has told how many answers it knows of.
+    has_compared: Arc<AtomicBool>,
 }
 
 impl Scene {
@@ -41,7 +47,7 @@ impl Scene {
         Scene {
             server,
             folder,
-            set_back: Arc::default(),
+            has_compared: Arc::default(),
         }
     }
 
@@ -61,14 +67,18 @@ impl Scene {
         let redis = names.open().unwrap();
         let settings = ListSettings::new(redis, names, "main", &config).unwrap();
         let metrics = mint.metrics.list().unwrap().clone();
-        let set_back = Arc::clone(&self.set_back);
-        let set_back = Arc::new(move || set_back.load(Ordering::Relaxed));
+        let has_compared = Arc::clone(&self.has_compared);
+        let caution = Caution::new(
+            mint.store.clone(),
+            vec![ALICE.to_owned()],
+            Arc::new(move |_| has_compared.load(Ordering::Relaxed)),
+        );
         ListReading::start(
             settings,
             mint.issuer.clone(),
             mint.ecash.clone(),
             metrics,
-            set_back,
+            caution,
         )
     }
 
@@ -327,16 +337,19 @@ async fn while_a_pool_knows_more_than_the_store_the_list_is_told_what_exists_and
     );
     let mut pool = scene.pool();
     push(&mut pool, &[share(&mint, 1, 5, &miner)]);
-    let _reading = scene.read_by(&mint, scene.server.config());
+    let reading = scene.read_by(&mint, scene.server.config());
     until("share 1 has its quote", || is_through(&mut pool)).await;
     let first = quote_id(&mut pool, 1);
 
-    scene.set_back.store(true, Ordering::Relaxed);
+    // As the responder notes it, for good, where Alice has told.
+    let noted = "INSERT INTO answer_set_back
+                 (extension, peer, own_answers, told_answers, noticed_unix_ms)
+                 VALUES (?1, ?2, 0, 5, 1)";
+    let compare = move |c: &Connection| Ok(c.execute(noted, (EXT_MINT_QUOTE, ALICE))?);
+    mint.store.write(compare).await.unwrap();
     let _: u64 = pool.del(key(1)).unwrap();
-    push(
-        &mut pool,
-        &[1, 2].map(|number| share(&mint, number, 5, &miner)),
-    );
+    let entries = [1, 2].map(|number| share(&mint, number, 5, &miner));
+    push(&mut pool, &entries);
     until("share 2 is put off", || {
         counts(&mint, "redis_requests_later_total 1")
     })
@@ -344,7 +357,21 @@ async fn while_a_pool_knows_more_than_the_store_the_list_is_told_what_exists_and
     assert_eq!(quote_id(&mut pool, 1), first);
     assert_eq!(quotes(&mint).await.len(), 1);
 
-    scene.set_back.store(false, Ordering::Relaxed);
+    // A restart ends it no sooner, not for the first batch either.
+    drop(reading);
+    let mint = mint.killed_and_started().await;
+    scene.has_compared.store(true, Ordering::Relaxed);
+    let reading = scene.read_by(&mint, scene.server.config());
+    until("share 2 is put off again", || {
+        counts(&mint, "redis_requests_later_total 1")
+    })
+    .await;
+    assert_eq!(quotes(&mint).await.len(), 1);
+    let waits_for = reading.link().waiting_for().unwrap();
+    assert!(waits_for.contains(ALICE), "{waits_for}");
+
+    let accept = |c: &Connection| answers::accept(c, EXT_MINT_QUOTE, ALICE, 2);
+    assert!(mint.store.write(accept).await.unwrap());
     until("share 2 is served", || is_through(&mut pool)).await;
     assert!(quote_id(&mut pool, 2).is_some());
 }

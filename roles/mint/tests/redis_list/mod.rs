@@ -123,6 +123,36 @@ async fn a_share_that_goes_over_hub_and_list_has_one_quote_whichever_comes_first
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mint_from_older_stores_makes_nothing_off_its_list_before_its_pool_has_told_what_it_knows()
+ {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = redis_of(&folder, Wanted::default());
+    let deployment = Deployment::start().await;
+    let (miner, mut pool) = (MinerKey::generate(), None);
+    let (keyset, first_id) = issued_and_saved(&deployment, &mut pool, &miner).await;
+    deployment.bring_back_stores(true);
+    // Share 2 went both ways: it is still on the list when the mint starts.
+    let mut list = pool_at(&server);
+    let share = entry(&request(2, 2, &miner, &keyset));
+    let _: u64 = list.rpush(LIST, share).expect("pushed");
+    let mint = deployment
+        .start_as(reading(&deployment, server.config()))
+        .await;
+    let put_off = "winze_mint_redis_requests_later_total";
+    until("share 2 is put off", async || {
+        let metrics = mint.get("/metrics").await.body;
+        metrics.contains(put_off) && !metrics.contains(&format!("{put_off} 0"))
+    })
+    .await;
+    is_told(&mint).await;
+    assert!(counts(&mint, "winze_mint_quotes_issued_total 0").await);
+    deployment.accept_set_back();
+    // Only now the loss is the operator's.
+    assert_ne!(quote_id(&mut list, 2).await, first_id);
+    mint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_stops_the_start_in_words_and_the_right_one_serves_over_tls() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = redis_of(

@@ -155,6 +155,12 @@ impl QuoteResponder {
         self.shared.set_backs()
     }
 
+    /// Whether this pool has told since the start how far its store has come: if that is further than the record, it is among
+    /// the record's [set-backs](crate::answers::set_backs) by now.
+    pub fn has_compared(&self, pool: &str) -> bool {
+        self.shared.has_compared(pool)
+    }
+
     /// Takes no more requests and waits until those that are with the issuer are recorded, and
     /// handed to the connection.
     pub async fn shutdown(&self) {

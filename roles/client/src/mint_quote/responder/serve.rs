@@ -161,6 +161,9 @@ impl Serving {
             let store = &self.shared.store;
             let compared = store.write(move |c| comparison.run(c, now_unix_ms)).await;
             let compared = compared.inspect_err(|error| self.store_failed(error)).ok();
+            if compared.is_some() {
+                self.shared.note_compared(self.core.pool().to_string());
+            }
             let now_ms = self.now_ms();
             self.shared
                 .count(|counts| self.core.compared(compared, now_ms, counts));

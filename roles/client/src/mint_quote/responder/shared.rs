@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     counts: Mutex<ResponderCounts>,
     /// As of the last look.
     set_backs: Mutex<Vec<SetBack>>,
+    /// Pools that have told how far their stores have come, and what came of that is on disk. Of those that are listed.
+    compared: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -43,6 +46,7 @@ impl Shared {
             pools_present: AtomicU64::new(0),
             counts: Mutex::new(ResponderCounts::default()),
             set_backs: Mutex::default(),
+            compared: Mutex::default(),
         }
     }
 
@@ -62,6 +66,18 @@ impl Shared {
             pools_ahead: self.shown().len() as u64,
             counts: *self.counts(),
         }
+    }
+
+    pub(super) fn note_compared(&self, pool: String) {
+        self.compared_pools().insert(pool);
+    }
+
+    pub(super) fn has_compared(&self, pool: &str) -> bool {
+        self.compared_pools().contains(pool)
+    }
+
+    fn compared_pools(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_backs(&self) -> Vec<SetBack> {
