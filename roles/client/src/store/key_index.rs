@@ -15,6 +15,7 @@
 //! found no longer. A TEMP table has the generation that this goes by, and a function of SQL leads from the connection to
 //! its memory.
 
+mod entries;
 mod filter;
 mod memory;
 

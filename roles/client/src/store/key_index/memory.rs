@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::entries::{Entries, Entry};
 use super::filter::Filter;
 use super::slice_of;
 use crate::limits::KEY_INDEX_SLICES;
-
-/// A row under the hash of its key.
-pub(super) type Entry = (i64, i64);
 
 /// The new entries, and which hashes have none.
 ///
@@ -34,7 +32,7 @@ pub(super) struct KeyMemory {
 
 #[derive(Default)]
 struct Slice {
-    new: BTreeSet<Entry>,
+    new: Entries,
     /// Of the hashes of all entries, new or in the file, and of some that are gone.
     known: Filter,
 }
@@ -103,24 +101,20 @@ impl KeyMemory {
 
     /// The row is deleted. It is still found, as it may be rolled back.
     pub(super) fn remove(&mut self, entry: Entry) {
-        if self.slice(entry.0).new.contains(&entry) {
+        if self.slice(entry.0).new.contains(entry) {
             self.removed.push((self.generation, entry));
         }
     }
 
     fn forget(&mut self, entry: Entry) {
-        if self.slice_mut(entry.0).new.remove(&entry) {
+        if self.slice_mut(entry.0).new.remove(entry) {
             self.new -= 1;
         }
     }
 
     /// The new entries under this hash.
     pub(super) fn find_new(&self, hash: i64) -> impl Iterator<Item = i64> {
-        let entries = self
-            .slice(hash)
-            .new
-            .range((hash, i64::MIN)..=(hash, i64::MAX));
-        entries.map(|(_, id)| *id)
+        self.slice(hash).new.find(hash)
     }
 
     /// False where there is no entry under this hash, new or in the file: so it is with nearly all that have none.
@@ -142,9 +136,11 @@ impl KeyMemory {
         let Some(slice) = self.slices.get(slice) else {
             return Vec::new();
         };
-        let going: BTreeSet<&Entry> = self.removed.iter().map(|(_, removed)| removed).collect();
+        let going: BTreeSet<Entry> = self.removed.iter().map(|(_, removed)| *removed).collect();
         let staying = slice.new.iter().filter(|entry| !going.contains(entry));
-        staying.copied().collect()
+        let mut staying: Vec<Entry> = staying.collect();
+        staying.sort_unstable();
+        staying
     }
 
     /// These entries of a slice were written to the file. They are found here until that is committed.
@@ -164,7 +160,7 @@ impl KeyMemory {
     /// Makes the filter of a slice anew, in whose part of the file these hashes are. All of it is committed.
     pub(super) fn filter(&mut self, slice: usize, mut in_file: Vec<i64>) {
         if let Some(slice) = self.slices.get_mut(slice) {
-            in_file.extend(slice.new.iter().map(|(hash, _)| *hash));
+            in_file.extend(slice.new.iter().map(|(hash, _)| hash));
             slice.known = match in_file.is_empty() {
                 true => Filter::default(),
                 false => Filter::of(&in_file),
