@@ -6,7 +6,7 @@ use serde_json::Value;
 use support::miner::{ALICE, Miner};
 use support::mint::TestMint;
 use support::old_mint::{
-    OldMint, list_length, redis, tables, write_id, write_keyset, write_keyset_of,
+    OldMint, list_length, put_text, redis, tables, write_id, write_keyset, write_keyset_of,
 };
 use support::{RunningPool, World, get, metric, nobody, until};
 use winze_client::{Store, outbox};
@@ -314,6 +314,28 @@ async fn redis_that_dies_in_the_middle_loses_no_share_of_its_own_path() {
     shares.extend(mine(&pool, &world, 5).await);
     all_quoted(&pool, &shares).await;
     assert_eq!(old.taken().len(), 20);
+    pool.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_read_and_takes_nothing_is_no_open_way() {
+    let world = World::new();
+    let redis = redis(&world);
+    write_keyset(&redis).await;
+    let pool = world
+        .start_pool(nobody(), &path("redis"), &tables(&redis, ""))
+        .await;
+    health(&pool, "redis_connected", true.into()).await;
+    // For some seconds something else lies where the list should be.
+    put_text(&redis, "mint:quotes", "create", 5).await;
+    let shares = mine(&pool, &world, 1).await;
+    health(&pool, "redis_takes_requests", false.into()).await;
+    assert_eq!(said(&pool).await["redis_connected"], true);
+    assert_eq!(get(pool.http, "/health").await.0, 503);
+    health(&pool, "redis_takes_requests", true.into()).await;
+    assert_eq!(get(pool.http, "/health").await.0, 200);
+    let _mint = OldMint::start(&redis, true).await;
+    all_quoted(&pool, &shares).await;
     pool.running.stop().await;
 }
 

@@ -36,6 +36,8 @@ use crate::store::{GivenUp, LookedUp, Pushes, WaitingRow};
 pub(crate) struct RedisStatus {
     /// It answers.
     pub(crate) is_connected: bool,
+    /// It refused the last push: a Redis that is read can be one that takes nothing.
+    pub(crate) refuses: bool,
     /// What went wrong last; it may be over.
     pub(crate) last_fault: Option<String>,
 }
@@ -61,6 +63,24 @@ impl StatusSink {
             }
             changed
         });
+    }
+
+    pub(crate) fn pushed(&self) {
+        self.answers();
+        self.0.send_if_modified(|status| {
+            let changed = std::mem::replace(&mut status.refuses, false);
+            if changed {
+                tracing::info!("Redis takes quote requests again");
+            }
+            changed
+        });
+    }
+
+    pub(crate) fn push_failed(&self, fault: &RedisFault) {
+        self.failed(fault);
+        if !is_away(fault) {
+            self.0.send_modify(|status| status.refuses = true);
+        }
     }
 
     pub(crate) fn failed(&self, fault: &RedisFault) {
@@ -165,13 +185,16 @@ impl RedisPath {
                     tracing::error!(%error, "the store failed; nothing goes over Redis for a while");
                     self.core.store_failed(now);
                 }
-                Err(Trouble::Redis(fault)) => {
-                    self.status.failed(&fault);
-                    match is_push {
-                        true => self.core.push_failed(now),
-                        false => self.core.look_failed(now),
+                Err(Trouble::Redis(fault)) => match is_push {
+                    true => {
+                        self.status.push_failed(&fault);
+                        self.core.push_failed(now);
                     }
-                }
+                    false => {
+                        self.status.failed(&fault);
+                        self.core.look_failed(now);
+                    }
+                },
             }
         }
     }
@@ -309,7 +332,10 @@ impl RedisPath {
         }
         let texts: Vec<String> = entries.iter().map(|entry| entry.json.clone()).collect();
         let pushed = or_stopped(stop, self.handover.push(&texts, list_max)).await?;
-        self.status.answers();
+        match pushed {
+            0 => self.status.answers(),
+            _ => self.status.pushed(),
+        }
         Ok(pushed)
     }
 

@@ -53,7 +53,8 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
     let trouble = state.ledger.trouble();
     let redis = state.redis.as_ref().map(RedisHandle::status);
     let redis_connected = redis.as_ref().map(|redis| redis.is_connected);
-    let travel = hub_connected || redis_connected == Some(true);
+    let redis_takes = redis.as_ref().map(|redis| !redis.refuses);
+    let travel = hub_connected || (redis_connected, redis_takes) == (Some(true), Some(true));
     Health {
         ready: travel && paying && template_fresh && trouble.is_none(),
         detail: json!({
@@ -61,6 +62,7 @@ fn health(state: &Weak<PoolState>, hub: &HubStatus) -> Health {
             "store_damage": state.ledger.damage(),
             "quote_path": state.quote_path.name(),
             "redis_connected": redis_connected,
+            "redis_takes_requests": redis_takes,
             "redis_last_error": redis.and_then(|redis| redis.last_fault),
             "redis_too_large": state.redis.as_ref().map(|_| state.metrics.redis_too_large.get()),
             "hub_connected": hub_connected,

@@ -61,6 +61,14 @@ pub async fn write_id(redis: &RedisServer, header_hash: &str, id: &str) {
     handover.set_quote_ids(&ids, 0).await.unwrap();
 }
 
+/// Puts a text under `<prefix>:<name>`, which is gone after so many seconds.
+pub async fn put_text(redis: &RedisServer, prefix: &str, name: &str, kept_s: u64) {
+    let config = redis.config();
+    let mut handover = Handover::new(&config.open().unwrap(), &config.requests_list, prefix);
+    let texts = [(name.to_owned(), "no list".to_owned())];
+    handover.set_quote_ids(&texts, kept_s).await.unwrap();
+}
+
 pub struct OldMint {
     /// How often each share was taken off the list, in the order in which they first came.
     taken: Arc<Mutex<Vec<(QuoteRequest, u32)>>>,
