@@ -65,7 +65,7 @@ impl Filter {
     /// The highest bits of a slice's hashes are alike; the next ones choose the block, the lowest the bits in it.
     fn place(&self, hash: i64) -> usize {
         let in_slice = u128::from(hash.cast_unsigned() << super::SLICE_BITS);
-        (in_slice * self.blocks.len() as u128 >> 64) as usize
+        ((in_slice * self.blocks.len() as u128) >> 64) as usize
     }
 }
 
