@@ -20,10 +20,15 @@ pub const STORE_STATEMENTS_CACHED_MAX: usize = 128;
 /// To how many bytes the write-ahead log is cut back once it was copied into the database.
 pub const STORE_WAL_BYTES_KEPT_MAX: i64 = 64 * 1024 * 1024;
 
-/// After how many pages (of 4,096 bytes) the write-ahead log is copied into the database. Keys are hashes, so each row changes
+/// Bytes of a page in a new file; an older one keeps its own. Rows are added side by side, many to a transaction, and what is
+/// counted for each page (its place in the cache, two writes to the log) is counted less often where pages are large. What a
+/// transaction of a single row costs is the fsync.
+pub const STORE_PAGE_BYTES: i64 = 16_384;
+
+/// After how many bytes the write-ahead log is copied into the database. Keys are hashes, so each row changes
 /// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also how much a
-/// start after a crash reads again, at most (64 MiB, and what one transaction adds).
-pub const STORE_CHECKPOINT_PAGES: i64 = 16_384;
+/// start after a crash reads again, at most (and what one transaction adds).
+pub const STORE_CHECKPOINT_BYTES: i64 = 64 * 1_024 * 1_024;
 
 /// Pages that the store's writer keeps in memory at most, in KiB; what a small file does not have takes none. With fewer than
 /// one transaction changes SQLite writes them out and reads them back in the midst of it; with fewer than the index of

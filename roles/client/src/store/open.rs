@@ -12,7 +12,7 @@ use super::lock::FileLock;
 use super::schema::{Schema, begin, migrate};
 use super::{StoreError, schema, wal};
 use crate::limits::{
-    STORE_BUSY_TIMEOUT_MS, STORE_CHECKPOINT_PAGES, STORE_STATEMENTS_CACHED_MAX,
+    STORE_BUSY_TIMEOUT_MS, STORE_CHECKPOINT_BYTES, STORE_PAGE_BYTES, STORE_STATEMENTS_CACHED_MAX,
     STORE_WAL_BYTES_KEPT_MAX, STORE_WRITER_CACHE_KIB,
 };
 
@@ -60,6 +60,8 @@ fn look_at_log(path: &Path) -> Option<String> {
 fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connection), StoreError> {
     let writer = connect(path)?;
     schema::check_owner(&writer, schemas)?;
+    // Says something to a file in which nothing is yet.
+    writer.pragma_update(None, "page_size", STORE_PAGE_BYTES)?;
     // Must answer "wal": on a file system without shared memory SQLite stays with another journal.
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
@@ -72,7 +74,9 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     }
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
-    writer.pragma_update(None, "wal_autocheckpoint", STORE_CHECKPOINT_PAGES)?;
+    let page_bytes: i64 = writer.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let pages = STORE_CHECKPOINT_BYTES / page_bytes.max(1);
+    writer.pragma_update(None, "wal_autocheckpoint", pages)?;
     // Negative: in KiB.
     writer.pragma_update(None, "cache_size", -STORE_WRITER_CACHE_KIB)?;
     let verdict: String = writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
