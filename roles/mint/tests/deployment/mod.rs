@@ -101,6 +101,7 @@ impl Deployment {
 
     /// Copies both of the mint's stores, while it does not run.
     pub fn save_stores(&self) {
+        self.stores_are_closed();
         for name in STORE_FILES.into_iter().flatten() {
             copy(&self.path(name), &self.path(&format!("saved-{name}")));
         }
@@ -108,12 +109,35 @@ impl Deployment {
 
     /// Puts back what [`Self::save_stores`] copied of the mint's own store, and where `ecash` says so of cdk's.
     pub fn bring_back_stores(&self, ecash: bool) {
+        self.stores_are_closed();
         for name in STORE_FILES
             .into_iter()
             .take(1 + usize::from(ecash))
             .flatten()
         {
             copy(&self.path(&format!("saved-{name}")), &self.path(name));
+        }
+    }
+
+    /// Waits until no connection has a store open: those of cdk's pool are closed by threads that outlive the mint, and the
+    /// last of them moves its write-ahead log into the file.
+    fn stores_are_closed(&self) {
+        let began = std::time::Instant::now();
+        let is_store = |at: std::path::PathBuf| {
+            STORE_FILES
+                .iter()
+                .flatten()
+                .any(|name| at == self.path(name))
+        };
+        let is_open = || {
+            let open = std::fs::read_dir("/proc/self/fd").expect("Linux");
+            open.flatten()
+                .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+                .any(is_store)
+        };
+        while is_open() {
+            assert!(began.elapsed() < PATIENCE, "a store stays open");
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 
