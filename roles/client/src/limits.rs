@@ -25,7 +25,7 @@ pub const STORE_WAL_BYTES_KEPT_MAX: i64 = 64 * 1024 * 1024;
 /// transaction of a single row costs is the fsync.
 pub const STORE_PAGE_BYTES: i64 = 16_384;
 
-/// After how many bytes the write-ahead log is copied into the database. Keys are hashes, so each row changes
+/// After about how many bytes the write-ahead log is copied into the database; after twice as many whatever else happens. Keys are hashes, so each row changes
 /// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also how much a
 /// start after a crash reads again, at most (and what one transaction adds).
 pub const STORE_CHECKPOINT_BYTES: i64 = 64 * 1_024 * 1_024;

@@ -6,6 +6,7 @@
 //! Reads have a connection and a thread of their own and see what was committed.
 
 pub(crate) mod beside;
+mod checkpoint;
 mod checksum;
 mod error;
 mod job;

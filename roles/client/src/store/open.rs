@@ -75,7 +75,8 @@ fn open_database(path: &Path, schemas: &[Schema]) -> Result<(Connection, Connect
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", STORE_WAL_BYTES_KEPT_MAX)?;
     let page_bytes: i64 = writer.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    let pages = STORE_CHECKPOINT_BYTES / page_bytes.max(1);
+    // The writer does it before that.
+    let pages = 2 * STORE_CHECKPOINT_BYTES / page_bytes.max(1);
     writer.pragma_update(None, "wal_autocheckpoint", pages)?;
     // Negative: in KiB.
     writer.pragma_update(None, "cache_size", -STORE_WRITER_CACHE_KIB)?;

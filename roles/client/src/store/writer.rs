@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::checkpoint::Checkpoints;
 use super::job::{Job, Ran, Undo};
 use super::{Counters, Schema, StoreError, transaction_begun, transaction_ends};
 use crate::limits::STORE_BATCH_JOBS_MAX;
@@ -14,6 +15,13 @@ pub(super) fn run(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     counters: &Counters,
 ) {
+    let mut checkpoints = match Checkpoints::new(connection) {
+        Ok(checkpoints) => Some(checkpoints),
+        Err(error) => {
+            tracing::warn!(%error, "SQLite copies the write-ahead log by itself");
+            None
+        }
+    };
     let mut batch = Vec::new();
     while let Some(first) = waiting.blocking_recv() {
         batch.push(first);
@@ -46,11 +54,14 @@ pub(super) fn run(
         }
         if disk_error.is_some() {
             *counters.trouble() = disk_error;
-        } else if changed && counters.trouble().take().is_some() {
+        } else if changed > 0 && counters.trouble().take().is_some() {
             tracing::info!("the store can be written again");
         }
         for job in batch.drain(..) {
             job.finish(outcome.clone());
+        }
+        if let (Ok(()), Some(checkpoints)) = (outcome, &mut checkpoints) {
+            checkpoints.committed(connection, changed);
         }
     }
 }
@@ -62,8 +73,8 @@ struct Batch {
     succeeded: u64,
     /// What the disk did to one of them.
     disk_error: Option<String>,
-    /// Something in the file is other than before.
-    changed: bool,
+    /// Rows that are other than before.
+    changed: i64,
 }
 
 impl Batch {
@@ -72,7 +83,7 @@ impl Batch {
             outcome: Err(error),
             succeeded: 0,
             disk_error: None,
-            changed: false,
+            changed: 0,
         }
     }
 }
@@ -97,8 +108,9 @@ fn run_batch(connection: &Connection, schemas: &[Schema], batch: &mut [Box<dyn J
             ..Batch::failed(error)
         };
     }
-    let changed = total_changes(connection) != changes_before;
-    if let Err(error) = commit(connection, schemas, changed) {
+    let changes = |after: Option<i64>| after.unwrap_or(0) - changes_before.unwrap_or(0);
+    let changed = changes(total_changes(connection));
+    if let Err(error) = commit(connection, schemas, changed > 0) {
         roll_back(connection);
         return Batch::failed(error);
     }
