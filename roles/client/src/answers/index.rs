@@ -7,7 +7,7 @@ use super::row::{StoredAnswer, Table, answers_of};
 use crate::store::{KeyIndex, StoreError, key_hash, key_index};
 
 /// Over both tables: an entry's id is a [`place`].
-pub(crate) const KEYS: KeyIndex = key_index!("answer_key");
+pub(crate) static KEYS: KeyIndex = key_index!("answer_key");
 
 /// A row of either table, as the index names it: the lowest bit says which.
 pub(super) fn place(table: Table, row_id: i64) -> i64 {

@@ -54,7 +54,7 @@ pub(crate) struct Recording<'a> {
     finding: Option<Finding<'a>>,
     insert_effect: CachedStatement<'a>,
     insert_given: CachedStatement<'a>,
-    keys: KeyAdder,
+    keys: KeyAdder<'a>,
 }
 
 impl<'a> Recording<'a> {
@@ -82,7 +82,7 @@ impl<'a> Recording<'a> {
                  (extension, key, peer, content, msg_type, body, sequence, created_unix_ms, checksum)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
-            keys: KEYS.adder(connection)?,
+            keys: KEYS.adder(connection),
         })
     }
 
@@ -164,7 +164,7 @@ impl<'a> Recording<'a> {
             self.now_unix_ms,
             checksum
         ])?;
-        self.keys.insert(hash, place(table, row_id));
+        self.keys.insert(hash, place(table, row_id))?;
         self.last_sequence = Some(sequence);
         self.has_new = true;
         Ok(numbered)

@@ -94,6 +94,21 @@ async fn a_share_gets_one_quote_whoever_asks_and_however_often() {
     );
 }
 
+/// By what a transaction has changed the store knows whether the disk can be written again.
+#[tokio::test]
+async fn a_request_about_which_nothing_is_decided_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let changed = store.write(|c| {
+        let changes = || c.query_row("SELECT total_changes()", [], |row| row.get::<_, i64>(0));
+        let before = changes()?;
+        let recorded = record(c, &asked("pool/a", &[1; 32]), None, conflict, 7)?;
+        assert_eq!(recorded, None);
+        Ok(changes()? - before)
+    });
+    assert_eq!(changed.await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn other_content_under_a_used_key_is_a_conflict_and_stays_one() {
     let folder = TempDir::new().unwrap();

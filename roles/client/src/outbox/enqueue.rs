@@ -121,7 +121,7 @@ impl<'a> Enqueuing<'a> {
             self.now_unix_ms,
             content.checksum(false)
         ])?;
-        self.keys.add(missing, id);
+        self.keys.add(missing, id)?;
         self.blocks.add(id, 1);
         self.last_sequence = sequence;
         Ok(Enqueued::New)

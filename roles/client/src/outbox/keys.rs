@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::place::Place;
 use crate::store::{KeyAdder, KeyFinder, KeyIndex, StoreError, key_hash, key_index};
 
-pub(crate) const KEYS: KeyIndex = key_index!("outbox_key");
+pub(crate) static KEYS: KeyIndex = key_index!("outbox_key");
 
 fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
     key_hash(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key])
@@ -40,14 +40,14 @@ pub(super) fn add(
 /// The index as who enqueues uses it, on the role's writer alone.
 pub(super) struct Keys<'a> {
     finder: KeyFinder<'a>,
-    adder: KeyAdder,
+    adder: KeyAdder<'a>,
     has_key: CachedStatement<'a>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(connection: &'a Connection) -> Result<Keys<'a>, StoreError> {
         Ok(Keys {
-            adder: KEYS.adder(connection)?,
+            adder: KEYS.adder(connection),
             finder: KEYS.finder(connection)?,
             has_key: connection.prepare_cached(HAS_KEY)?,
         })
@@ -69,8 +69,8 @@ impl<'a> Keys<'a> {
     }
 
     /// Adds the row with the key that was missing.
-    pub(super) fn add(&mut self, missing: Missing, id: i64) {
-        self.adder.insert(missing.hash, id);
+    pub(super) fn add(&mut self, missing: Missing, id: i64) -> Result<(), StoreError> {
+        self.adder.insert(missing.hash, id)
     }
 }
 

@@ -242,22 +242,23 @@ impl KeyIndex {
     }
 
     /// [`Self::insert`] for many rows, in one savepoint: what is rolled back takes with it all that it adds, or nothing.
-    pub(crate) fn adder(&self, connection: &Connection) -> Result<KeyAdder, StoreError> {
-        let (memory, generation) = self.memory(connection, self.begin_batch)?;
-        lock(&memory).begin_batch(generation);
-        Ok(KeyAdder { memory })
+    pub(crate) fn adder<'a>(&'static self, connection: &'a Connection) -> KeyAdder<'a> {
+        KeyAdder {
+            index: self,
+            connection,
+            memory: None,
+        }
     }
 
     /// Adds a row that was not there.
     #[cfg(test)]
     pub(crate) fn insert(
-        &self,
+        &'static self,
         connection: &Connection,
         hash: i64,
         id: i64,
     ) -> Result<(), StoreError> {
-        self.adder(connection)?.insert(hash, id);
-        Ok(())
+        self.adder(connection).insert(hash, id)
     }
 
     /// Adds a row where it is not there, while the file is opened. True where that was so.
@@ -458,14 +459,27 @@ impl KeyFinder<'_> {
 }
 
 /// A [`KeyIndex`] that is added to.
-pub(crate) struct KeyAdder {
-    memory: SharedMemory,
+pub(crate) struct KeyAdder<'a> {
+    index: &'static KeyIndex,
+    connection: &'a Connection,
+    /// `None` until something is added: a transaction in which nothing is changes nothing.
+    memory: Option<SharedMemory>,
 }
 
-impl KeyAdder {
-    /// See [`KeyIndex::insert`].
-    pub(crate) fn insert(&mut self, hash: i64, id: i64) {
-        lock(&self.memory).add((hash, id));
+impl KeyAdder<'_> {
+    /// Adds a row that was not there.
+    pub(crate) fn insert(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
+        let memory = match &self.memory {
+            Some(memory) => memory,
+            None => {
+                let begin_batch = self.index.begin_batch;
+                let (memory, generation) = self.index.memory(self.connection, begin_batch)?;
+                lock(&memory).begin_batch(generation);
+                self.memory.insert(memory)
+            }
+        };
+        lock(memory).add((hash, id));
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::KEY_FILTER_HASHES_MIN;
 
-const KEYS: KeyIndex = key_index!("things_key");
+static KEYS: KeyIndex = key_index!("things_key");
 
 /// As a process has it that has opened the file.
 fn database(new_max: usize) -> Connection {
@@ -60,9 +60,9 @@ fn what_is_new_stays_in_memory_until_there_is_much_of_it_and_is_found_wherever_i
     let mut rows = 0;
     for _ in 0..200 {
         begin(&connection);
-        let mut adder = KEYS.adder(&connection).unwrap();
+        let mut adder = KEYS.adder(&connection);
         for n in rows..rows + 50 {
-            adder.insert(hash(n), n);
+            adder.insert(hash(n), n).unwrap();
         }
         commit(&connection);
         rows += 50;
@@ -89,9 +89,9 @@ fn keys_that_are_chosen_to_lie_in_one_slice_do_not_stay_in_memory() {
     let rows = KEY_FILTER_HASHES_MIN as i64 * 3;
     for first in (0..rows).step_by(64) {
         begin(&connection);
-        let mut adder = KEYS.adder(&connection).unwrap();
+        let mut adder = KEYS.adder(&connection);
         for n in first..first + 64 {
-            adder.insert(in_last_slice(n), n);
+            adder.insert(in_last_slice(n), n).unwrap();
         }
         commit(&connection);
         let in_memory = first as usize + 64 - in_table(&connection);
