@@ -27,7 +27,7 @@ pub const STORE_PAGE_BYTES: i64 = 16_384;
 
 /// After about how many bytes the write-ahead log is copied into the database; after twice as many whatever else happens. Keys are hashes, so each row changes
 /// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also how much a
-/// start after a crash reads again, at most (and what one transaction adds).
+/// start after a crash reads again as a rule.
 pub const STORE_CHECKPOINT_BYTES: i64 = 64 * 1_024 * 1_024;
 
 /// Pages that the store's writer keeps in memory at most, in KiB; what a small file does not have takes none. With fewer than
@@ -39,7 +39,7 @@ pub const STORE_WRITER_CACHE_KIB: i64 = 256 * 1_024;
 /// 600 pages, so that one merge takes milliseconds. A power of two.
 pub const KEY_INDEX_SLICES: u32 = 64;
 
-/// New entries that are kept in memory, of all slices: about 8 MiB. With each that is added beyond, the slice that was merged
+/// New entries that are kept in memory, of all slices: up to 18 MiB. With each that is added beyond, the slice that was merged
 /// longest ago is: it has twice as many as the others on average, and the more it has, the fewer pages of it each of them
 /// changes.
 pub const KEY_INDEX_NEW_MAX: usize = KEY_INDEX_SLICES as usize * 4_096;

@@ -9,12 +9,18 @@ use crate::limits::STORE_CHECKPOINT_BYTES;
 /// Rows that are changed before the first copy, which shows how many pages they take.
 const FIRST_AFTER: i64 = 16_384;
 
+/// Transactions before a copy, at most: with small ones a row takes more pages than with large ones, and what was learned from the
+/// one says little of the other.
+const COMMITS_MAX: u32 = 64;
+
 /// Counts changed rows: how long the log is SQLite only says when it is copied.
 pub(super) struct Checkpoints {
     /// Pages of the log that are copied at a time.
     pages: i64,
     /// Rows changed since the log was empty.
     changed: i64,
+    /// Transactions since the last copy.
+    commits: u32,
     /// With so many the next copy is made.
     due_at: i64,
 }
@@ -38,14 +44,14 @@ impl Checkpoints {
         Checkpoints {
             pages,
             changed: 0,
+            commits: 0,
             due_at: FIRST_AFTER,
         }
     }
 
     /// A transaction has changed so many rows; to be called when all who wait for it were answered.
     pub(super) fn committed(&mut self, connection: &Connection, changed: i64) {
-        self.changed = self.changed.saturating_add(changed);
-        if self.changed < self.due_at {
+        if !self.is_due(changed) {
             return;
         }
         let copied = connection
@@ -67,6 +73,16 @@ impl Checkpoints {
         }
     }
 
+    fn is_due(&mut self, changed: i64) -> bool {
+        self.changed = self.changed.saturating_add(changed);
+        self.commits += u32::from(changed > 0);
+        let is_due = self.changed >= self.due_at || self.commits >= COMMITS_MAX;
+        if is_due {
+            self.commits = 0;
+        }
+        is_due
+    }
+
     /// As many rows as take the wanted number of pages come before the next copy; or some, where a reader or another process
     /// has kept this one from being whole.
     fn copied(&mut self, copied: Copied) {
@@ -85,34 +101,48 @@ impl Checkpoints {
 mod tests {
     use super::*;
 
-    /// Whatever a row takes, the log has the wanted number of pages when it is copied.
-    #[test]
-    fn it_is_copied_when_it_has_become_as_long_as_it_may() {
-        for rows_per_page in [1, 30, 400] {
-            let mut checkpoints = Checkpoints::of(4_096);
-            let mut lengths = Vec::new();
-            let mut in_log = 0;
-            for _ in 0..2_000_000 / 1_000 * rows_per_page {
-                in_log += 1_000;
-                checkpoints.changed += 1_000;
-                if checkpoints.changed >= checkpoints.due_at {
-                    let pages = in_log / rows_per_page;
-                    lengths.push(pages);
-                    // One that was kept from being whole goes on.
-                    let is_all = lengths.len() != 3;
-                    checkpoints.copied(Copied { pages, is_all });
-                    if is_all {
-                        in_log = 0;
-                    }
+    /// The lengths, in pages, at which a log is copied that takes a page for so many rows, in transactions of so many.
+    fn copied_at(checkpoints: &mut Checkpoints, rows_per_page: i64, transaction: i64) -> Vec<i64> {
+        let mut in_log = 0;
+        let mut lengths = Vec::new();
+        while lengths.len() < 6 {
+            in_log += transaction;
+            if checkpoints.is_due(transaction) {
+                let pages = in_log / rows_per_page;
+                lengths.push(pages);
+                // One is kept from being whole.
+                let is_all = lengths.len() != 3;
+                checkpoints.copied(Copied { pages, is_all });
+                if is_all {
+                    in_log = 0;
                 }
             }
+        }
+        lengths
+    }
+
+    #[test]
+    fn it_is_copied_when_it_has_become_as_long_as_it_may() {
+        for rows_per_page in [1, 5, 30] {
+            let mut checkpoints = Checkpoints::of(4_096);
+            let transaction = 100 * rows_per_page;
+            let lengths = copied_at(&mut checkpoints, rows_per_page, transaction);
             let [_, second, third, fourth, later @ ..] = &lengths[..] else {
-                panic!("copied {} times", lengths.len());
+                panic!("{lengths:?}");
             };
-            let is_right = |pages: &i64| (4_096..=4_096 + 1_000).contains(pages);
+            let is_right = |pages: &i64| (4_096..=4_096 + 100).contains(pages);
             assert!(is_right(second) && is_right(third), "{lengths:?}");
-            assert!(*fourth > *third, "{lengths:?}");
+            assert!(fourth > third, "{lengths:?}");
             assert!(later.iter().all(is_right), "{lengths:?}");
         }
+    }
+
+    /// A row that is written alone takes a page of its own.
+    #[test]
+    fn it_is_not_left_to_sqlite_where_rows_take_more_pages_than_before() {
+        let mut checkpoints = Checkpoints::of(4_096);
+        copied_at(&mut checkpoints, 100, 10_000);
+        let lengths = copied_at(&mut checkpoints, 1, 4);
+        assert!(lengths.iter().all(|pages| *pages <= 4_096), "{lengths:?}");
     }
 }

@@ -272,7 +272,8 @@ impl KeyIndex {
         if finder.is_there(self, connection, hash, id)? {
             return Ok(false);
         }
-        lock(&finder.memory).add((hash, id));
+        // Nothing is undone while the file is opened.
+        lock(&finder.memory).add(0, (hash, id));
         Ok(true)
     }
 
@@ -462,23 +463,23 @@ impl KeyFinder<'_> {
 pub(crate) struct KeyAdder<'a> {
     index: &'static KeyIndex,
     connection: &'a Connection,
-    /// `None` until something is added: a transaction in which nothing is changes nothing.
-    memory: Option<SharedMemory>,
+    /// With the generation of what is added. `None` until something is: a transaction in which nothing is changes nothing.
+    memory: Option<(SharedMemory, i64)>,
 }
 
 impl KeyAdder<'_> {
     /// Adds a row that was not there.
     pub(crate) fn insert(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
-        let memory = match &self.memory {
-            Some(memory) => memory,
+        let (memory, generation) = match &self.memory {
+            Some(begun) => begun,
             None => {
                 let begin_batch = self.index.begin_batch;
                 let (memory, generation) = self.index.memory(self.connection, begin_batch)?;
                 lock(&memory).begin_batch(generation);
-                self.memory.insert(memory)
+                self.memory.insert((memory, generation))
             }
         };
-        lock(memory).add((hash, id));
+        lock(memory).add(*generation, (hash, id));
         Ok(())
     }
 }

@@ -103,13 +103,16 @@ fn run_batch(connection: &Connection, schemas: &[Schema], batch: &mut [Box<dyn J
         changes_before,
     } = tally;
     if let Err(error) = outcome {
+        roll_back(connection);
         return Batch {
             disk_error,
             ..Batch::failed(error)
         };
     }
-    let changes = |after: Option<i64>| after.unwrap_or(0) - changes_before.unwrap_or(0);
-    let changed = changes(total_changes(connection));
+    let changed = match (changes_before, total_changes(connection)) {
+        (Some(before), Some(after)) => after - before,
+        _ => 0,
+    };
     if let Err(error) = commit(connection, schemas, changed > 0) {
         roll_back(connection);
         return Batch::failed(error);

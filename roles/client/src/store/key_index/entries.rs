@@ -50,6 +50,13 @@ impl Entries {
         self.first.get(&hash).copied().into_iter().chain(further)
     }
 
+    /// Gives its memory back if it has nothing.
+    pub(super) fn shrink_where_empty(&mut self) {
+        if self.first.is_empty() && self.first.capacity() > 0 {
+            self.first = HashMap::new();
+        }
+    }
+
     /// All, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
         let first = self.first.iter().map(|(hash, id)| (*hash, *id));

@@ -18,9 +18,9 @@ pub(super) struct KeyMemory {
     new_max: usize,
     new: usize,
     next_slice: usize,
-    /// Of what is added and removed at present.
+    /// Of what is removed and merged at present.
     generation: i64,
-    /// New entries that are not known to be committed, the latest last.
+    /// New entries that are not known to be committed.
     added: Vec<(i64, Entry)>,
     /// New entries whose row was deleted, which is not known to be committed.
     removed: Vec<(i64, Entry)>,
@@ -60,8 +60,9 @@ impl KeyMemory {
 
     /// Undoes what the database has rolled back.
     pub(super) fn follow(&mut self, generation: i64) {
-        while let Some((_, (hash, id))) = self.added.pop_if(|(added, _)| *added > generation) {
-            self.forget((hash, id));
+        let undone = self.added.extract_if(.., |(added, _)| *added > generation);
+        for (_, entry) in undone.collect::<Vec<_>>() {
+            self.forget(entry);
         }
         self.removed.retain(|(removed, _)| *removed <= generation);
         self.merged.retain(|(merged, _)| *merged <= generation);
@@ -86,15 +87,20 @@ impl KeyMemory {
         {
             self.forget(entry);
         }
+        // A table keeps the size that it once had. Whoever chooses keys could have each slice's grow in turn.
+        for slice in &mut self.slices {
+            slice.new.shrink_where_empty();
+        }
     }
 
-    pub(super) fn add(&mut self, entry: Entry) {
+    /// Adds an entry in the batch of that generation.
+    pub(super) fn add(&mut self, generation: i64, entry: Entry) {
         let slice = self.slice_mut(entry.0);
         if slice.new.insert(entry) {
             slice.known.add(entry.0);
             self.new += 1;
             if !self.is_opening {
-                self.added.push((self.generation, entry));
+                self.added.push((generation, entry));
             }
         }
     }
@@ -128,7 +134,7 @@ impl KeyMemory {
         // whose hashes lie in one slice. Then all slices have their turn until that one had it. By what a slice has alone all
         // of them would become full at the same time.
         let merged: usize = self.merged.iter().map(|(_, merged)| merged.len()).sum();
-        (self.new - merged >= self.new_max).then_some(self.next_slice)
+        (self.new.saturating_sub(merged) >= self.new_max).then_some(self.next_slice)
     }
 
     /// The new entries of a slice, in the order of the file, but for those that are going.

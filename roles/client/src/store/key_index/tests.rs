@@ -152,6 +152,25 @@ fn a_connection_takes_its_memory_with_it() {
     assert!(second.upgrade().is_none());
 }
 
+/// A batch goes on after a smaller one in it was undone.
+#[test]
+fn what_a_batch_adds_after_one_in_it_was_rolled_back_is_found() {
+    let connection = database(SMALL);
+    begin(&connection);
+    let mut adder = KEYS.adder(&connection);
+    adder.insert(1, 1).unwrap();
+    connection.execute_batch("SAVEPOINT s").unwrap();
+    KEYS.insert(&connection, 2, 2).unwrap();
+    connection
+        .execute_batch("ROLLBACK TO s; RELEASE s")
+        .unwrap();
+    adder.insert(3, 3).unwrap();
+    commit(&connection);
+    begin(&connection);
+    let found = [1, 2, 3].map(|hash| KEYS.find(&connection, hash).unwrap());
+    assert_eq!(found, [vec![1], vec![], vec![3]]);
+}
+
 /// What a process does; numbers choose a row or a hash.
 #[derive(Clone, Debug)]
 enum Step {
