@@ -7,6 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use winze_client::store::{self, Schema, StoreError};
 
+/// New keys that a party keeps in memory: so few that they come to the disk in nearly every run.
+const NEW_KEYS_MAX: usize = 8;
+
 /// Backups of one disk that are kept.
 const BACKUPS_MAX: usize = 8;
 
@@ -37,6 +40,7 @@ impl Disk {
             db.execute_batch(sql).expect("the tables are SQL");
         }
         store::begin(&db, schemas, 0).expect("it is empty");
+        store::keep_new_keys(&db, schemas, NEW_KEYS_MAX).expect("it has begun");
         Disk {
             db,
             schemas: schemas.to_vec(),
@@ -48,7 +52,8 @@ impl Disk {
 
     /// Another process opens it: what the one before kept in memory is gone.
     pub fn begin(&self, now_unix_ms: u64) -> Result<(), StoreError> {
-        store::begin(&self.db, &self.schemas, now_unix_ms)
+        store::begin(&self.db, &self.schemas, now_unix_ms)?;
+        store::keep_new_keys(&self.db, &self.schemas, NEW_KEYS_MAX)
     }
 
     /// Keeps a copy. Nothing was committed in this step yet.
@@ -80,7 +85,7 @@ impl Disk {
     /// Goes back to one of the last backups, by its place from the newest one on: an older copy of
     /// the file, or its write-ahead log without the end. Gives the step whose work, and all after
     /// it, is gone; `None` where there is no such backup.
-    pub fn restore(&mut self, place: usize) -> Result<Option<u64>, StoreError> {
+    pub fn restore(&mut self, place: usize, now_unix_ms: u64) -> Result<Option<u64>, StoreError> {
         let Some(left) = self.backups.len().checked_sub(place + 1) else {
             return Ok(None);
         };
@@ -99,7 +104,11 @@ impl Disk {
             }
         }
         self.db.execute_batch("COMMIT")?;
-        Ok(Some(backup.step))
+        let step = backup.step;
+        // What the process before kept in memory was of another file; whoever looks at this one before the next process
+        // does is to see what that will.
+        self.begin(now_unix_ms)?;
+        Ok(Some(step))
     }
 
     /// A transaction. On a full disk it does its work and is rolled back at the commit.

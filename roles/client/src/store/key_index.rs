@@ -126,12 +126,8 @@ impl KeyIndex {
     /// Until [`Self::opened`] what is added is not taken back when it is rolled back: whoever opens a file and fails does not
     /// use it.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.begin_with(connection, KEY_INDEX_NEW_MAX)
-    }
-
-    fn begin_with(&self, connection: &Connection, new_max: usize) -> Result<(), StoreError> {
         connection.execute_batch(self.begin)?;
-        let memory = Registered::new(KeyMemory::opening(new_max));
+        let memory = Registered::new(KeyMemory::opening(KEY_INDEX_NEW_MAX));
         let shared = Arc::clone(&memory.memory);
         connection.create_scalar_function(
             self.memory_function,
@@ -150,6 +146,13 @@ impl KeyIndex {
     pub(crate) fn opened(&self, connection: &Connection) -> Result<(), StoreError> {
         let (memory, _) = self.memory(connection, self.memory)?;
         lock(&memory).opened();
+        Ok(())
+    }
+
+    /// Keeps so many new entries in memory, instead of [`KEY_INDEX_NEW_MAX`].
+    pub(crate) fn keep(&self, connection: &Connection, new_max: usize) -> Result<(), StoreError> {
+        let (memory, _) = self.memory(connection, self.memory)?;
+        lock(&memory).keep(new_max);
         Ok(())
     }
 

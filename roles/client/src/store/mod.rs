@@ -32,7 +32,7 @@ pub(crate) use checksum::row_checksum;
 pub use error::StoreError;
 pub(crate) use key_index::{KeyAdder, KeyFinder, KeyIndex, key_hash, key_index};
 pub use savepoint::in_savepoint;
-pub use schema::{Schema, begin, transaction_begun, transaction_ends};
+pub use schema::{Schema, begin, keep_new_keys, transaction_begun, transaction_ends};
 
 use crate::limits::{STORE_READS_WAITING_MAX, STORE_WRITES_WAITING_MAX};
 use job::{Closure, Job, Once, Repeatable, TypedJob};

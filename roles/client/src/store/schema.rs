@@ -82,6 +82,19 @@ pub fn begin(
     Ok(())
 }
 
+/// Keeps so many new keys of requests, and of answers, in memory, where [`KEY_INDEX_NEW_MAX`](crate::limits::KEY_INDEX_NEW_MAX)
+/// are far more than there will be: for simulations.
+///
+/// # Errors
+/// [`StoreError::Sqlite`]: [`begin`] was not called.
+pub fn keep_new_keys(
+    connection: &Connection,
+    schemas: &[Schema],
+    new_max: usize,
+) -> Result<(), StoreError> {
+    key_indexes(schemas).try_for_each(|keys| keys.keep(connection, new_max))
+}
+
 /// What a process does first in every transaction that writes: what it keeps in memory follows what was committed since
 /// the last one.
 ///

@@ -36,6 +36,7 @@ pub(super) struct Backups {
 impl World {
     pub(super) fn make_backup_faults(&mut self) {
         let now_ms = self.now_ms;
+        let now_unix_ms = self.now().unix_ms;
         if self.step.is_multiple_of(BACKUP_STEPS) {
             let pools = self.pools.iter_mut().map(|pool| &mut pool.disk);
             let mints = [&mut self.mint.disk, &mut self.mint.quotes.disk];
@@ -49,7 +50,7 @@ impl World {
             let (place, age) = (rng.gen_range(0..self.pools.len()), rng.gen_range(0..8));
             self.pools[place].crash(back_ms);
             self.client_died(Who::Pool(place));
-            if let Ok(Some(step)) = self.pools[place].disk.restore(age) {
+            if let Ok(Some(step)) = self.pools[place].disk.restore(age, now_unix_ms) {
                 self.truth.pool_set_back(POOLS[place], step);
                 self.pool_was_set_back(place);
                 self.tell(|| format!("{} is killed and set back to step {step}", POOLS[place]));
@@ -62,7 +63,7 @@ impl World {
             self.mint.crash(back_ms);
             self.client_died(Who::Mint);
             if which != 1
-                && let Ok(Some(step)) = self.mint.disk.restore(ages[0])
+                && let Ok(Some(step)) = self.mint.disk.restore(ages[0], now_unix_ms)
             {
                 self.truth.is_mint_set_back = true;
                 self.truth.are_answers_set_back = true;
@@ -70,7 +71,7 @@ impl World {
                 self.tell(|| format!("the mint is killed, its answers set back to step {step}"));
             }
             if which != 0
-                && let Ok(Some(step)) = self.mint.quotes.disk.restore(ages[1])
+                && let Ok(Some(step)) = self.mint.quotes.disk.restore(ages[1], now_unix_ms)
             {
                 self.truth.is_mint_set_back = true;
                 self.truth.effects_set_back(step);

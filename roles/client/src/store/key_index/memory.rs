@@ -53,6 +53,11 @@ impl KeyMemory {
         }
     }
 
+    /// So many new entries from now on.
+    pub(super) fn keep(&mut self, new_max: usize) {
+        self.new_max = new_max;
+    }
+
     /// From now on the database's generation counts.
     pub(super) fn opened(&mut self) {
         self.is_opening = false;

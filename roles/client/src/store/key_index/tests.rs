@@ -23,7 +23,8 @@ fn database(new_max: usize) -> Connection {
 
 fn opened_again(connection: &Connection, new_max: usize) {
     connection.execute_batch("BEGIN").unwrap();
-    KEYS.begin_with(connection, new_max).unwrap();
+    KEYS.begin(connection).unwrap();
+    KEYS.keep(connection, new_max).unwrap();
     let mut rows = connection.prepare("SELECT hash, id FROM things").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
     for row in rows.unwrap() {
