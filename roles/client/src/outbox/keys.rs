@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::place::Place;
-use crate::store::{KeyAdder, KeyFinder, KeyIndex, StoreError, key_hash, key_index};
+use crate::store::{KeyAdder, KeyFinder, KeyIndex, KeyRemover, StoreError, key_hash, key_index};
 
 pub(crate) static KEYS: KeyIndex = key_index!("outbox_key");
 
@@ -91,18 +91,23 @@ pub(super) fn merge(connection: &Connection) -> Result<(), StoreError> {
     KEYS.merge(connection)
 }
 
-/// Takes a row out. One that was deleted by another process than the role's stays in the role's memory, and names a row
-/// that is not there.
-pub(super) fn remove(
-    connection: &Connection,
-    place: &Place<'_>,
-    key: &[u8],
-    id: i64,
-) -> Result<(), StoreError> {
-    let hash = hash(place, key);
-    match KEYS.is_begun(connection)? {
-        true => KEYS.remove(connection, hash, id),
-        false => KEYS.remove_from_file(connection, hash, id),
+/// The index as who deletes uses it, on whatever connection.
+pub(super) struct Removing<'a>(KeyRemover<'a>);
+
+impl<'a> Removing<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Result<Removing<'a>, StoreError> {
+        Ok(Removing(KEYS.remover(connection)?))
+    }
+
+    /// Takes a row out. One that was deleted by another process than the role's stays in the role's memory, and names a
+    /// row that is not there.
+    pub(super) fn remove(
+        &mut self,
+        place: &Place<'_>,
+        key: &[u8],
+        id: i64,
+    ) -> Result<(), StoreError> {
+        self.0.remove(hash(place, key), id)
     }
 }
 

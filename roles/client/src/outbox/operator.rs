@@ -176,6 +176,6 @@ fn move_out(
              SELECT ?2, ?3, key, msg_type, body, coalesce(error, '') FROM outbox WHERE id = ?1",
         )?
         .execute(params![row.id, place.peer, place.extension])?;
-    keys::remove(connection, place, &row.key, row.id)?;
+    keys::Removing::new(connection)?.remove(place, &row.key, row.id)?;
     spent::delete_row(connection, row.id)
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::keys;
+use super::keys::Removing;
 use super::place::Places;
 use crate::limits::ANSWERS_SWEPT_PER_ROW;
 use crate::store::StoreError;
@@ -90,8 +90,9 @@ fn delete(connection: &Connection, rows: &[(i64, Vec<u8>)]) -> Result<usize, Sto
         return Ok(0);
     }
     let places = Places::read(connection)?;
+    let mut keys = Removing::new(connection)?;
     for (id, key) in rows {
-        keys::remove(connection, &places.of(*id)?, key, *id)?;
+        keys.remove(&places.of(*id)?, key, *id)?;
         delete_row(connection, *id)?;
     }
     Ok(rows.len())

@@ -280,34 +280,22 @@ impl KeyIndex {
         Ok(true)
     }
 
-    /// Takes a row out.
-    pub(crate) fn remove(
+    /// For rows that go, in one savepoint; on whatever connection. On another than that which writes for the role only the
+    /// table is changed: where a row is new, the role goes on finding an id that names nothing.
+    pub(crate) fn remover<'a>(
         &self,
-        connection: &Connection,
-        hash: i64,
-        id: i64,
-    ) -> Result<(), StoreError> {
-        let (memory, generation) = self.memory(connection, self.begin_batch)?;
-        {
-            let mut memory = lock(&memory);
-            memory.begin_batch(generation);
-            memory.remove((hash, id));
-        }
-        self.remove_from_file(connection, hash, id)
-    }
-
-    /// Takes a row out of the table, on another connection than that which writes for the role: where the row is new, the role
-    /// goes on finding an id that names nothing.
-    pub(crate) fn remove_from_file(
-        &self,
-        connection: &Connection,
-        hash: i64,
-        id: i64,
-    ) -> Result<(), StoreError> {
-        connection
-            .prepare_cached(self.remove)?
-            .execute([hash, id])?;
-        Ok(())
+        connection: &'a Connection,
+    ) -> Result<KeyRemover<'a>, StoreError> {
+        let memory = match self.is_begun(connection)? {
+            false => None,
+            true => {
+                let (memory, generation) = self.memory(connection, self.begin_batch)?;
+                lock(&memory).begin_batch(generation);
+                Some((memory, generation))
+            }
+        };
+        let in_file = connection.prepare_cached(self.remove)?;
+        Ok(KeyRemover { memory, in_file })
     }
 
     /// Enters all rows of an older file, whatever their number, in a migration (where TEMP is not memory): `rows` are pairs of
@@ -483,6 +471,24 @@ impl KeyAdder<'_> {
             }
         };
         lock(memory).add(*generation, (hash, id));
+        Ok(())
+    }
+}
+
+/// A [`KeyIndex`] that rows are taken out of.
+pub(crate) struct KeyRemover<'a> {
+    /// With the generation of what is removed.
+    memory: Option<(SharedMemory, i64)>,
+    in_file: CachedStatement<'a>,
+}
+
+impl KeyRemover<'_> {
+    /// Takes a row out.
+    pub(crate) fn remove(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
+        if let Some((memory, generation)) = &self.memory {
+            lock(memory).remove(*generation, (hash, id));
+        }
+        self.in_file.execute([hash, id])?;
         Ok(())
     }
 }

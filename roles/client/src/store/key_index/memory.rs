@@ -18,7 +18,7 @@ pub(super) struct KeyMemory {
     new_max: usize,
     new: usize,
     next_slice: usize,
-    /// Of what is removed and merged at present.
+    /// Of what is merged at present.
     generation: i64,
     /// New entries that are not known to be committed.
     added: Vec<(i64, Entry)>,
@@ -111,9 +111,9 @@ impl KeyMemory {
     }
 
     /// The row is deleted. It is still found, as it may be rolled back.
-    pub(super) fn remove(&mut self, entry: Entry) {
+    pub(super) fn remove(&mut self, generation: i64, entry: Entry) {
         if self.slice(entry.0).new.contains(entry) {
-            self.removed.push((self.generation, entry));
+            self.removed.push((generation, entry));
         }
     }
 
