@@ -39,6 +39,11 @@ use std::process::ExitCode;
 use bridge::process;
 use clap::Parser;
 use durable::responder;
+use mimalloc::MiMalloc;
+
+/// That of the `winze` binary, whose requesters and responders run in this one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Threads of the load generators: as many as the machine of the published figures has cores.
 const THREADS: usize = 2;
