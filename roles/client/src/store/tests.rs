@@ -476,3 +476,80 @@ fn a_store_that_was_closed_is_one_file() {
         }
     });
 }
+
+fn open_short(folder: &TempDir) -> Store {
+    let path = folder.path().join("role.sqlite");
+    Store::open_with(&path, &[COINS], LogBytes::short()).unwrap()
+}
+
+async fn insert_many(store: &Store, rows: u64) {
+    let write = store.write(move |c| {
+        let mut insert = c.prepare_cached("INSERT INTO coins (owner) VALUES (?1)")?;
+        let owner = "miner ".repeat(16);
+        for _ in 0..rows {
+            insert.execute([&owner])?;
+        }
+        Ok(())
+    });
+    write.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_a_snapshot_has_made_long_is_copied_and_cut_back_while_the_role_goes_on_writing()
+{
+    let folder = TempDir::new().unwrap();
+    let store = open_short(&folder);
+    let log = folder.path().join("role.sqlite-wal");
+    let log_bytes = || std::fs::metadata(&log).unwrap().len();
+    let bytes_max = LogBytes::short().max.unsigned_abs();
+    let mut written = 0;
+
+    let operator = Connection::open(store.path()).unwrap();
+    operator.execute_batch("BEGIN").unwrap();
+    let seen = "SELECT count(*) FROM coins";
+    let seen = || -> u64 { operator.query_row(seen, [], |row| row.get(0)).unwrap() };
+    assert_eq!(seen(), 0);
+    while log_bytes() < 3 * bytes_max {
+        insert_many(&store, 1_000).await;
+        written += 1_000;
+    }
+    assert_eq!(seen(), 0);
+    operator.execute_batch("ROLLBACK").unwrap();
+
+    // A copy comes every 64 transactions at the latest.
+    let mut transactions = 0;
+    while log_bytes() > bytes_max {
+        assert!(transactions < 100, "{} bytes are left", log_bytes());
+        insert_many(&store, 1_000).await;
+        written += 1_000;
+        transactions += 1;
+    }
+    let mut longest = 0;
+    for _ in 0..100 {
+        insert_many(&store, 1_000).await;
+        written += 1_000;
+        longest = longest.max(log_bytes());
+    }
+    // And what the last transaction has added.
+    assert!(longest <= bytes_max + (1 << 19), "{longest} bytes");
+    assert_eq!(count(&store).await, written);
+    assert_eq!(store.trouble(), None);
+
+    drop(store);
+    assert_eq!(count(&open(&folder)).await, written);
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_while_its_log_is_copied_has_everything_in_one_file() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("role.sqlite-wal");
+    for round in 1..=10 {
+        // What is found damaged is not opened.
+        let store = open_short(&folder);
+        // The first copy of a store is asked for once so many rows were written.
+        insert_many(&store, 20_000).await;
+        drop(store);
+        assert!(!log.exists(), "round {round}");
+        assert_eq!(count(&open(&folder)).await, round * 20_000);
+    }
+}
