@@ -116,9 +116,7 @@ impl<'a> Checkpointer<'a> {
 
     /// A transaction has changed so many rows; to be called when all who wait for it were answered.
     pub(super) fn committed(&mut self, changed: i64) {
-        // Only what has changed something leaves something of the log to copy; and while there is something, no other process
-        // that writes begins it anew as this one begins to copy (see `copy_beside_writer`).
-        if changed == 0 || self.ended.is_some() {
+        if self.ended.is_some() {
             return;
         }
         let due = self.counted.committed(changed);

@@ -4,7 +4,6 @@
 //! undone alone, and ends with one `COMMIT`: many requests share one fsync, and a job that fails
 //! takes nothing with it. Nobody hears `Ok` before that commit is on disk (WAL, `synchronous = FULL`).
 //! Reads have a connection and a thread of their own and see what was committed.
-//! A third thread copies a long log into the database while the first goes on.
 
 pub(crate) mod beside;
 mod checkpoint;

@@ -44,10 +44,10 @@ impl Checkpoints {
         }
     }
 
-    /// A transaction has changed so many rows, at least one.
+    /// A transaction has changed so many rows.
     pub(super) fn committed(&mut self, changed: i64) -> Due {
         self.changed = self.changed.saturating_add(changed);
-        self.commits = self.commits.saturating_add(1);
+        self.commits = self.commits.saturating_add(u32::from(changed > 0));
         if self.changed < self.due_at && self.commits < COMMITS_MAX {
             return Due::NotYet;
         }
