@@ -17,28 +17,18 @@ pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
 /// Compiled statements kept per connection.
 pub const STORE_STATEMENTS_CACHED_MAX: usize = 128;
 
+/// To how many bytes the write-ahead log is cut back once it was copied into the database.
+pub const STORE_WAL_BYTES_KEPT_MAX: i64 = 64 * 1024 * 1024;
+
 /// Bytes of a page in a new file; an older one keeps its own. Rows are added side by side, many to a transaction, and what is
 /// counted for each page (its place in the cache, two writes to the log) is counted less often where pages are large. What a
 /// transaction of a single row costs is the fsync.
 pub const STORE_PAGE_BYTES: i64 = 16_384;
 
-/// After about how many bytes the write-ahead log is copied into the database. Keys are hashes, so each row changes
-/// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also about how much a
-/// start after a crash reads again.
+/// After about how many bytes the write-ahead log is copied into the database; after twice as many whatever else happens. Keys are hashes, so each row changes
+/// pages all over an index: the more rows a copy covers, the fewer pages each of them costs. It is also how much a
+/// start after a crash reads again as a rule.
 pub const STORE_CHECKPOINT_BYTES: i64 = 64 * 1_024 * 1_024;
-
-/// With how many bytes in the file of the write-ahead log the store's writer waits until it is copied. So much comes in
-/// between only where the disk is slow to copy, and a log that has grown beyond is one that a reader's snapshot has held.
-pub const STORE_WAL_BYTES_MAX: i64 = 2 * STORE_CHECKPOINT_BYTES;
-
-/// To how many bytes the file of the write-ahead log is cut back when the log begins anew: room for what is committed while it
-/// is copied, as it costs less to write over a file than to make it longer. Less than makes the writer wait.
-pub const STORE_WAL_BYTES_KEPT_MAX: i64 = STORE_CHECKPOINT_BYTES + STORE_CHECKPOINT_BYTES / 2;
-
-const _: () = assert!(STORE_WAL_BYTES_KEPT_MAX < STORE_WAL_BYTES_MAX);
-
-/// Pages that each connection of the thread which copies the log keeps in memory, in KiB: it reads next to none.
-pub const STORE_CHECKPOINT_CACHE_KIB: i64 = 64;
 
 /// Pages that the store's writer keeps in memory at most, in KiB; what a small file does not have takes none. With fewer than
 /// one transaction changes SQLite writes them out and reads them back in the midst of it; with fewer than the index of

@@ -35,7 +35,6 @@ pub use savepoint::in_savepoint;
 pub use schema::{Schema, begin, keep_new_keys, transaction_begun, transaction_ends};
 
 use crate::limits::{STORE_READS_WAITING_MAX, STORE_WRITES_WAITING_MAX};
-use checkpoint::{Copier, LogBytes};
 use job::{Closure, Job, Once, Repeatable, TypedJob};
 
 /// A role's database; clones share it.
@@ -70,15 +69,7 @@ impl Store {
     ///
     /// It reads the whole file once, to know that it is whole.
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Store, StoreError> {
-        Store::open_with(path, schemas, LogBytes::default())
-    }
-
-    fn open_with(
-        path: &Path,
-        schemas: &[Schema],
-        log_bytes: LogBytes,
-    ) -> Result<Store, StoreError> {
-        let opened = open::open(path, schemas, log_bytes)?;
+        let opened = open::open(path, schemas)?;
         let counters = Arc::new(Counters::default());
         let (writes, waiting_writes) = mpsc::channel(STORE_WRITES_WAITING_MAX);
         let (reads, waiting_reads) = mpsc::channel(STORE_READS_WAITING_MAX);
@@ -86,32 +77,24 @@ impl Store {
             path: opened.path.clone(),
             source: Arc::new(source),
         };
-        let copier = Copier::start(opened.bulk, opened.snapshot, &opened.log)
-            .inspect_err(|error| {
-                tracing::warn!(%error, "the store's writer copies its log without the help of a thread");
-            })
-            .ok();
         let writer = {
             let counters = Arc::clone(&counters);
-            let (held, log, lock) = (opened.writer, opened.log, opened.lock);
+            let (connection, lock) = (opened.writer, opened.lock);
             let schemas = schemas.to_vec();
             thread::Builder::new()
                 .name("store-writer".into())
                 .spawn(move || {
-                    writer::run(&held, log, copier, &schemas, waiting_writes, &counters);
-                    drop(held);
+                    writer::run(&connection, &schemas, waiting_writes, &counters);
+                    drop(connection);
                     drop(lock);
                 })
                 .map_err(spawn_error)?
         };
         let reader = {
-            let held = opened.reader;
+            let connection = opened.reader;
             thread::Builder::new()
                 .name("store-reader".into())
-                .spawn(move || {
-                    reader::run(&held.connection, waiting_reads);
-                    drop(held);
-                })
+                .spawn(move || reader::run(&connection, waiting_reads))
                 .map_err(spawn_error)?
         };
         Ok(Store {
@@ -179,8 +162,7 @@ impl Store {
 
     /// Why nothing can be written at present (a full disk, say), for the operator; `None` where
     /// the last write that changed anything was kept. The store goes on by itself when there is
-    /// room again. Or that the disk has failed in such a way that the log is kept until the next start,
-    /// and will fill the disk.
+    /// room again.
     pub fn trouble(&self) -> Option<String> {
         self.threads.counters.trouble().clone()
     }
@@ -245,7 +227,7 @@ struct Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         // One after the other: who closes last copies the log into the database and removes it, and of two that close at
-        // once neither is the last. The writer closes the thread that copies before it closes itself.
+        // once neither is the last.
         self.reads = None;
         let reader = self.reader.take();
         self.join(reader);

@@ -1,26 +1,27 @@
-use std::mem;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::checkpoint::{Checkpointer, Copier, Log};
+use super::checkpoint::Checkpoints;
 use super::job::{Job, Ran, Undo};
-use super::open::Held;
 use super::{Counters, Schema, StoreError, transaction_begun, transaction_ends};
 use crate::limits::STORE_BATCH_JOBS_MAX;
 
 /// Takes jobs until every sender is gone: as many as wait, one transaction for all of them.
 pub(super) fn run(
-    writer: &Held,
-    log: Log,
-    copier: Option<Copier>,
+    connection: &Connection,
     schemas: &[Schema],
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     counters: &Counters,
 ) {
-    let connection = &writer.connection;
-    let mut checkpointer = Checkpointer::new(writer, log, copier);
+    let mut checkpoints = match Checkpoints::new(connection) {
+        Ok(checkpoints) => Some(checkpoints),
+        Err(error) => {
+            tracing::warn!(%error, "SQLite copies the write-ahead log by itself");
+            None
+        }
+    };
     let mut batch = Vec::new();
     while let Some(first) = waiting.blocking_recv() {
         batch.push(first);
@@ -53,22 +54,16 @@ pub(super) fn run(
         }
         if disk_error.is_some() {
             *counters.trouble() = disk_error;
-        } else if changed > 0 {
-            let lasting = checkpointer.trouble().map(str::to_owned);
-            let is_over = lasting.is_none();
-            let before = mem::replace(&mut *counters.trouble(), lasting);
-            if before.is_some() && is_over {
-                tracing::info!("the store can be written again");
-            }
+        } else if changed > 0 && counters.trouble().take().is_some() {
+            tracing::info!("the store can be written again");
         }
         for job in batch.drain(..) {
             job.finish(outcome.clone());
         }
-        if outcome.is_ok() {
-            checkpointer.committed(changed);
+        if let (Ok(()), Some(checkpoints)) = (outcome, &mut checkpoints) {
+            checkpoints.committed(connection, changed);
         }
     }
-    checkpointer.close();
 }
 
 /// What became of a transaction.
