@@ -70,6 +70,10 @@ pub(crate) fn open(
     connection
         .pragma_update(None, "synchronous", "FULL")
         .map_err(at(path))?;
+    // The log is the role's to copy: SQLite before 3.51.3 can forget what is committed while another connection copies.
+    connection
+        .pragma_update(None, "wal_autocheckpoint", 0)
+        .map_err(at(path))?;
     Ok(connection)
 }
 

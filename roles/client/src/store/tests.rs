@@ -476,3 +476,20 @@ fn a_store_that_was_closed_is_one_file() {
         }
     });
 }
+
+/// SQLite before 3.51.3 can lose what one connection commits while another copies the log.
+#[tokio::test]
+async fn an_operators_command_leaves_the_log_to_the_role() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let path = folder.path().join("role.sqlite");
+    let bytes_before = std::fs::metadata(&path).unwrap().len();
+    let operator = beside::open(&path, &COINS, "coins").unwrap();
+    let long = "o".repeat(100_000);
+    for _ in 0..400 {
+        insert(&operator, &long).unwrap();
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes_before);
+    drop(operator);
+    assert_eq!(count(&store).await, 400);
+}
