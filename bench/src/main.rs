@@ -40,6 +40,7 @@ use bridge::process;
 use clap::Parser;
 use durable::responder;
 use mimalloc::MiMalloc;
+use systems::relay;
 
 /// That of the `winze` binary, whose requesters and responders run in this one.
 #[global_allocator]
@@ -63,6 +64,9 @@ fn main() -> ExitCode {
                 Some((first, more)) if first == process::COMMAND => runtime
                     .block_on(process::run(more))
                     .map(|()| ExitCode::SUCCESS),
+                Some((first, _)) if first == relay::COMMAND => {
+                    runtime.block_on(relay::run()).map(|()| ExitCode::SUCCESS)
+                }
                 _ => runtime.block_on(runner::run_command(args::Args::parse())),
             };
             // A load generator that hangs in a blocking call does not keep the process.

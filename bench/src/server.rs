@@ -38,6 +38,20 @@ impl Server {
         arguments: &[String],
         folder: &Path,
     ) -> Result<Server, BenchError> {
+        Server::start_in(name, program, arguments, folder, &[])
+    }
+
+    /// [`Self::start`] with variables of its environment.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Server, BenchError> {
         let output = folder.join(format!("{name}.out"));
         let log = folder.join(format!("{name}.log"));
         let file = |path: &Path| {
@@ -47,6 +61,7 @@ impl Server {
             .args(arguments)
             .current_dir(folder)
             .env("WINZE_LOG", "warn")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file(&output)?)
             .stderr(file(&log)?)

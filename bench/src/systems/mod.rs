@@ -1,11 +1,13 @@
 //! The servers that are measured, and clients of them.
 
 pub mod certificate;
+pub mod framed;
 pub mod hub;
 pub mod naive;
 pub mod nats;
 pub mod redis;
 pub mod redis_queue;
+pub mod relay;
 
 use tempfile::TempDir;
 
@@ -33,7 +35,9 @@ pub struct Rig {
 /// [`BenchError`], also for a name that is no system's.
 pub async fn rig(setting: &Setting, system: &str, shape: Shape) -> Result<Rig, BenchError> {
     match system {
-        "hub" => hub::rig(setting, shape).await,
+        "hub" => hub::rig(setting, shape, &[]).await,
+        "hub-1-thread" => hub::rig(setting, shape, &[("TOKIO_WORKER_THREADS", "1")]).await,
+        "relay" => relay::rig(shape).await,
         "naive" => naive::rig(&setting.programs.naive, shape).await,
         "naive-soft" => naive::rig(&setting.programs.naive_soft, shape).await,
         "redis-blmpop" => redis_queue::rig(setting, shape, Pop::Many).await,

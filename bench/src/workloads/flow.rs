@@ -13,8 +13,10 @@ use crate::workload::{CLIENTS, CPU, Case, Plan, RATE, Sample, Workload, sample};
 /// Payloads of a full run, in bytes.
 const PAYLOADS: [u64; 4] = [PAYLOAD_BYTES, 64, 1_024, 16_384];
 /// Systems, in the order in which they are measured.
-const SYSTEMS: [&str; 7] = [
+const SYSTEMS: [&str; 9] = [
     "hub",
+    "hub-1-thread",
+    "relay",
     "naive",
     "naive-soft",
     "nats",
@@ -22,6 +24,8 @@ const SYSTEMS: [&str; 7] = [
     "redis-blmpop",
     "redis-brpop",
 ];
+/// Those of them that say what a part of the hub's cost is; for one payload.
+const PARTS: [&str; 2] = ["hub-1-thread", "relay"];
 /// Bytes outstanding at most, whatever the window in messages: what large messages are bounded by, at all systems.
 const OUTSTANDING_BYTES_MAX: usize = 8 << 20;
 
@@ -55,7 +59,8 @@ fn cases(plan: &Plan) -> Vec<Case> {
         let parameter = *payload;
         SYSTEMS.map(|system| Case { system, parameter })
     };
-    payloads.iter().flat_map(each).collect()
+    let is_wanted = |case: &Case| case.parameter == PAYLOAD_BYTES || !PARTS.contains(&case.system);
+    payloads.iter().flat_map(each).filter(is_wanted).collect()
 }
 
 fn measure<'a>(

@@ -11,8 +11,9 @@ use crate::systems;
 use crate::workload::{CLIENTS, CPU, Case, Metric, Plan, RATE, Sample, Workload, sample};
 
 /// Systems, in the order in which they are measured.
-const SYSTEMS: [&str; 6] = [
+const SYSTEMS: [&str; 7] = [
     "hub",
+    "relay",
     "naive",
     "naive-soft",
     "nats",

@@ -38,7 +38,8 @@ pub fn object(outcome: &Outcome) -> Value {
             let figures = json!({
                 "allowed_us": ceiling.allowed_us,
                 "spent_us": ceiling.spent_us,
-                "cipher_us": ceiling.least_us,
+                "cipher_us": ceiling.cipher_us,
+                "sockets_us": ceiling.sockets_us,
                 "in_reach": ceiling.in_reach(),
             });
             (ceiling.key.to_owned(), figures)

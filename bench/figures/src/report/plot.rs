@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::ceilings::RELAY;
 use crate::outcome::{Case, Outcome, Table};
 
 /// Pixels: the width of the whole, of the names, and of the values behind the bars.
@@ -107,7 +108,8 @@ fn bars(
     let here = table
         .cases
         .iter()
-        .filter(|case| case.parameter == parameter);
+        // The relay is no choice that anybody has.
+        .filter(|case| case.parameter == parameter && case.system != RELAY);
     let bar = |case: &Case| {
         let median = outcome.medians.of(table.name, case, metric)?;
         Some((case.system, median.value))
@@ -157,6 +159,7 @@ mod tests {
         let outcome = example::outcome(&[
             ("pairs", "hub", 200, "cpu_us", 1.0),
             ("pairs", "nats", 200, "cpu_us", 4.0),
+            ("pairs", "relay", 200, "cpu_us", 8.0),
             ("pairs", "naive", 64, "cpu_us", 9.0),
         ]);
         let svg = svg(&outcome);

@@ -18,7 +18,7 @@ use winze_transport::{Certificate, PublicKey, SecretKey};
 
 use super::{Rig, folder};
 use crate::error::BenchError;
-use crate::limits::CONNECTING_MAX;
+use crate::limits::{CERTIFICATE_VALID_S, CONNECTING_MAX};
 use crate::load::{AnyEndpoint, Shape};
 use crate::server::Server;
 use crate::setting::Setting;
@@ -35,8 +35,6 @@ const SENDER_ROLE: &str = "pool";
 const RECEIVER_ROLE: &str = "mint";
 /// The group of all receivers.
 const GROUP: &str = "group/all";
-/// How long the certificate is good, in seconds: longer than any run.
-const CERTIFICATE_VALID_S: u32 = 7 * 24 * 3_600;
 
 /// A running hub and how to dial it.
 pub struct Hub {
@@ -96,6 +94,17 @@ impl Hub {
         listed: &str,
         limits: &str,
     ) -> Result<Hub, BenchError> {
+        Hub::start_in(setting, folder, listed, limits, &[]).await
+    }
+
+    /// [`Self::start`] with variables of its environment.
+    async fn start_in(
+        setting: &Setting,
+        folder: &Path,
+        listed: &str,
+        limits: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Hub, BenchError> {
         let authority = SecretKey::generate(&mut OsRng);
         let static_key = SecretKey::generate(&mut OsRng);
         let mut aux_rand = [0; 32];
@@ -126,7 +135,13 @@ impl Hub {
             "--config".to_owned(),
             config.display().to_string(),
         ];
-        let mut server = Server::start("hub", &setting.programs.winze, &arguments, folder)?;
+        let mut server = Server::start_in(
+            "hub",
+            &setting.programs.winze,
+            &arguments,
+            folder,
+            environment,
+        )?;
         let address = server
             .until_said(|line| ready::address(line, "hub"))
             .await?;
@@ -139,11 +154,15 @@ impl Hub {
 }
 
 /// A hub, a connection for each sender and receiver, and their channels: each sender's to its receiver, or a single
-/// one's to the group of all.
+/// one's to the group of all. The hub has the variables in its environment.
 ///
 /// # Errors
 /// [`BenchError`].
-pub async fn rig(setting: &Setting, shape: Shape) -> Result<Rig, BenchError> {
+pub async fn rig(
+    setting: &Setting,
+    shape: Shape,
+    environment: &[(&str, &str)],
+) -> Result<Rig, BenchError> {
     let folder = folder()?;
     let extension = match shape.payload_bytes {
         QUOTE_PAYLOAD_BYTES => EXT_MINT_QUOTE,
@@ -183,7 +202,7 @@ pub async fn rig(setting: &Setting, shape: Shape) -> Result<Rig, BenchError> {
         "window_messages = {}\nwindow_bytes = {}\n",
         window.messages, window.bytes
     );
-    let hub = Hub::start(setting, folder.path(), &listed, &limits).await?;
+    let hub = Hub::start_in(setting, folder.path(), &listed, &limits, environment).await?;
 
     let messages = |own: &Member, peer: &Member, side| {
         Messages::new(
