@@ -1,15 +1,16 @@
-//! A real `redis-server` of one's own, for tests and demonstrations: on a free loopback port, with its files in a folder of
-//! its own, ended with its owner.
+//! A real `redis-server` of one's own, for tests and demonstrations: on a loopback port that is its own also while it is
+//! away, with its files in a folder of its own, ended with its owner.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpSocket;
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 
@@ -32,7 +33,7 @@ pub struct Wanted {
 /// A running server. Dropping it kills it.
 pub struct RedisServer {
     folder: PathBuf,
-    port: u16,
+    port: HeldPort,
     arguments: Vec<String>,
     wanted: Wanted,
     child: Option<Child>,
@@ -45,25 +46,16 @@ impl RedisServer {
     /// There is no `redis-server` on the PATH, or it does not start; the text says which.
     pub fn start(folder: &Path, wanted: Wanted) -> io::Result<RedisServer> {
         std::fs::create_dir_all(folder)?;
-        let mut last = io::Error::other("not tried");
-        // Another process may take the port between looking and starting.
-        for _ in 0..5 {
-            let port = free_port()?;
-            let arguments = arguments(folder, port, &wanted)?;
-            let mut server = RedisServer {
-                folder: folder.to_owned(),
-                port,
-                arguments,
-                wanted: wanted.clone(),
-                child: None,
-            };
-            match server.start_again() {
-                Ok(()) => return Ok(server),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let port = HeldPort::new()?;
+        let mut server = RedisServer {
+            folder: folder.to_owned(),
+            arguments: arguments(folder, port.address.port(), &wanted)?,
+            port,
+            wanted,
+            child: None,
+        };
+        server.start_again()?;
+        Ok(server)
     }
 
     /// Starts it again where it was killed: the same port, the same files.
@@ -117,7 +109,7 @@ impl RedisServer {
 
     /// `127.0.0.1:port`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address.to_string()
     }
 
     /// A table that reaches it, with the names that old deployments use.
@@ -135,6 +127,28 @@ impl RedisServer {
             }),
             ..RedisConfig::default()
         }
+    }
+}
+
+/// A free loopback port that nobody is given who does not ask for it by its number.
+///
+/// It is bound, and nobody listens. To Linux it is taken then: neither a listener that asks for any port gets it, nor a
+/// connection on its way out, be it one to this very port, which would find itself there. Redis allows for addresses that
+/// are in use (`SO_REUSEADDR`), as this socket does, and so may listen there as often as it likes.
+struct HeldPort {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl HeldPort {
+    fn new() -> io::Result<HeldPort> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        Ok(HeldPort {
+            address: socket.local_addr()?,
+            _socket: socket,
+        })
     }
 }
 
@@ -208,7 +222,26 @@ fn strings(parts: &[&str]) -> Vec<String> {
     parts.iter().map(|&part| part.to_owned()).collect()
 }
 
-fn free_port() -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn while_a_server_is_away_its_port_is_nobody_elses_and_it_comes_back_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = RedisServer::start(folder.path(), Wanted::default()).unwrap();
+        let address = server.port.address;
+        for _ in 0..2 {
+            server.kill();
+            // What Linux asks of a port before it gives it to somebody who wants any.
+            let other = TcpSocket::new_v4().unwrap().bind(address);
+            assert_eq!(other.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            let dialled = tokio::net::TcpStream::connect(address).await;
+            let refused = dialled.unwrap_err().kind();
+            assert_eq!(refused, io::ErrorKind::ConnectionRefused);
+            server.start_again().unwrap();
+            let open = server.config().open().unwrap();
+            open.greet().await.unwrap();
+        }
+    }
 }
