@@ -16,6 +16,7 @@ use std::time::Duration;
 use rand::rngs::OsRng;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use winze_client::{OUTBOX_SCHEMA, Store, StoreError};
@@ -115,8 +116,7 @@ impl World {
     }
 
     pub async fn start_hub(&self) -> (SocketAddr, Running) {
-        self.start_hub_at(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .await
+        self.start_hub_at(nobody()).await
     }
 
     pub async fn start_hub_at(&self, listen: SocketAddr) -> (SocketAddr, Running) {
@@ -230,10 +230,16 @@ impl World {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, or ever will but who is told to: the port is bound for as long as this process runs, so
+/// that nobody gets it who asks for any.
 pub fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    let socket = TcpSocket::new_v4().unwrap();
+    // As listeners have it, which may so be put there.
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// The future's output, which has to come [`SOON`].
