@@ -20,6 +20,11 @@ fn texts_of_any_bytes() {
 }
 
 #[test]
+fn entries_and_keysets_of_any_bytes() {
+    replay("legacy", winze_fuzz::legacy);
+}
+
+#[test]
 fn handshakes_that_the_network_changed() {
     replay("handshake", winze_fuzz::handshake);
 }

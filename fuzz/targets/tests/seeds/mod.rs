@@ -1,6 +1,8 @@
-//! Where a corpus begins: with the frames and messages of `test-vectors/`, and a conversation for each state machine.
+//! Where a corpus begins: with the frames and messages of `test-vectors/`, a conversation for each state machine, and what
+//! lies in Redis.
 
 mod conversations;
+mod redis;
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,6 +31,9 @@ fn seed() {
     plant("handshake", "replaced", &[3; 300]);
     for (target, name, bytes) in conversations::all() {
         plant(target, name, &bytes);
+    }
+    for (name, bytes) in redis::all() {
+        plant("legacy", name, &bytes);
     }
 }
 
