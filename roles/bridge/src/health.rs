@@ -53,6 +53,7 @@ fn of_requests(status: &RequestsStatus) -> Value {
     json!({
         "redis_connected": status.redis.is_well,
         "redis_last_fault": status.redis.fault,
+        "takes_new": status.takes_new,
         "list_length": status.list_length,
         "dead_letters_length": status.dead_letters_length,
         "answers_untold": status.untold,
@@ -82,6 +83,7 @@ fn of_legacy_mint(status: &LegacyMintStatus, set_backs: &[answers::SetBack]) -> 
     json!({
         "redis_connected": status.redis_connected,
         "redis_last_fault": status.last_fault,
+        "takes_new": status.takes_new,
         "list_length": status.list_length,
         "is_list_full": status.is_list_full,
         "open": status.open,

@@ -73,6 +73,7 @@ pub(crate) struct LegacyMint {
     desk: Arc<Desk>,
     responder: QuoteResponder,
     keyset_from_redis: bool,
+    takes_new: bool,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -90,6 +91,12 @@ impl LegacyMint {
         config: &BridgeConfig,
         direction: &LegacyMintConfig,
     ) -> Result<LegacyMint, BridgeError> {
+        let takes_new = direction.takes_new;
+        if !takes_new {
+            tracing::info!(
+                "legacy_mint.takes_new is false: pools are put off, what is open is finished"
+            );
+        }
         let pools = direction.peers()?;
         let tells_ids = direction.writes_quote_ids;
         let push_again_after_ms = direction.push_again_after_s.saturating_mul(1_000);
@@ -107,7 +114,7 @@ impl LegacyMint {
             unit: direction.unit.clone(),
             writing: writing.clone(),
             tells_ids,
-            takes_new: direction.takes_new,
+            takes_new,
             amount_max: direction.amount_max(),
         };
         let responder_config = QuoteResponderConfig {
@@ -150,6 +157,7 @@ impl LegacyMint {
             desk,
             responder,
             keyset_from_redis: direction.keyset_from_redis,
+            takes_new,
             stop,
             tasks: Mutex::new(tasks),
         })
@@ -166,6 +174,7 @@ impl LegacyMint {
         inner.status.unanswered = inner.open.unanswered(now_ms, UNANSWERED_AFTER_MS) as u64;
         inner.status.is_list_full = inner.way == Way::Full;
         LegacyMintStatus {
+            takes_new: self.takes_new,
             responder: self.responder.status(),
             ..inner.status.clone()
         }

@@ -98,6 +98,7 @@ pub(crate) struct RequestsView {
     keysets: watch::Receiver<Keysets>,
     counts: Arc<Counts>,
     link: Link,
+    takes_new: bool,
 }
 
 impl Requests {
@@ -113,6 +114,10 @@ impl Requests {
         config: &BridgeConfig,
         store: &Store,
     ) -> Result<Requests, BridgeError> {
+        let takes_new = settings.takes_new;
+        if !takes_new {
+            tracing::info!("requests.takes_new is false: the list is left to others");
+        }
         let (known, untold, earlier_mints) = store
             .read(|connection| {
                 Ok((
@@ -154,8 +159,7 @@ impl Requests {
         let (list, dead_letters) = (&names.requests_list, &names.dead_letters_list);
         let own = taken_list(list, &config.name);
         let taker = Taker {
-            taken_alone: (!settings.takes_new)
-                .then(|| Handover::new(redis, &own, &names.quote_key_prefix)),
+            taken_alone: (!takes_new).then(|| Handover::new(redis, &own, &names.quote_key_prefix)),
             intake: Intake::new(redis, list, dead_letters, &config.name)
                 .owned_by(owner, earlier_owners),
             keys: Handover::new(redis, list, &names.quote_key_prefix),
@@ -202,6 +206,7 @@ impl Requests {
                 keysets,
                 counts,
                 link,
+                takes_new,
             },
         })
     }
@@ -245,7 +250,8 @@ impl RequestsView {
     pub(crate) fn status(&self) -> RequestsStatus {
         let keyset_id = self.keysets.borrow().last().map(|it| hex::encode(&it.id));
         let redis = self.link.status();
+        let requester = self.requester.status();
         self.counts
-            .status(keyset_id, redis, self.requester.status())
+            .status(self.takes_new, keyset_id, redis, requester)
     }
 }

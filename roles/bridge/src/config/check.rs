@@ -164,7 +164,7 @@ impl BridgeConfig {
         if list == taken_from || list.starts_with(&taken_list(taken_from, "")) {
             return Err(invalid(
                 key,
-                "[requests] takes from the same list, so requests would go in a circle: name another one",
+                "[requests] takes from the same list, so requests would go in a circle: name another one, or leave [requests] out where no older pool pushes",
             ));
         }
         if requests.keyset_to_redis && config.keyset_from_redis {

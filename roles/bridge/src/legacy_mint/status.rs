@@ -9,6 +9,8 @@ pub struct LegacyMintStatus {
     pub redis_connected: bool,
     /// What Redis last did not do, for the operator; it stays when that is over.
     pub last_fault: Option<String>,
+    /// Whether new requests of pools are taken.
+    pub takes_new: bool,
     /// Entries that wait in the list, as of about a second ago.
     pub list_length: Option<u64>,
     /// The list is as long as it may be: nothing new is taken.

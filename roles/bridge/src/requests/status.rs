@@ -27,6 +27,8 @@ pub(super) struct Counts {
 /// Where the direction stands.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestsStatus {
+    /// Whether new entries are taken.
+    pub(crate) takes_new: bool,
     /// Entries handed over by the list, each time that they were.
     pub(crate) taken: u64,
     /// Of these, those that became requests.
@@ -137,12 +139,14 @@ impl Counts {
 
     pub(super) fn status(
         &self,
+        takes_new: bool,
         keyset_id: Option<String>,
         redis: LinkStatus,
         requester: RequesterStatus,
     ) -> RequestsStatus {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RequestsStatus {
+            takes_new,
             taken: read(&self.taken),
             enqueued: read(&self.enqueued),
             repeated: read(&self.repeated),

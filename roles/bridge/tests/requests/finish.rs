@@ -41,6 +41,11 @@ async fn a_bridge_that_takes_nothing_new_finishes_what_it_has_taken_and_leaves_l
         bridge.health().await["detail"]["requests"]["list_length"] == 6
     })
     .await;
+    let said = &bridge.health().await["detail"]["requests"]["takes_new"];
+    assert_eq!(
+        *said, false,
+        "whoever forgets to take it out again shall see it"
+    );
     assert_eq!((length(&mut pool, LIST), length(&mut pool, TAKEN)), (6, 0));
     assert!((11..=16).all(|share| told(&mut pool, share).is_none()));
     let keyset: String = pool.get(KEYSET).expect("a text");
