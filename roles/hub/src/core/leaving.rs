@@ -37,6 +37,7 @@ impl HubCore {
                 _ => strangers.push(*conn),
             }
         }
+        strangers.sort_unstable();
         for conn in strangers {
             self.end_connection(conn, shutdown(retry_after_ms));
         }
@@ -69,7 +70,8 @@ impl HubCore {
             retry_after_ms,
             busy_at_ms,
         });
-        let all: Vec<ConnId> = self.connections.keys().copied().collect();
+        let mut all: Vec<ConnId> = self.connections.keys().copied().collect();
+        all.sort_unstable();
         for conn in all {
             self.end_connection(conn, shutdown(retry_after_ms));
         }

@@ -12,6 +12,7 @@
 //! The same inputs give the same outputs. Where to read on: `setup` is a connection's way to its identity, `open` and
 //! `lifecycle` a channel's way through its ends, `forward` that of a message, `group` that of one to many, `end` what an end is told, `leaving` an orderly end.
 
+mod by_conn;
 mod channels;
 mod connection;
 mod control;
@@ -42,7 +43,7 @@ mod tests;
 #[cfg(feature = "fuzzing")]
 pub use tests::fuzzed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use winze_messages::families::hub::HubMessage;
 use winze_messages::names::PeerName;
@@ -53,6 +54,7 @@ use crate::limits::{
     FULL_RETRY_AFTER_MS, HubLimits, PAYLOAD_BYTES_BEFORE_AUTHENTICATION, REPLACED_RETRY_AFTER_MS,
 };
 
+pub use by_conn::ByConn;
 use channels::Channels;
 use connection::{Connection, Step};
 use counters::Tally;
@@ -82,7 +84,7 @@ pub struct HubCore {
     registry: Registry,
     /// Boxed, as are the ends of channels: they are looked up for every message, and a map of pointers stays in the
     /// processor's cache.
-    connections: BTreeMap<ConnId, Box<Connection>>,
+    connections: ByConn<Box<Connection>>,
     channels: Channels,
     ready: BTreeSet<ConnId>,
     /// There once the hub is on its way out.
@@ -119,7 +121,7 @@ impl HubCore {
             limits,
             extensions: registry.extensions(),
             registry,
-            connections: BTreeMap::new(),
+            connections: ByConn::default(),
             channels: Channels::default(),
             ready: BTreeSet::new(),
             leaving: None,
@@ -153,8 +155,16 @@ impl HubCore {
             connection.heard(now_ms);
         }
         let mut tally = Tally::default();
+        // Of a run of channel messages of one kind all but the first need not be asked again whether they may come.
+        let mut in_run = false;
         for frame in batch.drain(..) {
-            if let Err(ending) = self.frame(conn, frame, &mut tally, now_ms) {
+            let is_channel_msg = frame.is_channel_msg();
+            let taken = match in_run && is_channel_msg && tally.add(&frame) {
+                true => self.forward(conn, frame),
+                false => self.frame(conn, frame, &mut tally, now_ms),
+            };
+            in_run = is_channel_msg && taken.is_ok();
+            if let Err(ending) = taken {
                 self.end_connection(conn, ending);
             }
         }
@@ -192,6 +202,8 @@ impl HubCore {
                 self.ready.insert(*conn);
             }
         }
+        // In an order that is one, whatever the map's is.
+        overdue.sort_unstable_by_key(|(conn, _)| *conn);
         for (conn, ending) in overdue {
             self.end_connection(conn, ending);
         }

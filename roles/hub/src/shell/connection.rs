@@ -203,7 +203,8 @@ impl Client {
                         return Outcome::Broken;
                     }
                 },
-                () = sleep_until(stalled_at), if pending => {
+                // Made only where it is waited for: a timer has a share in what all threads share.
+                () = async { sleep_until(stalled_at).await }, if pending => {
                     let waited = self.write_timeout(left).as_millis();
                     let detail = format!("nothing was read for {waited} ms");
                     self.shared.close(self.conn, CloseReason::Unread, detail);
@@ -213,7 +214,7 @@ impl Client {
                 // due is polled when that is written, whoever was woken for it.
                 () = wake.notified(), if over_at.is_none() && (pending || left == Transmit::Drained) => {
                     due = true;
-                    if !self.shared.is_open(self.conn) {
+                    if pending && !self.shared.is_open(self.conn) {
                         over_at = Some(self.over_at());
                         stalled_at = self.stalled_at(left, over_at);
                     }

@@ -1,6 +1,5 @@
 //! The core and what its users wake each other with, behind one mutex.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,7 +12,9 @@ use super::log::{Log, Source};
 use super::reload::ConfigurationStatus;
 use crate::config::Listed;
 use crate::core::reasons::CloseReason;
-use crate::core::{ConnId, Counters, HubCore, ListErrors, Load, Outgoing, Reloaded, Transmit};
+use crate::core::{
+    ByConn, ConnId, Counters, HubCore, ListErrors, Load, Outgoing, Reloaded, Transmit,
+};
 use crate::limits::{DRAIN_QUIET_MS, HubLimits, WRITE_BATCH_BYTES};
 
 /// See the module. Nothing here waits while the mutex is held.
@@ -33,7 +34,7 @@ pub(super) struct Shared {
 struct Inner {
     core: HubCore,
     /// How to wake each connection's task; as many as the core has connections.
-    wakers: HashMap<ConnId, Arc<Notify>>,
+    wakers: ByConn<Arc<Notify>>,
     shutting_down: bool,
 }
 
@@ -56,7 +57,7 @@ impl Shared {
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 core,
-                wakers: HashMap::new(),
+                wakers: ByConn::default(),
                 shutting_down: false,
             }),
             handshakes_failed: AtomicU64::new(0),
@@ -217,12 +218,15 @@ impl Shared {
     /// the mutex, because a log is written as fast as somebody reads it.
     fn with_core<T>(&self, input: impl FnOnce(&mut Inner, u64) -> T) -> T {
         let now_ms = self.now_ms();
-        let (result, events) = {
+        let (result, ready, events) = {
             let mut inner = self.lock();
             let result = input(&mut inner, now_ms);
-            inner.wake_ready();
-            (result, inner.core.take_events())
+            (result, inner.take_ready(), inner.core.take_events())
         };
+        // Not before: the first thing that they do is to ask for the mutex.
+        for wake in ready {
+            wake.notify_one();
+        }
         self.log.events(&events, now_ms);
         result
     }
@@ -238,12 +242,10 @@ impl Shared {
 }
 
 impl Inner {
-    /// Wakes the tasks of those that have something to send.
-    fn wake_ready(&mut self) {
-        for conn in self.core.take_ready() {
-            if let Some(wake) = self.wakers.get(&conn) {
-                wake.notify_one();
-            }
-        }
+    /// What wakes the tasks of those that have something to send.
+    fn take_ready(&mut self) -> Vec<Arc<Notify>> {
+        let ready = self.core.take_ready();
+        let wakers = ready.iter().filter_map(|conn| self.wakers.get(conn));
+        wakers.cloned().collect()
     }
 }
