@@ -30,8 +30,5 @@ pub const ROUNDS_MAX: u32 = 100;
 /// Seconds of one measurement, at most.
 pub const SECONDS_MAX: f64 = 60.0;
 
-/// How long certificates are valid that are made for a run, in seconds.
-pub const CERTIFICATE_VALID_S: u32 = 7 * 24 * 3_600;
-
 /// What the relay reads at once, in bytes; a hub's connection takes as much.
 pub const RELAY_BUFFER_BYTES: usize = 64 * 1024;

@@ -101,7 +101,7 @@ pub struct Ceiling {
     pub spent_us: f64,
     /// What the cipher alone takes.
     pub cipher_us: f64,
-    /// What a process takes that passes the same bytes on and does nothing else; `None` where that was not measured.
+    /// What a process with a thread for each core takes that passes the same bytes on and does nothing else; `None` where that was not measured.
     pub sockets_us: Option<f64>,
 }
 
@@ -120,9 +120,10 @@ impl Ceiling {
     pub fn said(&self) -> String {
         let rest_us = self.spent_us - self.least_us();
         let (least, least_us) = match self.sockets_us {
-            Some(_) if self.cipher_us <= self.allowed_us => {
-                ("cipher and sockets alone take", self.least_us())
-            }
+            Some(_) if self.cipher_us <= self.allowed_us => (
+                "on all cores cipher and sockets alone take",
+                self.least_us(),
+            ),
             _ => ("the cipher alone takes", self.cipher_us),
         };
         match self.in_reach() {
@@ -226,7 +227,7 @@ mod tests {
             said,
             [
                 "not excluded: 0.06 us are left for all else, which takes 1.50 us",
-                "no: cipher and sockets alone take 1.07 times what is allowed; all else here 1.50 us",
+                "no: on all cores cipher and sockets alone take 1.07 times what is allowed; all else here 1.50 us",
                 "no: the cipher alone takes 5.00 times what is allowed; all else here 1.50 us",
             ]
         );

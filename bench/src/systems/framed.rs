@@ -1,7 +1,5 @@
 //! A client that speaks encrypted frames and nothing above them.
 
-use std::fmt::Display;
-
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -58,11 +56,15 @@ impl FramedPeer {
     /// # Errors
     /// [`BenchError::Peer`].
     pub async fn ask(&mut self, frame: &Frame) -> Result<(), BenchError> {
-        let system = self.system;
-        let failed = |problem: &dyn Display| BenchError::peer(system, problem);
-        self.writer.push(frame).map_err(|error| failed(&error))?;
-        self.writer.flush().await.map_err(|error| failed(&error))?;
+        let pushed = self.writer.push(frame);
+        pushed.map_err(|error| BenchError::peer(self.system, error))?;
+        self.flush().await?;
         self.read().await
+    }
+
+    async fn flush(&mut self) -> Result<(), BenchError> {
+        let flushed = self.writer.flush().await;
+        flushed.map_err(|error| BenchError::peer(self.system, error))
     }
 
     async fn read(&mut self) -> Result<(), BenchError> {
@@ -81,17 +83,14 @@ impl FramedPeer {
 #[async_trait]
 impl Endpoint for FramedPeer {
     async fn send(&mut self, messages: usize) -> Result<(), BenchError> {
-        let system = self.system;
         for _ in 0..messages {
             let pushed = self.writer.push(&self.message);
-            pushed.map_err(|error| BenchError::peer(system, error))?;
+            pushed.map_err(|error| BenchError::peer(self.system, error))?;
             if self.writer.pending_bytes() >= WRITE_BATCH_BYTES {
-                let flushed = self.writer.flush().await;
-                flushed.map_err(|error| BenchError::peer(system, error))?;
+                self.flush().await?;
             }
         }
-        let flushed = self.writer.flush().await;
-        flushed.map_err(|error| BenchError::peer(system, error))
+        self.flush().await
     }
 
     async fn receive(&mut self) -> Result<usize, BenchError> {

@@ -8,6 +8,7 @@ pub mod nats;
 pub mod redis;
 pub mod redis_queue;
 pub mod relay;
+pub mod signed;
 
 use tempfile::TempDir;
 

@@ -604,6 +604,8 @@ async fn before_another_mint_takes_over_the_bridge_finishes_what_is_open_and_poo
     let bridge = deployment
         .start_bridge(|config| config.takes_new = false)
         .await;
+    let health: serde_json::Value = bridge.get("/health").await.json().expect("JSON");
+    assert_eq!(health["detail"]["legacy_mint"]["takes_new"], false);
     pool.ask((21..=40).map(request)).await;
     let old_mint = deployment.start_old_mint(|_| {});
     let mut all = pool.all_issued(20).await;

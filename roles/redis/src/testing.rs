@@ -133,15 +133,19 @@ impl RedisServer {
 /// A free loopback port that nobody is given who does not ask for it by its number.
 ///
 /// It is bound, and nobody listens. To Linux it is taken then: neither a listener that asks for any port gets it, nor a
-/// connection on its way out, be it one to this very port, which would find itself there. Redis allows for addresses that
-/// are in use (`SO_REUSEADDR`), as this socket does, and so may listen there as often as it likes.
-struct HeldPort {
+/// connection on its way out, be it one to this very port, which would find itself there. Who allows for addresses that
+/// are in use (`SO_REUSEADDR`), as this socket, Redis and listeners of tokio do, may listen there as often as they like.
+pub struct HeldPort {
     address: SocketAddr,
     _socket: TcpSocket,
 }
 
 impl HeldPort {
-    fn new() -> io::Result<HeldPort> {
+    /// Holds one until it is dropped.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new() -> io::Result<HeldPort> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -149,6 +153,11 @@ impl HeldPort {
             address: socket.local_addr()?,
             _socket: socket,
         })
+    }
+
+    /// The port, on 127.0.0.1.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

@@ -30,7 +30,7 @@ use cli::{Cli, Command};
 use mimalloc::MiMalloc;
 
 /// A message's payload is allocated by the task that decrypts it and given back by the one that sends it, a row's by one thread and
-/// the other: of that the system's allocator makes a tenth of what a message and a row cost.
+/// the other, which is dear with the system's allocator.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

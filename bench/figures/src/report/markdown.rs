@@ -32,9 +32,9 @@ Redis, whose clients are the libraries that their users have, with a task for th
 shows how much. `durable`, `backlog` and `pipeline` run on `winze-client` as it is. Server CPU is independent of all this but \
 for how many messages a client hands over at a time.
 - **hub-1-thread** is the same hub with `TOKIO_WORKER_THREADS=1` in its environment. A message then costs less, as nothing goes \
-from one core's cache to the other's and nobody is woken across; but the other core is not used, and the rate is lower.
+from one core's cache to the other's and nobody is woken across; but the other core is not used, and with many pairs the rate is lower.
 - **relay** is no hub: it reads from one end of a pair and writes to the other, without decrypting or looking. The ends \
-encrypt for one another as they would for a hub. It is what sockets and system calls cost by themselves.
+encrypt for one another as they would for a hub. It is what sockets and system calls cost by themselves, with a thread for each core.
 - **naive** is a hub on the Sv2 reference crates as one writes it first, in RustCrypto's default build; **naive-soft** the \
 same with `chacha20_force_soft` and `poly1305_force_soft`. It has no credit and no authentication.
 - **nats**, **nats-tls**: one `async-nats` connection for each peer. Its messages have no authenticators.
@@ -151,7 +151,7 @@ fn ceilings(out: &mut String, outcome: &Outcome) {
          its whole way a message is sealed and opened twice and has an authenticator made and verified ({mac:.2} us), \
          {path:.2} us together; a request with its answer is two such messages. *Sockets alone* is what `relay` of the same \
          workload takes, where there is one: a process that passes the same encrypted bytes between the same ends, and neither decrypts \
-         nor looks at any. Routing, credit, copies and locks are in neither, so what they do not exclude may be out of reach all the same.\n\n\
+         nor looks at any; on all cores, as the hub is. Routing, credit, copies and locks are in neither, so what they do not exclude may be out of reach all the same.\n\n\
          | | of | allowed | spent | cipher alone | sockets alone | could any such hub meet it on this machine? |\n|---|---|---|---|---|---|---|",
         cores = outcome.cores,
         open = floor.open_us,

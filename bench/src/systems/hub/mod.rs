@@ -9,16 +9,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use rand::RngCore;
 use rand::rngs::OsRng;
 use winze_messages::{EXT_MINT_QUOTE, PeerName, Side};
-use winze_runtime::clock::now_unix_s_u32;
 use winze_runtime::{keyfile, ready};
-use winze_transport::{Certificate, PublicKey, SecretKey};
+use winze_transport::{PublicKey, SecretKey};
 
+use super::signed::certificate;
 use super::{Rig, folder};
 use crate::error::BenchError;
-use crate::limits::{CERTIFICATE_VALID_S, CONNECTING_MAX};
+use crate::limits::CONNECTING_MAX;
 use crate::load::{AnyEndpoint, Shape};
 use crate::server::Server;
 use crate::setting::Setting;
@@ -107,16 +106,7 @@ impl Hub {
     ) -> Result<Hub, BenchError> {
         let authority = SecretKey::generate(&mut OsRng);
         let static_key = SecretKey::generate(&mut OsRng);
-        let mut aux_rand = [0; 32];
-        OsRng.fill_bytes(&mut aux_rand);
-        let now = now_unix_s_u32();
-        let certificate = Certificate::sign(
-            &authority,
-            static_key.public_key(),
-            now.saturating_sub(60),
-            now.saturating_add(CERTIFICATE_VALID_S),
-            &aux_rand,
-        );
+        let certificate = certificate(&authority, static_key.public_key());
         let machine = |error: &dyn std::fmt::Display| BenchError::machine("the hub's files", error);
         keyfile::write_secret(folder.join("static.key"), &static_key)
             .and_then(|()| {

@@ -16,13 +16,13 @@ use std::time::Duration;
 use rand::rngs::OsRng;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use winze_client::{OUTBOX_SCHEMA, Store, StoreError};
 use winze_hub::{Hub, HubConfig, HubLimits, MayOpen, PeerConfig};
 use winze_pool::store::POOL_SCHEMA;
 use winze_pool::{BoundPool, Pool, PoolConfig, PoolError};
+use winze_redis::testing::HeldPort;
 use winze_runtime::config::ConfigPath;
 use winze_runtime::keyfile;
 use winze_transport::{Certificate, PublicKey, SecretKey};
@@ -233,12 +233,9 @@ impl World {
 /// An address where nobody listens, or ever will but who is told to: the port is bound for as long as this process runs, so
 /// that nobody gets it who asks for any.
 pub fn nobody() -> SocketAddr {
-    let socket = TcpSocket::new_v4().unwrap();
-    // As listeners have it, which may so be put there.
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = socket.local_addr().unwrap();
-    std::mem::forget(socket);
+    let port = HeldPort::new().unwrap();
+    let address = port.address();
+    std::mem::forget(port);
     address
 }
 

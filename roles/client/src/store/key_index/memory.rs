@@ -18,7 +18,7 @@ pub(super) struct KeyMemory {
     new_max: usize,
     new: usize,
     next_slice: usize,
-    /// Of what is merged at present.
+    /// Of the latest batch that is not undone: what is merged at present has it, and nothing a higher one.
     generation: i64,
     /// New entries that are not known to be committed.
     added: Vec<(i64, Entry)>,
@@ -65,6 +65,10 @@ impl KeyMemory {
 
     /// Undoes what the database has rolled back.
     pub(super) fn follow(&mut self, generation: i64) {
+        if self.generation <= generation {
+            return;
+        }
+        self.generation = generation;
         let undone = self.added.extract_if(.., |(added, _)| *added > generation);
         for (_, entry) in undone.collect::<Vec<_>>() {
             self.forget(entry);
