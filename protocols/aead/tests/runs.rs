@@ -1,0 +1,182 @@
+//! Runs against a library that shares nothing with ours but the RFC.
+
+use chacha20poly1305::{AeadInPlace, ChaCha20Poly1305, KeyInit};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use winze_aead::{
+    Aead, HEADER_BYTES, MAC_BYTES, RUN_FRAMES_MAX, RUN_PAYLOAD_BYTES_MAX, Refused, frame_bytes,
+};
+
+/// The length of the payload is in the header's last three bytes, U24 LE.
+fn payload_bytes(header: &[u8; HEADER_BYTES]) -> usize {
+    let [.., a, b, c] = *header;
+    u32::from_le_bytes([a, b, c, 0]) as usize
+}
+
+/// Frames as plaintext, with `fill` where the MACs go.
+fn lay_out(payloads: &[Vec<u8>], fill: u8) -> Vec<u8> {
+    let mut run = Vec::new();
+    for (number, payload) in payloads.iter().enumerate() {
+        let [a, b, c, _] = (payload.len() as u32).to_le_bytes();
+        run.extend([number as u8, 0x48, 0x80, a, b, c]);
+        run.extend([fill; MAC_BYTES]);
+        run.extend(payload);
+        run.extend([fill; MAC_BYTES]);
+    }
+    run
+}
+
+fn lengths(payloads: &[Vec<u8>]) -> Vec<usize> {
+    payloads.iter().map(Vec::len).collect()
+}
+
+/// Text by text, by the other library.
+fn sealed_by_other(key: &[u8; 32], nonce: u64, payloads: &[Vec<u8>]) -> Vec<u8> {
+    let other = ChaCha20Poly1305::new(key.into());
+    let mut run = lay_out(payloads, 0);
+    let mut rest = &mut run[..];
+    let lengths = payloads
+        .iter()
+        .flat_map(|payload| [HEADER_BYTES, payload.len()]);
+    for (nonce, bytes) in (nonce..).zip(lengths) {
+        let (text, behind) = rest.split_at_mut(bytes);
+        let (mac, behind) = behind.split_at_mut(MAC_BYTES);
+        let mut encoded = [0; 12];
+        encoded[4..].copy_from_slice(&nonce.to_le_bytes());
+        let made = other.encrypt_in_place_detached(&encoded.into(), &[], text);
+        mac.copy_from_slice(&made.unwrap());
+        rest = behind;
+    }
+    run
+}
+
+/// Around the ends of blocks of Poly1305, of ChaCha20, and of what a run takes.
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop_oneof![
+        8 => 1..300_usize,
+        1 => prop::sample::select(vec![1, 15, 16, 17, 47, 48, 49, 63, 64, 65, 127, 128, 129]),
+        1 => (RUN_PAYLOAD_BYTES_MAX - 65)..=RUN_PAYLOAD_BYTES_MAX,
+    ];
+    // Bytes of all ones make the largest numbers of Poly1305.
+    (bytes, any::<u8>(), any::<bool>()).prop_map(|(bytes, first, is_all_ones)| match is_all_ones {
+        true => vec![0xff; bytes],
+        false => (0..bytes).map(|i| (i % 251) as u8 ^ first).collect(),
+    })
+}
+
+/// With the counter's lower half about to overflow, too.
+fn nonce() -> impl Strategy<Value = u64> {
+    prop_oneof![any::<u64>(), Just(u64::from(u32::MAX) - 5), Just(0)]
+        .prop_map(|nonce| nonce.min(u64::MAX - 100))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_run_is_what_another_library_makes_text_by_text_and_opens_again(
+        key in any::<[u8; 32]>(),
+        nonce in nonce(),
+        payloads in vec(payload(), 1..=RUN_FRAMES_MAX),
+        fill in any::<u8>(),
+        behind in vec(any::<u8>(), 0..100),
+    ) {
+        let expected = sealed_by_other(&key, nonce, &payloads);
+        for aead in [Aead::new(&key), Aead::one_by_one(&key)] {
+            let mut run = lay_out(&payloads, fill);
+            prop_assert_eq!(aead.seal_run(nonce, &mut run, &lengths(&payloads)), Ok(()));
+            prop_assert!(run == expected);
+        }
+
+        // The start of a frame that has not come whole is no frame.
+        let mut come = [&expected[..], &behind].concat();
+        let aead = Aead::new(&key);
+        let opened = aead.open_run(nonce, &mut come, payload_bytes);
+        let is_in_lanes = aead.has_lanes() && payloads.len() > 1;
+        prop_assert_eq!(opened, if is_in_lanes { payloads.len() } else { 0 });
+        prop_assert_eq!(&come[expected.len()..], &behind);
+        let mut plaintext = lay_out(&payloads, 0);
+        let (mut at, come) = (0, &mut come[..expected.len()]);
+        for payload in payloads.iter().take(opened) {
+            let (header, text) = (at..at + HEADER_BYTES, at + HEADER_BYTES + MAC_BYTES);
+            prop_assert_eq!(&come[header.clone()], &plaintext[header]);
+            prop_assert_eq!(&come[text..text + payload.len()], &payload[..]);
+            at += frame_bytes(payload.len());
+        }
+        plaintext.clear();
+        prop_assert_eq!(&come[at..], &expected[at..]);
+    }
+
+    /// Wherever a bit is altered: what is before it opens, and from its frame on nothing was touched.
+    #[test]
+    fn an_altered_run_opens_up_to_what_was_altered(
+        key in any::<[u8; 32]>(),
+        nonce in nonce(),
+        payloads in vec(payload(), 2..=RUN_FRAMES_MAX),
+        altered in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let aead = Aead::new(&key);
+        let mut run = sealed_by_other(&key, nonce, &payloads);
+        let altered = altered.index(run.len());
+        run[altered] ^= 1_u8 << bit;
+
+        let mut ends = Vec::new();
+        for payload in &payloads {
+            ends.push(ends.last().unwrap_or(&0) + frame_bytes(payload.len()));
+        }
+        let good = ends.iter().take_while(|end| **end <= altered).count();
+        let before = run.clone();
+        let opened = aead.open_run(nonce, &mut run, payload_bytes);
+        // With no second frame to be seen there is no run.
+        let expected = if opened == 0 && good <= 1 { 0 } else { good };
+        prop_assert_eq!(opened, if aead.has_lanes() { expected } else { 0 });
+        let end = opened.checked_sub(1).map_or(0, |last| ends[last]);
+        prop_assert!(run[end..] == before[end..]);
+        prop_assert!(run[..end] != before[..end] || end == 0);
+    }
+
+    #[test]
+    fn a_run_under_other_nonces_does_not_open(
+        key in any::<[u8; 32]>(),
+        nonce in nonce(),
+        off in 1..50_u64,
+        payloads in vec(payload(), 2..=RUN_FRAMES_MAX),
+    ) {
+        let sealed = sealed_by_other(&key, nonce, &payloads);
+        let mut run = sealed.clone();
+        prop_assert_eq!(Aead::new(&key).open_run(nonce + off, &mut run, payload_bytes), 0);
+        prop_assert!(run == sealed);
+    }
+
+    #[test]
+    fn what_is_no_run_is_not_touched(bytes in vec(any::<u8>(), 0..600), nonce in any::<u64>()) {
+        let aead = Aead::new(&[7; 32]);
+        let mut run = bytes.clone();
+        prop_assert_eq!(aead.open_run(nonce, &mut run, payload_bytes), 0);
+        prop_assert!(run == bytes);
+    }
+}
+
+#[test]
+fn a_run_that_is_not_what_was_said_of_it_is_refused_as_it_was() {
+    let too_many = [1; RUN_FRAMES_MAX + 1];
+    let refused: [(&[usize], usize); 6] = [
+        (&[5, 5], 2 * frame_bytes(5) - 1),
+        (&[5, 5], 2 * frame_bytes(5) + 1),
+        (&[5, 0], frame_bytes(5) + frame_bytes(0)),
+        (
+            &[RUN_PAYLOAD_BYTES_MAX + 1],
+            frame_bytes(RUN_PAYLOAD_BYTES_MAX + 1),
+        ),
+        (&[usize::MAX, 5], 100),
+        (&too_many, too_many.len() * frame_bytes(1)),
+    ];
+    for (payloads_bytes, run_bytes) in refused {
+        let mut run = vec![0x5a; run_bytes];
+        for aead in [Aead::new(&[7; 32]), Aead::one_by_one(&[7; 32])] {
+            assert_eq!(aead.seal_run(0, &mut run, payloads_bytes), Err(Refused));
+            assert!(run.iter().all(|byte| *byte == 0x5a));
+        }
+    }
+}
