@@ -171,3 +171,76 @@ fn encode(nonce: u64) -> Nonce {
     bytes[4..].copy_from_slice(&nonce.to_le_bytes());
     Nonce::assume_unique_for_key(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use chacha20poly1305::{AeadInPlace, ChaCha20Poly1305, KeyInit};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Around what one pass of the vector code takes, and the longest that Sv2 encrypts.
+    fn text_bytes() -> impl Strategy<Value = usize> {
+        const MAX: usize = 65_519;
+        prop_oneof![6 => 0..1_100_usize, 1 => (MAX - 1)..=MAX]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// RustCrypto shares nothing with `ring` but the RFC.
+        #[test]
+        fn another_library_makes_the_same_bytes_and_altered_ones_are_refused_and_gone(
+            key in any::<[u8; 32]>(),
+            nonce in any::<u64>(),
+            associated in vec(any::<u8>(), 0..40),
+            text_bytes in text_bytes(),
+            first in any::<u8>(),
+            flipped in any::<prop::sample::Index>(),
+        ) {
+            let text: Vec<u8> = (0..text_bytes).map(|i| (i % 251) as u8 ^ first).collect();
+            let aead = Aead::new(&key);
+
+            let mut sealed = text.clone();
+            let Ok(mac) = aead.seal(nonce, &associated, &mut sealed) else {
+                panic!("a block of this length is sealed");
+            };
+            let mut by_other = text.clone();
+            let mut other_nonce = [0; 12];
+            other_nonce[4..].copy_from_slice(&nonce.to_le_bytes());
+            let other_mac = ChaCha20Poly1305::new(&key.into())
+                .encrypt_in_place_detached(&other_nonce.into(), &associated, &mut by_other)
+                .unwrap();
+            prop_assert!(sealed == by_other);
+            prop_assert_eq!(mac.as_slice(), other_mac.as_slice());
+
+            let (mut altered, mut altered_mac) = (sealed.clone(), mac);
+            *altered
+                .iter_mut()
+                .chain(&mut altered_mac)
+                .nth(flipped.index(text_bytes + MAC_BYTES))
+                .unwrap() ^= 1;
+            prop_assert!(aead.open(nonce, &associated, &mut altered, &altered_mac).is_err());
+            prop_assert!(altered.iter().all(|byte| *byte == 0));
+
+            prop_assert!(aead.open(nonce, &associated, &mut sealed, &mac).is_ok());
+            prop_assert!(sealed == text);
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_wiped_is_no_longer_there() {
+        let seal = |aead: &Aead| aead.seal(0, &[], &mut [0; 64]).ok();
+        let mut aead = Aead::new(&[7; 32]);
+        let before = seal(&aead);
+        aead.wipe();
+        assert_ne!(seal(&aead), before);
+        assert_eq!(seal(&aead), seal(&Aead::new(&[0; 32])));
+        assert!(
+            aead.in_lanes
+                .iter()
+                .all(|(_, words)| **words == [0; 8].into())
+        );
+    }
+}

@@ -15,7 +15,7 @@ use thiserror::Error;
 pub const CHANNEL_BIT: u16 = 0x8000;
 
 /// Bytes of a plaintext header.
-pub const HEADER_BYTES: usize = 6;
+pub const HEADER_BYTES: usize = winze_aead::HEADER_BYTES;
 
 /// The longest payload that the header's U24 can announce, in bytes. What a connection takes is
 /// far less: see [`Limits`](crate::Limits).

@@ -12,7 +12,6 @@
 //! Each state is consumed by its one step: [`Initiator::start`] then [`Initiator::finish`], or
 //! [`Responder::respond`]. No clock, no sockets, and no randomness but the caller's.
 
-mod aead;
 mod cipher;
 mod initiator;
 mod responder;
@@ -23,15 +22,13 @@ pub use cipher::CipherError;
 pub use initiator::Initiator;
 pub use responder::Responder;
 pub use session::{Opener, Sealer, Session, Transcript};
+pub use winze_aead::MAC_BYTES;
 
 use secp256k1::ellswift::{ElligatorSwift, ElligatorSwiftParty};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::keys::{CertificateError, SIGNATURE_MESSAGE_BYTES, SecretKey};
-
-/// Bytes of the authentication code that ends each encrypted block.
-pub const MAC_BYTES: usize = 16;
 
 /// The largest encrypted block, in bytes: what the Noise framework allows a message.
 pub const BLOCK_BYTES_MAX: usize = 65_535;

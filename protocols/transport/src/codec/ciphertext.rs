@@ -39,6 +39,15 @@ impl Ciphertext {
         })
     }
 
+    /// All that has come and was not given out, where it lies; nothing where a block's start was
+    /// moved aside. It is still given out block by block.
+    pub(super) fn peek(&mut self) -> &mut [u8] {
+        match self.partial.is_empty() {
+            true => self.input.get_mut(self.start..).unwrap_or_default(),
+            false => &mut [],
+        }
+    }
+
     /// The next `block_bytes`, once they are there, for `f` to use. Until then it takes in all
     /// that has come: call it with the same length until it gives the block.
     pub(super) fn next_block<T>(

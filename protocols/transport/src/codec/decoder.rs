@@ -1,7 +1,9 @@
 use std::fmt;
 
+use winze_aead::{RUN_PAYLOAD_BYTES_MAX, frame_bytes};
+
 use super::ciphertext::Ciphertext;
-use super::{CodecError, HEADER_BLOCK_BYTES};
+use super::{CodecError, HEADER_BLOCK_BYTES, encrypted_frame_bytes};
 use crate::frame::{Frame, HEADER_BYTES, Header};
 use crate::limits::Limits;
 use crate::noise::{BLOCK_PLAINTEXT_BYTES_MAX, CipherError, MAC_BYTES, Opener};
@@ -19,6 +21,10 @@ pub struct FrameDecoder {
     /// The frame whose header was taken and whose payload is still coming.
     incoming: Option<Frame>,
     incoming_bytes: usize,
+    /// Of the blocks that come next in `ciphertext`, how many are decrypted and authentic already.
+    opened_blocks: usize,
+    /// What the last frame took: whether as much is there twice tells whether a run is worth trying.
+    last_frame_bytes: usize,
     failed: Option<CodecError>,
 }
 
@@ -31,6 +37,8 @@ impl FrameDecoder {
             ciphertext: Ciphertext::default(),
             incoming: None,
             incoming_bytes: 0,
+            opened_blocks: 0,
+            last_frame_bytes: 0,
             failed: None,
         }
     }
@@ -74,7 +82,7 @@ impl FrameDecoder {
         self.incoming.is_some() || self.ciphertext.waiting_bytes() > 0
     }
 
-    /// What is taken from the next header on.
+    /// What is taken from the next frame on that was not begun with.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -103,13 +111,31 @@ impl FrameDecoder {
         self.incoming_bytes.saturating_sub(present)
     }
 
+    /// Decrypts in one go what frames there are, if they are short and some.
+    fn open_run(&mut self) {
+        let come = self.ciphertext.peek();
+        let is_short = self.last_frame_bytes <= frame_bytes(RUN_PAYLOAD_BYTES_MAX);
+        if is_short && come.len() >= 2 * self.last_frame_bytes.max(HEADER_BLOCK_BYTES) {
+            let frames = self
+                .opener
+                .open_run(come, |header| Header::parse(header).payload_bytes as usize);
+            self.opened_blocks = 2 * frames;
+        }
+    }
+
     /// False when the header is not all there yet.
     fn decode_header(&mut self) -> Result<bool, CodecError> {
+        if self.opened_blocks == 0 {
+            self.open_run();
+        }
         let Self {
-            ciphertext, opener, ..
+            ciphertext,
+            opener,
+            opened_blocks,
+            ..
         } = self;
         let opened = ciphertext.next_block(HEADER_BLOCK_BYTES, |block| {
-            let plaintext = opener.open(block)?;
+            let plaintext = open(opener, opened_blocks, block)?;
             let header = plaintext.first_chunk::<HEADER_BYTES>().map(Header::parse);
             header.ok_or(CipherError::NotAuthentic)
         });
@@ -129,6 +155,7 @@ impl FrameDecoder {
             });
         }
         self.incoming_bytes = payload_bytes;
+        self.last_frame_bytes = encrypted_frame_bytes(payload_bytes);
         self.incoming = Some(Frame {
             extension_type: header.extension_type,
             msg_type: header.msg_type,
@@ -144,6 +171,7 @@ impl FrameDecoder {
         let Self {
             ciphertext,
             opener,
+            opened_blocks,
             incoming: Some(frame),
             ..
         } = self
@@ -151,7 +179,7 @@ impl FrameDecoder {
             return Ok(false);
         };
         let opened = ciphertext.next_block(block_bytes, |block| {
-            let plaintext = opener.open(block)?;
+            let plaintext = open(opener, opened_blocks, block)?;
             frame.payload.reserve_exact(missing_bytes);
             frame.payload.extend_from_slice(plaintext);
             Ok(())
@@ -167,6 +195,22 @@ impl FrameDecoder {
             Some(Err(error)) => Err(CodecError::Cipher(error)),
         }
     }
+}
+
+/// The plaintext of the next block, which may have been decrypted already.
+fn open<'b>(
+    opener: &mut Opener,
+    opened_blocks: &mut usize,
+    block: &'b mut [u8],
+) -> Result<&'b [u8], CipherError> {
+    let Some(left) = opened_blocks.checked_sub(1) else {
+        return opener.open(block);
+    };
+    *opened_blocks = left;
+    let plaintext_bytes = block.len().saturating_sub(MAC_BYTES);
+    block
+        .get(..plaintext_bytes)
+        .ok_or(CipherError::NotAuthentic)
 }
 
 impl fmt::Debug for FrameDecoder {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use winze_aead::RUN_PAYLOAD_BYTES_MAX;
+
 use super::{CodecError, encrypted_frame_bytes};
 use crate::frame::{CHANNEL_ID_BYTES, Frame, Header, PAYLOAD_BYTES_MAX};
 use crate::limits::Limits;
@@ -22,7 +24,20 @@ impl FrameEncoder {
     /// After [`CodecError::FrameOverLimit`] the encoder goes on with the next frame, after
     /// [`CodecError::Cipher`] it gives that error for ever. In both cases `out` is as it was.
     pub fn encode(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        self.encode_parts(frame, &[], &frame.payload, out)
+        self.stage(frame, out)?;
+        self.seal_staged(out)
+    }
+
+    /// As [`Self::encode`], but what is appended may be plaintext still, until
+    /// [`Self::seal_staged`], which encrypts several frames in less time than one by one. In
+    /// between the end of `out` has to stay as it is, and must not be sent.
+    pub(crate) fn stage(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.stage_parts(frame, &[], &frame.payload, out)
+    }
+
+    /// Encrypts what was staged. After [`CodecError::Cipher`] that is no longer in `out`.
+    pub(crate) fn seal_staged(&mut self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.sealer.seal_staged(out).map_err(CodecError::Cipher)
     }
 
     /// [`Self::encode`] of `frame` with another channel id, the frame itself staying as it is: one that goes to many has
@@ -33,16 +48,27 @@ impl FrameEncoder {
         channel_id: u32,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
+        self.stage_for_channel(frame, channel_id, out)?;
+        self.seal_staged(out)
+    }
+
+    /// [`Self::encode_for_channel`] as [`Self::stage`] does it.
+    pub(crate) fn stage_for_channel(
+        &mut self,
+        frame: &Frame,
+        channel_id: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
         match frame.payload.split_first_chunk::<CHANNEL_ID_BYTES>() {
             Some((_, rest)) if frame.is_channel_msg() => {
-                self.encode_parts(frame, &channel_id.to_le_bytes(), rest, out)
+                self.stage_parts(frame, &channel_id.to_le_bytes(), rest, out)
             }
-            _ => self.encode(frame, out),
+            _ => self.stage(frame, out),
         }
     }
 
     /// The frame's header, then `start` and `rest` as its payload, which have the length that the frame's has.
-    fn encode_parts(
+    fn stage_parts(
         &mut self,
         frame: &Frame,
         start: &[u8],
@@ -61,8 +87,12 @@ impl FrameEncoder {
             }
         };
 
-        let before = out.len();
         out.reserve(encrypted_frame_bytes(payload_bytes));
+        if (1..=RUN_PAYLOAD_BYTES_MAX).contains(&payload_bytes) {
+            let staged = self.sealer.stage(&header.to_bytes(), start, rest, out);
+            return staged.map_err(CodecError::Cipher);
+        }
+        let before = out.len();
         let sealed = self.seal_blocks(&header, start, rest, out);
         sealed.map_err(|error| {
             out.truncate(before);

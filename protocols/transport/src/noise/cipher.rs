@@ -1,7 +1,6 @@
 use thiserror::Error;
 
-use super::MAC_BYTES;
-use super::aead::Aead;
+use winze_aead::{Aead, HEADER_BYTES, MAC_BYTES, RUN_FRAMES_MAX};
 
 /// A key and the nonce that is next under it: `CipherState` of Sv2 specification 4.4.1, of which
 /// each direction has one.
@@ -18,6 +17,10 @@ pub(super) struct Cipher {
 /// The nonce that the Noise framework reserves; a key seals at most this many blocks.
 const NONCE_RESERVED: u64 = u64::MAX;
 
+/// In a run: its header's, and its payload's.
+pub(super) const NONCES_PER_FRAME: u64 = 2;
+const RUN_NONCES_MAX: u64 = NONCES_PER_FRAME * RUN_FRAMES_MAX as u64;
+
 impl Cipher {
     pub(super) fn new(key: &[u8; 32]) -> Cipher {
         Cipher {
@@ -32,7 +35,7 @@ impl Cipher {
         associated: &[u8],
         text: &mut [u8],
     ) -> Result<[u8; MAC_BYTES], CipherError> {
-        let nonce = self.next_nonce()?;
+        let nonce = self.take_nonces(1)?;
         let sealed = match &self.aead {
             Ok(aead) => aead.seal(nonce, associated, text),
             Err(error) => return Err(*error),
@@ -46,7 +49,7 @@ impl Cipher {
         associated: &[u8],
         block: &'b mut [u8],
     ) -> Result<&'b [u8], CipherError> {
-        let nonce = self.next_nonce()?;
+        let nonce = self.take_nonces(1)?;
         let Some((text, mac)) = block.split_last_chunk_mut::<MAC_BYTES>() else {
             return Err(self.fail(CipherError::NotAuthentic));
         };
@@ -60,17 +63,54 @@ impl Cipher {
         }
     }
 
-    /// Takes a nonce before it is used: whatever happens then, it is not given out again.
-    fn next_nonce(&mut self) -> Result<u64, CipherError> {
+    /// Encrypts a [run](winze_aead) in place under nonces that were taken for it, the first of
+    /// which is `nonce`.
+    pub(super) fn seal_run(
+        &mut self,
+        nonce: u64,
+        run: &mut [u8],
+        payloads_bytes: &[usize],
+    ) -> Result<(), CipherError> {
+        let sealed = match &self.aead {
+            Ok(aead) => aead.seal_run(nonce, run, payloads_bytes),
+            Err(error) => return Err(*error),
+        };
+        sealed.map_err(|_| self.fail(CipherError::BlockTooLong))
+    }
+
+    /// Decrypts frames at the start of `run` in place, as many as can be had in one go: none,
+    /// maybe. See [`Aead::open_run`].
+    pub(super) fn open_run(
+        &mut self,
+        run: &mut [u8],
+        payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
+    ) -> usize {
+        let is_near_the_end = self.nonces_left() < RUN_NONCES_MAX;
+        let frames = match &self.aead {
+            Ok(aead) if !is_near_the_end => aead.open_run(self.nonce_next, run, payload_bytes),
+            _ => 0,
+        };
+        self.nonce_next += NONCES_PER_FRAME * frames as u64;
+        frames
+    }
+
+    /// Takes so many nonces before they are used, and gives the first: whatever happens then,
+    /// they are not given out again.
+    pub(super) fn take_nonces(&mut self, count: u64) -> Result<u64, CipherError> {
         if let Err(error) = &self.aead {
             return Err(*error);
         }
-        if self.nonce_next == NONCE_RESERVED {
+        if self.nonces_left() < count {
             return Err(self.fail(CipherError::NoncesUsedUp));
         }
         let nonce = self.nonce_next;
-        self.nonce_next += 1;
+        self.nonce_next += count;
         Ok(nonce)
+    }
+
+    /// How many more texts this key seals or opens.
+    pub(super) fn nonces_left(&self) -> u64 {
+        NONCE_RESERVED - self.nonce_next
     }
 
     /// Wipes the key; `error` is the answer from now on.
@@ -134,6 +174,28 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(sender.seal(&[], &mut []), Err(CipherError::NoncesUsedUp));
         }
+    }
+
+    #[test]
+    fn near_the_last_nonce_frames_are_opened_one_by_one() {
+        let seal = |nonce| {
+            let aead = Aead::new(&[1; 32]);
+            let mut run = [
+                [0, 0, 0, 5, 0, 0].to_vec(),
+                vec![0; MAC_BYTES + 5 + MAC_BYTES],
+            ]
+            .concat();
+            run = [run.clone(), run].concat();
+            aead.seal_run(nonce, &mut run, &[5, 5]).unwrap();
+            run
+        };
+        let open = |nonce| Cipher::at_nonce(&[1; 32], nonce).open_run(&mut seal(nonce), |_| 5);
+        let has_lanes = Aead::new(&[1; 32]).has_lanes();
+        assert_eq!(
+            open(NONCE_RESERVED - RUN_NONCES_MAX),
+            if has_lanes { 2 } else { 0 }
+        );
+        assert_eq!(open(NONCE_RESERVED - RUN_NONCES_MAX + 1), 0);
     }
 
     #[test]

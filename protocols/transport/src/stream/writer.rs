@@ -13,8 +13,8 @@ use crate::noise::Sealer;
 pub struct FrameWriter<W> {
     stream: W,
     encoder: FrameEncoder,
-    /// Ciphertext in the order in which it was sealed; the first `written` bytes are on their
-    /// way already.
+    /// Frames in the order in which they were pushed; the first `written` bytes are on their way
+    /// already, and the last few frames are sealed when the next bytes go.
     pending: Vec<u8>,
     written: usize,
 }
@@ -30,21 +30,21 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
     }
 
-    /// Encrypts `frame` behind what is pending; nothing is written yet.
+    /// Puts `frame` behind what is pending; nothing is written yet.
     ///
     /// Refuses with [`CodecError::WriterFull`] while [`WRITE_PENDING_BYTES_MAX`] or more wait,
     /// with [`CodecError::FrameOverLimit`] a frame beyond the limits; neither harms the stream.
     /// [`CodecError::Cipher`] is final.
     pub fn push(&mut self, frame: &Frame) -> Result<(), CodecError> {
         self.make_room()?;
-        self.encoder.encode(frame, &mut self.pending)
+        self.encoder.stage(frame, &mut self.pending)
     }
 
     /// [`Self::push`] of `frame` with another channel id; see [`FrameEncoder::encode_for_channel`].
     pub fn push_for_channel(&mut self, frame: &Frame, channel_id: u32) -> Result<(), CodecError> {
         self.make_room()?;
         self.encoder
-            .encode_for_channel(frame, channel_id, &mut self.pending)
+            .stage_for_channel(frame, channel_id, &mut self.pending)
     }
 
     fn make_room(&mut self) -> Result<(), CodecError> {
@@ -73,6 +73,9 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     ///
     /// Cancel-safe: what was handed over is never handed over again.
     pub async fn write_some(&mut self) -> io::Result<usize> {
+        self.encoder
+            .seal_staged(&mut self.pending)
+            .map_err(io::Error::other)?;
         let Some(unwritten) = self.pending.get(self.written..) else {
             return Ok(0);
         };
