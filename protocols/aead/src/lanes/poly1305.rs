@@ -176,6 +176,9 @@ fn chunk_with_lengths(buffer: &[u8], text: Text, start: usize) -> __m512i {
         bytes: text.bytes.saturating_sub(start),
     };
     let chunk = load(buffer, rest);
+    if rest.bytes >= CHUNK_BYTES {
+        return chunk;
+    }
     // The length of the associated data is 0, that of the text the eight bytes behind it.
     let length_at = text.bytes.next_multiple_of(BLOCK_BYTES) + 8;
     let word = length_at.wrapping_sub(start) / 8;
