@@ -5,9 +5,10 @@ use crate::median::Medians;
 use crate::outcome::{Case, Outcome};
 use crate::ratios::{ALL, Bound, Figure, Ratio};
 
-/// The workload in which the cipher is measured, and the library that encrypts here.
+/// The workload in which the cipher is measured.
 const FLOOR: &str = "floor";
-const CIPHER: &str = "ring";
+/// The system in it that encrypts as the hub does: whole runs.
+pub const CIPHER: &str = "runs";
 /// The system that passes on what it does not decrypt: the sockets' part.
 pub const RELAY: &str = "relay";
 /// What the floor is measured with, in payload bytes.

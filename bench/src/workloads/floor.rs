@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::error::Unspecified;
 use ring::hmac;
 use tokio::process::Command;
-use winze_bench_figures::ceilings::{Floor, MAC_US, OPEN_US, SEAL_US};
+use winze_aead::{Aead, HEADER_BYTES, MAC_BYTES, RUN_FRAMES_MAX, Refused, frame_bytes};
+use winze_bench_figures::ceilings::{CIPHER, Floor, MAC_US, OPEN_US, SEAL_US};
 use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 
 use super::PAYLOAD_BYTES;
@@ -20,8 +20,10 @@ use crate::workload::{CPU, Case, Metric, Plan, Sample, Workload};
 
 /// Messages of one measurement.
 const MESSAGES: u64 = 200_000;
-/// Bytes of a frame's header.
-const HEADER_BYTES: usize = 6;
+
+/// The library that encrypts what comes by itself, and everything where the processor has no lanes.
+const RING: &str = "ring";
+const KEY: [u8; 32] = [7; 32];
 
 /// What a `MintQuoteRequest` of so many payload bytes has under its MAC: its body, type, sequence and digest.
 const fn under_mac_bytes(payload_bytes: usize) -> usize {
@@ -32,7 +34,7 @@ const fn under_mac_bytes(payload_bytes: usize) -> usize {
 pub const FLOOR: Workload = Workload {
     name: "floor",
     about: "the cipher alone, in process: header and payload opened and sealed (four AEAD operations, what a hub does for a \
-            message), and with them an authenticator made and verified (two HMAC-SHA256, what its ends do beside)",
+            message) in batches as the hub has them, and by ring one by one; with them an authenticator made and verified (two HMAC-SHA256, what its ends do beside)",
     parameter: "payload bytes",
     metrics: &[
         metric(CPU.key, "us a message at the hub"),
@@ -55,7 +57,7 @@ const fn metric(key: &'static str, title: &'static str) -> Metric {
 
 fn cases(_: &Plan) -> Vec<Case> {
     let parameter = PAYLOAD_BYTES;
-    ["ring", "rustcrypto", "rustcrypto-soft"]
+    [CIPHER, RING, "rustcrypto", "rustcrypto-soft"]
         .map(|system| Case { system, parameter })
         .to_vec()
 }
@@ -65,10 +67,14 @@ fn measure<'a>(setting: &'a Setting, case: &'a Case) -> BoxFuture<'a, Result<Sam
         let payload_bytes = case.parameter as usize;
         let programs = &setting.programs;
         let naive = match case.system {
-            "ring" => {
+            CIPHER | RING => {
+                let (aead, frames) = match case.system {
+                    CIPHER => (Aead::new(&KEY), RUN_FRAMES_MAX),
+                    _ => (Aead::one_by_one(&KEY), 1),
+                };
                 let floor = Floor {
-                    seal_us: seal_us(payload_bytes)?,
-                    open_us: open_us(payload_bytes)?,
+                    seal_us: seal_us(&aead, frames, payload_bytes)?,
+                    open_us: open_us(&aead, frames, payload_bytes)?,
                     mac_us: mac_us(payload_bytes)?,
                 };
                 return Ok(Sample::of([
@@ -92,46 +98,58 @@ fn failed(_: Unspecified) -> BenchError {
     BenchError::machine("ring", "an operation failed")
 }
 
-fn key() -> Result<LessSafeKey, BenchError> {
-    let key = UnboundKey::new(&CHACHA20_POLY1305, &[7; 32]).map_err(failed)?;
-    Ok(LessSafeKey::new(key))
+fn refused(_: Refused) -> BenchError {
+    BenchError::machine("the cipher", "a run was refused")
 }
 
-/// Does it for each message, and gives how long one took, in microseconds.
-fn timed(mut each: impl FnMut(u64) -> Result<(), BenchError>) -> Result<f64, BenchError> {
+/// Does it until all messages are through, so many at a time, and gives how long one took, in microseconds.
+fn timed(
+    messages: usize,
+    mut each: impl FnMut(u64) -> Result<(), BenchError>,
+) -> Result<f64, BenchError> {
     let began = Instant::now();
-    for number in 0..MESSAGES {
+    let times = MESSAGES / messages as u64;
+    for number in 0..times {
         each(number)?;
     }
-    Ok(began.elapsed().as_secs_f64() * 1e6 / MESSAGES as f64)
+    Ok(began.elapsed().as_secs_f64() * 1e6 / (times * messages as u64) as f64)
 }
 
-fn seal_us(payload_bytes: usize) -> Result<f64, BenchError> {
-    let key = key()?;
-    let mut blocks = [vec![0x5a; HEADER_BYTES], vec![0x5a; payload_bytes]];
-    timed(|number| {
-        for block in &mut blocks {
-            let tag = key.seal_in_place_separate_tag(nonce(number), Aad::empty(), block);
-            let _ = black_box((tag.map_err(failed)?, &block));
-        }
-        Ok(())
+/// Equal frames as plaintext, with room for their MACs, and their payloads' lengths.
+fn plain_run(frames: usize, payload_bytes: usize) -> (Vec<u8>, Vec<usize>) {
+    let frame = vec![0x5a; frame_bytes(payload_bytes)];
+    (frame.repeat(frames), vec![payload_bytes; frames])
+}
+
+fn seal_us(aead: &Aead, frames: usize, payload_bytes: usize) -> Result<f64, BenchError> {
+    let (mut run, payloads_bytes) = plain_run(frames, payload_bytes);
+    timed(frames, |number| {
+        // A nonce is used once; what is sealed is sealed again.
+        let nonce = number * 2 * frames as u64;
+        aead.seal_run(nonce, black_box(&mut run), &payloads_bytes)
+            .map_err(refused)
     })
 }
 
-fn open_us(payload_bytes: usize) -> Result<f64, BenchError> {
-    let key = key()?;
-    let mut sealed = [vec![0x5a; HEADER_BYTES], vec![0x5a; payload_bytes]];
-    for block in &mut sealed {
-        key.seal_in_place_append_tag(nonce(0), Aad::empty(), block)
-            .map_err(failed)?;
-    }
-    let mut blocks = sealed.clone();
-    timed(|_| {
-        for (block, sealed) in blocks.iter_mut().zip(&sealed) {
-            // What was opened does not open again. Copying so few bytes is a hundredth of opening them.
-            block.copy_from_slice(sealed);
-            let opened = key.open_in_place(nonce(0), Aad::empty(), block);
-            black_box(opened.map_err(failed)?);
+fn open_us(aead: &Aead, frames: usize, payload_bytes: usize) -> Result<f64, BenchError> {
+    let (mut sealed, payloads_bytes) = plain_run(frames, payload_bytes);
+    aead.seal_run(0, &mut sealed, &payloads_bytes)
+        .map_err(refused)?;
+    let mut run = sealed.clone();
+    timed(frames, |_| {
+        // What was opened does not open again. Copying so few bytes is a hundredth of opening them.
+        run.copy_from_slice(&sealed);
+        if aead.open_run(0, black_box(&mut run), |_| PAYLOAD_BYTES as usize) == frames {
+            return Ok(());
+        }
+        let mut rest = &mut run[..];
+        for (nonce, bytes) in (0..).zip([HEADER_BYTES, payload_bytes].repeat(frames)) {
+            let (text, behind) = rest.split_at_mut(bytes);
+            let (mac, behind) = behind
+                .split_first_chunk_mut::<MAC_BYTES>()
+                .ok_or_else(|| refused(Refused))?;
+            aead.open(nonce, &[], text, mac).map_err(refused)?;
+            rest = behind;
         }
         Ok(())
     })
@@ -141,16 +159,10 @@ fn open_us(payload_bytes: usize) -> Result<f64, BenchError> {
 fn mac_us(payload_bytes: usize) -> Result<f64, BenchError> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
     let message = vec![0x5a; under_mac_bytes(payload_bytes)];
-    timed(|_| {
+    timed(1, |_| {
         let tag = hmac::sign(&key, black_box(&message));
         hmac::verify(&key, black_box(&message), tag.as_ref()).map_err(failed)
     })
-}
-
-fn nonce(number: u64) -> Nonce {
-    let mut nonce = [0; 12];
-    nonce[4..].copy_from_slice(&number.to_le_bytes());
-    Nonce::assume_unique_for_key(nonce)
 }
 
 /// The same by RustCrypto, in the build that the naive hub has.

@@ -147,7 +147,7 @@ fn ceilings(out: &mut String, outcome: &Outcome) {
         out,
         "\n## What the missed bounds ask\n\nMicroseconds for each message, delivery, round trip or request. *Allowed* \
          is the bound times the other's figure; for a rate, {cores} cores for as long as one takes. *Cipher alone* is \
-         `floor` of this run: a hub opens a message ({open:.2} us) and seals it ({seal:.2} us), to many once for each. On \
+         `floor` of this run, in whole runs: a hub opens a message ({open:.2} us) and seals it ({seal:.2} us), to many once for each. On \
          its whole way a message is sealed and opened twice and has an authenticator made and verified ({mac:.2} us), \
          {path:.2} us together; a request with its answer is two such messages. *Sockets alone* is what `relay` of the same \
          workload takes, where there is one: a process that passes the same encrypted bytes between the same ends, and neither decrypts \
