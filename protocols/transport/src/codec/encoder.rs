@@ -28,6 +28,17 @@ impl FrameEncoder {
         self.seal_staged(out)
     }
 
+    /// [`Self::encode`] of one after the other, in less time. The first that is refused ends it; those before it are in
+    /// `out` then.
+    pub fn encode_all<'f>(
+        &mut self,
+        frames: impl IntoIterator<Item = &'f Frame>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        let staged = (frames.into_iter()).try_for_each(|frame| self.stage(frame, out));
+        self.seal_staged(out).and(staged)
+    }
+
     /// As [`Self::encode`], but what is appended may be plaintext still, until
     /// [`Self::seal_staged`], which encrypts several frames in less time than one by one. In
     /// between the end of `out` has to stay as it is, and must not be sent.
