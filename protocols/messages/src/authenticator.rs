@@ -6,17 +6,16 @@
 //!
 //! The hub rewrites the channel id, so everything here begins behind it.
 
-use std::hint::black_box;
+mod direction;
+
 use std::sync::LazyLock;
 
 use hkdf::Hkdf;
-use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
 use winze_transport::{CHANNEL_BIT, Frame, PublicKey, SecretKey};
-use zeroize::Zeroizing;
 
+use self::direction::{BATCH_MAX, DirectionKey};
 use crate::authentication::tagged_hash;
 use crate::codec::kinds::{Bytes, U64};
 use crate::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES, Field};
@@ -46,18 +45,46 @@ pub struct PairKeys {
     answers: DirectionKey,
 }
 
-struct DirectionKey {
-    key: KeyedHash,
-    id: [u8; KEY_ID_BYTES],
+/// A message that is to be sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsealed<'a> {
+    /// Its type.
+    pub msg_type: u8,
+    /// What its type encodes.
+    pub body: &'a [u8],
+    /// The sender's number; section 4.
+    pub sequence: u64,
+    /// That of the request which an answer answers; `None` in a request and an announcement.
+    pub request_digest: Option<[u8; 32]>,
 }
 
-/// HMAC-SHA256 (RFC 2104) with the key's own blocks hashed already, once for all messages.
-///
-/// The library does not wipe what it holds. So these states have one place, on the heap, however
-/// often their owner is moved, and that place is overwritten when this is dropped. What is out of
-/// reach are the copies on the stack: one when it is made, and for each message the one that is
-/// hashed on from. They last until the stack is used again.
-struct KeyedHash(Box<Hmac<Sha256>>);
+/// A message as it came, to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealed<'a> {
+    /// Its type.
+    pub msg_type: u8,
+    /// The payload without the channel id.
+    pub bytes: &'a [u8],
+    /// As in [`Unsealed`].
+    pub request_digest: Option<[u8; 32]>,
+}
+
+impl Unsealed<'_> {
+    const NONE: Self = Unsealed {
+        msg_type: 0,
+        body: &[],
+        sequence: 0,
+        request_digest: None,
+    };
+}
+
+impl Sealed<'_> {
+    const NONE: Self = Sealed {
+        msg_type: 0,
+        bytes: &[],
+        request_digest: None,
+    };
+}
 
 impl PairKeys {
     /// Derives both keys from `own` and `peer`; the peer derives the same from its side.
@@ -133,12 +160,27 @@ impl PairKeys {
         request_digest: Option<[u8; 32]>,
         out: &mut Vec<u8>,
     ) {
+        let message = Unsealed {
+            msg_type,
+            body,
+            sequence,
+            request_digest,
+        };
         let key = self.key_of(self.own_side);
-        out.reserve(body.len() + AUTHENTICATOR_BYTES);
-        out.extend_from_slice(body);
-        out.extend_from_slice(&key.id);
-        out.extend_from_slice(&sequence.to_le_bytes());
-        out.extend_from_slice(&key.mac(msg_type, body, sequence, request_digest));
+        key.seal::<1>([message], |message, authenticator| {
+            append(&message, &authenticator, out);
+        });
+    }
+
+    /// As [`Self::seal`], of many messages, whose MACs are computed together: `sealed` is given each
+    /// of them in turn, and the authenticator that belongs behind its body.
+    pub fn seal_all<'a>(
+        &self,
+        messages: impl IntoIterator<Item = Unsealed<'a>>,
+        sealed: impl FnMut(Unsealed<'a>, [u8; AUTHENTICATOR_BYTES]),
+    ) {
+        let key = self.key_of(self.own_side);
+        key.seal::<BATCH_MAX>(messages, sealed);
     }
 
     /// What [`channel_frame`] makes of what [`Self::seal`] gives, with one allocation.
@@ -162,6 +204,27 @@ impl PairKeys {
         }
     }
 
+    /// As [`Self::seal_frame`], of many messages as in [`Self::seal_all`]: each frame goes to `sealed`.
+    pub fn seal_frames<'a>(
+        &self,
+        extension: u16,
+        channel_id: u32,
+        messages: impl IntoIterator<Item = Unsealed<'a>>,
+        mut sealed: impl FnMut(Frame),
+    ) {
+        self.seal_all(messages, |message, authenticator| {
+            let payload_bytes = CHANNEL_ID_BYTES + message.body.len() + AUTHENTICATOR_BYTES;
+            let mut payload = Vec::with_capacity(payload_bytes);
+            payload.extend_from_slice(&channel_id.to_le_bytes());
+            append(&message, &authenticator, &mut payload);
+            sealed(Frame {
+                extension_type: extension | CHANNEL_BIT,
+                msg_type: message.msg_type,
+                payload,
+            });
+        });
+    }
+
     /// Verifies what the other side sealed, in constant time. `sealed` is the payload without
     /// the channel id; `request_digest` as in [`Self::seal`].
     ///
@@ -172,26 +235,26 @@ impl PairKeys {
         sealed: &'a [u8],
         request_digest: Option<[u8; 32]>,
     ) -> Result<Opened<'a>, AuthenticatorError> {
-        let unverified = Unverified::split(sealed)?;
-        let key = self.key_of(self.own_side.other());
-        if unverified.key_id != key.id {
-            return Err(AuthenticatorError::UnknownKey {
-                key_id: unverified.key_id,
-            });
-        }
-        let expected = key.mac(
+        let message = Sealed {
             msg_type,
-            unverified.body,
-            unverified.sequence,
+            bytes: sealed,
             request_digest,
-        );
-        if !bool::from(expected.ct_eq(&unverified.mac)) {
-            return Err(AuthenticatorError::BadMac);
-        }
-        Ok(Opened {
-            body: unverified.body,
-            sequence: unverified.sequence,
-        })
+        };
+        let mut result = Err(AuthenticatorError::BadMac);
+        let key = self.key_of(self.own_side.other());
+        key.open::<1>([message], |opened| result = opened);
+        result
+    }
+
+    /// As [`Self::open`], of many messages, whose MACs are computed together: `opened` is given what
+    /// became of each of them in turn.
+    pub fn open_all<'a>(
+        &self,
+        messages: impl IntoIterator<Item = Sealed<'a>>,
+        opened: impl FnMut(Result<Opened<'a>, AuthenticatorError>),
+    ) {
+        let key = self.key_of(self.own_side.other());
+        key.open::<BATCH_MAX>(messages, opened);
     }
 
     fn key_of(&self, side: Side) -> &DirectionKey {
@@ -202,55 +265,10 @@ impl PairKeys {
     }
 }
 
-impl DirectionKey {
-    fn expand(kdf: &Hkdf<Sha256>, info: &[u8]) -> DirectionKey {
-        let mut okm = Zeroizing::new([0; MAC_BYTES + KEY_ID_BYTES]);
-        kdf.expand(info, &mut okm[..])
-            .expect("40 bytes are far below what HKDF-SHA256 gives");
-        let mut key = Zeroizing::new([0; MAC_BYTES]);
-        let mut id = [0; KEY_ID_BYTES];
-        let (key_part, id_part) = okm.split_at(MAC_BYTES);
-        key.copy_from_slice(key_part);
-        id.copy_from_slice(id_part);
-        DirectionKey {
-            key: KeyedHash::new(&key),
-            id,
-        }
-    }
-
-    fn mac(
-        &self,
-        msg_type: u8,
-        body: &[u8],
-        sequence: u64,
-        request_digest: Option<[u8; 32]>,
-    ) -> [u8; MAC_BYTES] {
-        let mut mac = Hmac::clone(&self.key.0);
-        mac.update(&[msg_type]);
-        mac.update(&sequence.to_le_bytes());
-        mac.update(&request_digest.unwrap_or_default());
-        mac.update(body);
-        mac.finalize().into_bytes().into()
-    }
-}
-
-impl KeyedHash {
-    fn new(key: &[u8; MAC_BYTES]) -> KeyedHash {
-        KeyedHash(Box::new(hash_behind(key)))
-    }
-}
-
-impl Drop for KeyedHash {
-    /// Puts a key that everybody knows in the place of ours.
-    fn drop(&mut self) {
-        *self.0 = hash_behind(&[0; MAC_BYTES]);
-        // What is never read again the compiler need not write.
-        black_box(&mut *self.0);
-    }
-}
-
-fn hash_behind(key: &[u8; MAC_BYTES]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+fn append(message: &Unsealed<'_>, authenticator: &[u8; AUTHENTICATOR_BYTES], out: &mut Vec<u8>) {
+    out.reserve(message.body.len() + AUTHENTICATOR_BYTES);
+    out.extend_from_slice(message.body);
+    out.extend_from_slice(authenticator);
 }
 
 /// A message whose author is known.

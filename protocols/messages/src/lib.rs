@@ -30,7 +30,9 @@ pub mod names;
 pub mod table;
 pub mod text;
 
-pub use authenticator::{AuthenticatorError, Opened, PairKeys, channel_frame, request_digest};
+pub use authenticator::{
+    AuthenticatorError, Opened, PairKeys, Sealed, Unsealed, channel_frame, request_digest,
+};
 pub use check::{Refusal, check_channel_payload};
 pub use codec::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, MessageError};
 pub use describe::{Description, describe, describe_bytes};

@@ -2,7 +2,8 @@
 
 use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest, MintQuoteResponse};
 use winze_messages::{
-    AuthenticatorError, EXT_MINT_QUOTE, EXT_SIGNING, PairKeys, Side, request_digest,
+    AuthenticatorError, EXT_MINT_QUOTE, EXT_SIGNING, PairKeys, Sealed, Side, Unsealed,
+    channel_frame, request_digest,
 };
 use winze_transport::SecretKey;
 
@@ -132,5 +133,68 @@ fn keys_of_another_family_role_or_peer_do_not_fit() {
                 key_id: pool_keys().own_key_id()
             })
         );
+    }
+}
+
+/// Fewer than a batch has, and more than fit into one. Of some the hub alters the MAC or the key
+/// id, cuts them off, or passes them off for the answers to other requests.
+#[test]
+fn many_messages_are_sealed_and_judged_as_if_each_came_alone() {
+    let bodies: Vec<Vec<u8>> = (0..70_u8)
+        .map(|i| vec![i; usize::from(i) * 3 % 160])
+        .collect();
+    let digest = |i: u64| (!i.is_multiple_of(4)).then(|| digest_of(&i.to_le_bytes()));
+    let message = |i: usize| Unsealed {
+        msg_type: [MintQuoteResponse::MSG_TYPE, MintQuoteError::MSG_TYPE][i % 2],
+        body: &bodies[i],
+        sequence: i as u64,
+        request_digest: digest(i as u64),
+    };
+    for count in [0, 1, 2, 15, 16, 17, 70] {
+        let mut sealed = Vec::new();
+        mint_keys().seal_all((0..count).map(message), |message, authenticator| {
+            sealed.push([message.body, &authenticator].concat());
+        });
+        let mut frames = Vec::new();
+        let messages = (0..count).map(message);
+        mint_keys().seal_frames(EXT_MINT_QUOTE, 9, messages, |frame| frames.push(frame));
+        let alone: Vec<_> = (0..count)
+            .map(message)
+            .map(|one| mint_keys().seal(one.msg_type, one.body, one.sequence, one.request_digest))
+            .collect();
+        assert_eq!(sealed, alone);
+        let framed =
+            (0..count).map(|i| channel_frame(EXT_MINT_QUOTE, message(i).msg_type, 9, &alone[i]));
+        assert_eq!(frames, framed.collect::<Vec<_>>());
+
+        for (i, bytes) in sealed.iter_mut().enumerate() {
+            let last = bytes.len() - 1;
+            match i % 9 {
+                2 => bytes[last] ^= 1,
+                5 => bytes[last - 39 - 8] ^= 1,
+                7 => bytes.truncate(i % 48),
+                _ => {}
+            }
+        }
+        let received = |i: usize| Sealed {
+            msg_type: message(i).msg_type,
+            bytes: &sealed[i],
+            request_digest: digest(i as u64 + u64::from(i % 9 == 8)),
+        };
+        let mut opened = Vec::new();
+        pool_keys().open_all((0..count).map(received), |one| opened.push(one));
+        let alone: Vec<_> = (0..count)
+            .map(received)
+            .map(|one| pool_keys().open(one.msg_type, one.bytes, one.request_digest))
+            .collect();
+        assert_eq!(opened, alone);
+        for (i, one) in opened.iter().enumerate() {
+            match i % 9 {
+                2 | 8 => assert_eq!(*one, Err(AuthenticatorError::BadMac)),
+                5 => assert!(matches!(one, Err(AuthenticatorError::UnknownKey { .. }))),
+                7 => assert!(matches!(one, Err(AuthenticatorError::TooShort { .. }))),
+                _ => assert_eq!(one.unwrap().body, bodies[i]),
+            }
+        }
     }
 }
