@@ -2,7 +2,7 @@
 
 use winze_messages::authenticator::{PairKeys, request_digest};
 use winze_messages::families::mint_quote::{MintQuoteRequest, MintQuoteResponse, QuoteState};
-use winze_messages::{EXT_MINT_QUOTE, Side, channel_frame};
+use winze_messages::{EXT_MINT_QUOTE, Sealed, Side, Unsealed, channel_frame};
 use winze_transport::{Frame, PublicKey, SecretKey};
 
 use super::{RECEIVER_ROLE, SENDER_ROLE};
@@ -14,8 +14,10 @@ const REQUEST: u8 = 0x80;
 const RESPONSE: u8 = 0x81;
 /// Type of the opaque message.
 const OPAQUE: u8 = 1;
+/// In front of each message.
+const CHANNEL_ID_BYTES: usize = 4;
 /// What a payload has beside a message's body: the channel id and the authenticator.
-const AROUND_BODY_BYTES: usize = 4 + 48;
+const AROUND_BODY_BYTES: usize = CHANNEL_ID_BYTES + 48;
 
 /// Makes the messages of one side, and checks those of the other.
 pub enum Messages {
@@ -53,7 +55,7 @@ impl Messages {
         payload_bytes: usize,
     ) -> Result<Messages, BenchError> {
         if extension != EXT_MINT_QUOTE {
-            let bytes = vec![0x5a; payload_bytes.saturating_sub(4)];
+            let bytes = vec![0x5a; payload_bytes.saturating_sub(CHANNEL_ID_BYTES)];
             return Ok(Messages::Opaque { extension, bytes });
         }
         let keys = PairKeys::derive(own, peer, extension, side, SENDER_ROLE, RECEIVER_ROLE);
@@ -82,8 +84,16 @@ impl Messages {
         })
     }
 
-    /// The next message.
-    pub fn make(&mut self, channel_id: u32) -> Frame {
+    /// Bytes of a message's payload.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Messages::Quote { own: (_, body), .. } => body.len() + AROUND_BODY_BYTES,
+            Messages::Opaque { bytes, .. } => bytes.len() + CHANNEL_ID_BYTES,
+        }
+    }
+
+    /// The next messages, as many as that.
+    pub fn make(&mut self, channel_id: u32, messages: usize, mut made: impl FnMut(Frame)) {
         match self {
             Messages::Quote {
                 keys,
@@ -92,22 +102,26 @@ impl Messages {
                 sequence,
                 ..
             } => {
-                let number = *sequence;
-                *sequence += 1;
-                let extension = EXT_MINT_QUOTE;
-                keys.seal_frame(extension, *msg_type, channel_id, body, number, *own_digest)
+                let first = *sequence;
+                *sequence += messages as u64;
+                let messages = (first..*sequence).map(|sequence| Unsealed {
+                    msg_type: *msg_type,
+                    body,
+                    sequence,
+                    request_digest: *own_digest,
+                });
+                keys.seal_frames(EXT_MINT_QUOTE, channel_id, messages, made);
             }
             Messages::Opaque { extension, bytes } => {
-                channel_frame(*extension, OPAQUE, channel_id, bytes)
+                for _ in 0..messages {
+                    made(channel_frame(*extension, OPAQUE, channel_id, bytes));
+                }
             }
         }
     }
 
-    /// Whether a message is what the other side sends.
-    pub fn check(&self, frame: &Frame) -> bool {
-        let Some((_, bytes)) = frame.payload.split_first_chunk::<4>() else {
-            return false;
-        };
+    /// Whether all of these are what the other side sends.
+    pub fn check<'f>(&self, mut frames: impl Iterator<Item = &'f Frame> + Clone) -> bool {
         match self {
             Messages::Quote {
                 keys,
@@ -115,10 +129,23 @@ impl Messages {
                 their_digest,
                 ..
             } => {
-                let opened = keys.open(frame.msg_type, bytes, *their_digest);
-                frame.msg_type == *msg_type && opened.is_ok_and(|opened| opened.body == body)
+                if frames.clone().any(|frame| frame.msg_type != *msg_type) {
+                    return false;
+                }
+                let received = frames.map(|frame| Sealed {
+                    msg_type: *msg_type,
+                    bytes: frame.payload.get(CHANNEL_ID_BYTES..).unwrap_or_default(),
+                    request_digest: *their_digest,
+                });
+                let mut are_theirs = true;
+                keys.open_all(received, |opened| {
+                    are_theirs &= opened.is_ok_and(|opened| opened.body == body);
+                });
+                are_theirs
             }
-            Messages::Opaque { bytes: sent, .. } => bytes.len() == sent.len(),
+            Messages::Opaque { bytes, .. } => {
+                frames.all(|frame| frame.payload.len() == bytes.len() + CHANNEL_ID_BYTES)
+            }
         }
     }
 }

@@ -226,14 +226,16 @@ impl HubPeer {
             Ok(_) => {}
             Err(error) => return Err(BenchError::peer(&self.name, error)),
         }
+        let extension = self.extension;
+        let messages = frames.iter().filter(|frame| frame.extension() == extension);
+        if !self.messages.check(messages) {
+            return Err(BenchError::peer(
+                &self.name,
+                "another message than was sent",
+            ));
+        }
         for frame in frames.drain(..) {
-            if frame.extension() == self.extension {
-                if !self.messages.check(&frame) {
-                    return Err(BenchError::peer(
-                        &self.name,
-                        "another message than was sent",
-                    ));
-                }
+            if frame.extension() == extension {
                 self.came += 1;
                 self.taken.messages += 1;
                 self.taken.bytes += frame.payload.len() as u64;
@@ -269,21 +271,44 @@ impl HubPeer {
     }
 }
 
+impl HubPeer {
+    /// How many messages the hub takes now, as far as they are not more than are flushed at once.
+    fn room(&self) -> usize {
+        let bytes = self.messages.payload_bytes() as u64;
+        let unflushed = WRITE_BATCH_BYTES.saturating_sub(self.writer.pending_bytes()) as u64;
+        let credit = (self.granted.messages.saturating_sub(self.spent.messages))
+            .min(self.granted.bytes.saturating_sub(self.spent.bytes) / bytes);
+        usize::try_from(credit.min(unflushed.div_ceil(bytes))).unwrap_or(usize::MAX)
+    }
+
+    /// Makes as many, and pushes them.
+    fn push_messages(&mut self, messages: usize) -> Result<(), BenchError> {
+        let (writer, spent) = (&mut self.writer, &mut self.spent);
+        let mut pushed = Ok(());
+        self.messages.make(self.channel_id, messages, |frame| {
+            spent.messages += 1;
+            spent.bytes += frame.payload.len() as u64;
+            if pushed.is_ok() {
+                pushed = writer.push(&frame);
+            }
+        });
+        pushed.map_err(|error| BenchError::peer(&self.name, error))
+    }
+}
+
 #[async_trait]
 impl Endpoint for HubPeer {
     async fn send(&mut self, messages: usize) -> Result<(), BenchError> {
-        for _ in 0..messages {
-            let frame = self.messages.make(self.channel_id);
-            let bytes = frame.payload.len() as u64;
-            while self.spent.messages + 1 > self.granted.messages
-                || self.spent.bytes + bytes > self.granted.bytes
-            {
+        let mut left = messages;
+        while left > 0 {
+            let now = left.min(self.room());
+            if now == 0 {
                 self.flush().await?;
                 self.read().await?;
+                continue;
             }
-            self.spent.messages += 1;
-            self.spent.bytes += bytes;
-            self.push(&frame)?;
+            self.push_messages(now)?;
+            left -= now;
             if self.writer.pending_bytes() >= WRITE_BATCH_BYTES {
                 self.flush().await?;
             }
