@@ -6,7 +6,7 @@ use crate::handshake::connection;
 /// What the receiver takes, in bytes of payload; some frames are longer.
 const TAKEN_BYTES_MAX: usize = 1_000;
 
-/// Bytes in front of the frames: the pieces that they arrive in, and which byte of the stream is changed how.
+/// Bytes in front of the frames: the length of the pieces that they arrive in (255 for all at once), and which byte of the stream is changed how.
 const HEAD_BYTES: usize = 1 + 2 + 1;
 
 /// Frames that were encrypted arrive as they were, however the stream is cut to pieces, up to the first byte that the
@@ -16,7 +16,10 @@ pub fn wire(data: &[u8]) {
         return;
     };
     let [piece_bytes, at_low, at_high, change] = *head;
-    let piece_bytes = usize::from(piece_bytes).max(1);
+    let piece_bytes = match piece_bytes {
+        u8::MAX => usize::MAX,
+        bytes => usize::from(bytes).max(1),
+    };
     let sent: Vec<Frame> = wire_frames(frames).collect();
 
     let (client, server) = connection();
@@ -27,6 +30,12 @@ pub fn wire(data: &[u8]) {
         encoder.encode(frame, &mut stream).expect("it fits");
         ends.push(stream.len());
     }
+    let (client, _) = connection();
+    let mut together = Vec::new();
+    let mut encoder = FrameEncoder::new(client.sealer, limits(usize::MAX));
+    encoder.encode_all(&sent, &mut together).expect("they fit");
+    assert!(together == stream);
+
     let mut whole = sent.len();
     if !stream.is_empty() && change != 0 {
         let at = usize::from(u16::from_le_bytes([at_low, at_high])) % stream.len();

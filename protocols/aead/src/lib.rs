@@ -10,8 +10,9 @@
 //! each in a lane of a vector register. On a processor without the instructions, a run goes
 //! through `ring`, text by text; nobody can tell which it was but by the clock.
 //!
-//! Nothing in a text, a key or a MAC decides about a branch or an address; lengths do, which
-//! everybody on the network sees.
+//! Nothing in a payload, a key or a MAC decides about a branch or an address. Lengths do, also those that headers say
+//! before it is known whether they are authentic: whoever listens sees them in the sizes of what is sent, and whoever forges
+//! one learns no more than that it was refused.
 
 mod lanes;
 mod one;

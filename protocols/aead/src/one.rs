@@ -4,7 +4,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::lanes::{Lanes, Words};
-use crate::run::{HEADER_BYTES, Text, lay_out};
+use crate::run::{HEADER_BYTES, RUN_FRAMES_MAX, Text, lay_out};
 
 /// Bytes of the authentication code of a text.
 pub const MAC_BYTES: usize = 16;
@@ -88,7 +88,8 @@ impl Aead {
     /// [`Refused`] where `payloads_bytes` are not between 1 and
     /// [`RUN_PAYLOAD_BYTES_MAX`](crate::RUN_PAYLOAD_BYTES_MAX) each and their
     /// [`frame_bytes`](crate::frame_bytes) together those of `run`, or there are more than
-    /// [`RUN_FRAMES_MAX`](crate::RUN_FRAMES_MAX). Then nothing was changed.
+    /// [`RUN_FRAMES_MAX`](crate::RUN_FRAMES_MAX), or there are not as many nonces below the one that the
+    /// Noise framework reserves, 2^64 - 1. Then nothing was changed.
     pub fn seal_run(
         &self,
         nonce: u64,
@@ -97,6 +98,8 @@ impl Aead {
     ) -> Result<(), Refused> {
         let (frames, count) = lay_out(payloads_bytes, run.len()).ok_or(Refused)?;
         let frames = &frames[..count];
+        // The last nonce is reserved.
+        nonce.checked_add(2 * count as u64).ok_or(Refused)?;
         // One frame fills too few lanes to be worth it.
         if let Some((lanes, words)) = &self.in_lanes
             && count > 1
@@ -107,7 +110,7 @@ impl Aead {
         let texts = frames
             .iter()
             .flat_map(|frame| [frame.header, frame.payload]);
-        for (nonce, Text { at, bytes }) in (nonce..).zip(texts) {
+        for (Text { at, bytes }, nonce) in texts.zip(nonce..) {
             let (text, behind) = run[at..].split_at_mut(bytes);
             let mac = self.seal(nonce, &[], text)?;
             behind[..MAC_BYTES].copy_from_slice(&mac);
@@ -130,6 +133,7 @@ impl Aead {
         payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
     ) -> usize {
         match &self.in_lanes {
+            Some(_) if nonce.checked_add(2 * RUN_FRAMES_MAX as u64).is_none() => 0,
             Some((lanes, words)) => lanes.open(words, nonce, run, payload_bytes),
             None => 0,
         }

@@ -75,11 +75,11 @@ pub(crate) fn lay_out(
     let mut frames = [FrameAt::default(); RUN_FRAMES_MAX];
     let mut end = 0;
     for (index, payload_bytes) in payloads_bytes.iter().enumerate() {
-        let frame = FrameAt::new(end, *payload_bytes);
-        *frames.get_mut(index)? = frame;
         if !is_for_run(*payload_bytes) {
             return None;
         }
+        let frame = FrameAt::new(end, *payload_bytes);
+        *frames.get_mut(index)? = frame;
         end = frame.end();
     }
     (end == run_bytes).then_some((frames, payloads_bytes.len()))

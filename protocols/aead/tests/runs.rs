@@ -7,6 +7,9 @@ use winze_aead::{
     Aead, HEADER_BYTES, MAC_BYTES, RUN_FRAMES_MAX, RUN_PAYLOAD_BYTES_MAX, Refused, frame_bytes,
 };
 
+const NONCES_MAX: u64 = 2 * RUN_FRAMES_MAX as u64;
+const EQUAL_BYTES: usize = 40;
+
 /// The length of the payload is in the header's last three bytes, U24 LE.
 fn payload_bytes(header: &[u8; HEADER_BYTES]) -> usize {
     let [.., a, b, c] = *header;
@@ -38,7 +41,7 @@ fn sealed_by_other(key: &[u8; 32], nonce: u64, payloads: &[Vec<u8>]) -> Vec<u8> 
     let lengths = payloads
         .iter()
         .flat_map(|payload| [HEADER_BYTES, payload.len()]);
-    for (nonce, bytes) in (nonce..).zip(lengths) {
+    for (bytes, nonce) in lengths.zip(nonce..) {
         let (text, behind) = rest.split_at_mut(bytes);
         let (mac, behind) = behind.split_at_mut(MAC_BYTES);
         let mut encoded = [0; 12];
@@ -64,10 +67,25 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// With the counter's lower half about to overflow, too.
+/// With the counter's lower half about to overflow, too, and the last ones that there are.
 fn nonce() -> impl Strategy<Value = u64> {
-    prop_oneof![any::<u64>(), Just(u64::from(u32::MAX) - 5), Just(0)]
-        .prop_map(|nonce| nonce.min(u64::MAX - 100))
+    let last = u64::MAX - NONCES_MAX;
+    prop_oneof![
+        any::<u64>(),
+        Just(u64::from(u32::MAX) - 5),
+        Just(0),
+        Just(last)
+    ]
+    .prop_map(move |nonce| nonce.min(last))
+}
+
+/// Payloads of one length, for who cannot read it in a header.
+fn equal_payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(any::<u8>(), EQUAL_BYTES), 2..=RUN_FRAMES_MAX)
+}
+
+fn equal_bytes(_: &[u8; HEADER_BYTES]) -> usize {
+    EQUAL_BYTES
 }
 
 proptest! {
@@ -136,25 +154,48 @@ proptest! {
         prop_assert!(run[..end] != before[..end] || end == 0);
     }
 
+    /// Their frames are found, and nothing in them is authentic.
     #[test]
-    fn a_run_under_other_nonces_does_not_open(
+    fn a_run_under_other_nonces_or_another_key_does_not_open(
         key in any::<[u8; 32]>(),
-        nonce in nonce(),
-        off in 1..50_u64,
-        payloads in vec(payload(), 2..=RUN_FRAMES_MAX),
+        nonce in 0..1_000_u64,
+        off in 0..50_u64,
+        payloads in equal_payloads(),
     ) {
         let sealed = sealed_by_other(&key, nonce, &payloads);
+        let mut other_key = key;
+        other_key[0] ^= u8::from(off == 0);
         let mut run = sealed.clone();
-        prop_assert_eq!(Aead::new(&key).open_run(nonce + off, &mut run, payload_bytes), 0);
+        prop_assert_eq!(Aead::new(&other_key).open_run(nonce + off, &mut run, equal_bytes), 0);
         prop_assert!(run == sealed);
     }
 
     #[test]
-    fn what_is_no_run_is_not_touched(bytes in vec(any::<u8>(), 0..600), nonce in any::<u64>()) {
+    fn what_is_no_run_is_not_touched(
+        bytes in vec(any::<u8>(), 0..600),
+        nonce in any::<u64>(),
+        payload_bytes in prop::sample::select(vec![
+            equal_bytes as fn(&_) -> _, payload_bytes, |_| 0, |_| usize::MAX,
+        ]),
+    ) {
         let aead = Aead::new(&[7; 32]);
         let mut run = bytes.clone();
         prop_assert_eq!(aead.open_run(nonce, &mut run, payload_bytes), 0);
         prop_assert!(run == bytes);
+    }
+}
+
+#[test]
+fn the_reserved_nonce_is_never_used() {
+    let payloads = [vec![1; 5], vec![2; 5]];
+    for aead in [Aead::new(&[7; 32]), Aead::one_by_one(&[7; 32])] {
+        for (first, sealed) in [(u64::MAX - 4, Ok(())), (u64::MAX - 3, Err(Refused))] {
+            let mut run = lay_out(&payloads, 0);
+            assert_eq!(aead.seal_run(first, &mut run, &lengths(&payloads)), sealed);
+            assert_eq!(run == lay_out(&payloads, 0), sealed.is_err());
+            // As many as a run can have are not left: these are opened one by one.
+            assert_eq!(aead.open_run(first, &mut run, payload_bytes), 0);
+        }
     }
 }
 

@@ -79,3 +79,6 @@ pub enum CodecError {
     #[error(transparent)]
     Cipher(CipherError),
 }
+
+#[cfg(test)]
+mod runs;

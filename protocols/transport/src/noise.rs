@@ -111,3 +111,15 @@ pub(crate) fn connected_pair() -> (Session, Session) {
     let initiator = initiator.finish(&act_2, 50).expect("nothing was altered");
     (initiator, responder)
 }
+
+/// Both directions' ends of one key from a nonce on, with this processor's lanes and without.
+#[cfg(test)]
+pub(crate) fn ends_at_nonce(nonce: u64, has_lanes: bool) -> (Sealer, Opener) {
+    use cipher::Cipher;
+
+    let cipher = || match has_lanes {
+        true => Cipher::at_nonce(&[9; 32], nonce),
+        false => Cipher::one_by_one(&[9; 32], nonce),
+    };
+    (Sealer::new(cipher()), Opener::new(cipher()))
+}

@@ -216,9 +216,13 @@ fn find(
         let Some(header) = header.first_chunk() else {
             break;
         };
-        *frame = FrameAt::new(end, payload_bytes(header));
+        let payload_bytes = payload_bytes(header);
+        if !is_for_run(payload_bytes) {
+            break;
+        }
+        *frame = FrameAt::new(end, payload_bytes);
         end = frame.end();
-        if !is_for_run(frame.payload.bytes) || run.len() < end {
+        if run.len() < end {
             break;
         }
         whole += 1;

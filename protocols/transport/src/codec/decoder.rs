@@ -25,6 +25,9 @@ pub struct FrameDecoder {
     opened_blocks: usize,
     /// What the last frame took: whether as much is there twice tells whether a run is worth trying.
     last_frame_bytes: usize,
+    /// That a run was tried and was none: not again before more has come, so that a peer who sends what looks like a run
+    /// and is none makes us look once for each read and not for each frame.
+    is_no_run: bool,
     failed: Option<CodecError>,
 }
 
@@ -39,6 +42,7 @@ impl FrameDecoder {
             incoming_bytes: 0,
             opened_blocks: 0,
             last_frame_bytes: 0,
+            is_no_run: false,
             failed: None,
         }
     }
@@ -63,11 +67,13 @@ impl FrameDecoder {
     /// Takes a copy of all of `bytes`. They are held until [`Self::next_frame`] gets to them:
     /// feeding without calling it is for the caller to bound.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.is_no_run = false;
         self.ciphertext.extend(bytes);
     }
 
     /// Takes a buffer full of ciphertext, to decrypt it where it lies.
     pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
+        self.is_no_run = false;
         self.ciphertext.lend(buffer);
     }
 
@@ -85,6 +91,12 @@ impl FrameDecoder {
     /// What is taken from the next frame on that was not begun with.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Whether a run was looked for in vain in what has come last.
+    #[cfg(test)]
+    pub(super) fn is_no_run(&self) -> bool {
+        self.is_no_run
     }
 
     /// Memory held for ciphertext, in bytes.
@@ -113,13 +125,16 @@ impl FrameDecoder {
 
     /// Decrypts in one go what frames there are, if they are short and some.
     fn open_run(&mut self) {
-        let come = self.ciphertext.peek();
         let is_short = self.last_frame_bytes <= frame_bytes(RUN_PAYLOAD_BYTES_MAX);
-        if is_short && come.len() >= 2 * self.last_frame_bytes.max(HEADER_BLOCK_BYTES) {
-            let frames = self
-                .opener
-                .open_run(come, |header| Header::parse(header).payload_bytes as usize);
+        if self.is_no_run || !is_short {
+            return;
+        }
+        let come = self.ciphertext.peek();
+        if come.len() >= 2 * self.last_frame_bytes.max(HEADER_BLOCK_BYTES) {
+            let payload_bytes = |header: &_| Header::parse(header).payload_bytes as usize;
+            let frames = self.opener.open_run(come, payload_bytes);
             self.opened_blocks = 2 * frames;
+            self.is_no_run = frames == 0;
         }
     }
 

@@ -30,12 +30,8 @@ impl FrameEncoder {
 
     /// [`Self::encode`] of one after the other, in less time. The first that is refused ends it; those before it are in
     /// `out` then.
-    pub fn encode_all<'f>(
-        &mut self,
-        frames: impl IntoIterator<Item = &'f Frame>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
-        let staged = (frames.into_iter()).try_for_each(|frame| self.stage(frame, out));
+    pub fn encode_all(&mut self, frames: &[Frame], out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let staged = frames.iter().try_for_each(|frame| self.stage(frame, out));
         self.seal_staged(out).and(staged)
     }
 

@@ -81,10 +81,10 @@ impl Sealer {
     /// Appends a frame to `out` as it will be when it is encrypted, but in plaintext still: it is
     /// encrypted together with others, by [`Self::seal_staged`] at the latest, which has to come
     /// before anything else is done with `out` and before another block is sealed. The payload is
-    /// `start` and `rest` together,, 1 to
+    /// `start` and `rest` together, 1 to
     /// [`RUN_PAYLOAD_BYTES_MAX`](winze_aead::RUN_PAYLOAD_BYTES_MAX) bytes.
     ///
-    /// After an error `out` is as it was, nothing is staged, and the sealer refuses further use.
+    /// After an error this frame is not in `out`, those before it are encrypted there, and the sealer refuses further use.
     pub(crate) fn stage(
         &mut self,
         header: &[u8; HEADER_BYTES],

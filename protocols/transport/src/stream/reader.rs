@@ -66,7 +66,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.bytes_received
     }
 
-    /// What is taken from the next frame on whose header was not decrypted yet. Frames that came
+    /// What is taken from the next frame on that was not begun with. Frames that came
     /// in the same read but were not given out yet fall under the new limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.decoder.set_limits(limits);

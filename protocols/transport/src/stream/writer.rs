@@ -14,7 +14,7 @@ pub struct FrameWriter<W> {
     stream: W,
     encoder: FrameEncoder,
     /// Frames in the order in which they were pushed; the first `written` bytes are on their way
-    /// already, and the last few frames are sealed when the next bytes go.
+    /// already. The last few frames are in plaintext until the next bytes go, as frames themselves are.
     pending: Vec<u8>,
     written: usize,
 }
@@ -63,7 +63,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(())
     }
 
-    /// Encrypted bytes that were pushed and not yet handed to the stream.
+    /// Bytes that were pushed and not yet handed to the stream, as many as they have when they are encrypted.
     pub fn pending_bytes(&self) -> usize {
         self.pending.len().saturating_sub(self.written)
     }
