@@ -364,7 +364,7 @@ impl Mint {
                         Ok(recorded) => batch.recorded(recorded, counts),
                         Err(error) => batch.store_failed(&error, counts),
                     };
-                    replies.iter().for_each(|reply| core.queue(reply));
+                    core.queue(&replies);
                     client.woken.insert(Woken::Channel(key));
                     Stage::Idle
                 }

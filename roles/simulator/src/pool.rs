@@ -300,9 +300,8 @@ impl Pool {
         let core = &mut process.requester;
         let quotes = Woken::Channel(process.quotes);
         if core.takes_events() && process.client.was_woken(quotes) {
-            for event in process.client.take_events(process.quotes, 4) {
-                core.take_event(event, now);
-            }
+            let events = process.client.take_events(process.quotes, 4);
+            core.take_events(events, now);
         }
         for key in process.chat_keys.clone() {
             if process.client.was_woken(Woken::Channel(key)) {

@@ -185,6 +185,11 @@ impl StoreExchange {
 
     // ---- the channel
 
+    /// Whether messages of this type are for [`Self::take`].
+    pub fn takes(msg_type: u8) -> bool {
+        matches!(msg_type, StoreQuery::MSG_TYPE | StoreState::MSG_TYPE)
+    }
+
     /// Takes a message of type [`StoreQuery`] or [`StoreState`]; `keys` are all that the far end
     /// may go by, in the order in which [`Self::send`] gets them.
     pub fn take<K: Borrow<PairKeys>>(

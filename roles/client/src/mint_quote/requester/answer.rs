@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use winze_messages::PairKeys;
 use winze_messages::authenticator::Unverified;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteRequest, MintQuoteResponse, QuoteErrorCode,
     QuoteState,
 };
+use winze_messages::{AuthenticatorError, Opened, PairKeys, Sealed};
 
 use super::held::{HeldRequest, HeldRequests};
 use crate::sabotage::{Rule, is_broken};
@@ -42,68 +42,117 @@ pub(super) enum Dropped {
     Malformed,
 }
 
-pub(super) fn judge(keys: &PairKeys, held: &HeldRequests, msg_type: u8, bytes: &[u8]) -> Judged {
-    judge_or_drop(keys, held, msg_type, bytes).unwrap_or_else(Judged::Dropped)
+/// A message whose author is not known yet.
+struct Claim<'a> {
+    msg_type: u8,
+    bytes: &'a [u8],
+    says: Says,
 }
 
-fn judge_or_drop(
+enum Says {
+    Response(Arc<HeldRequest>, MintQuoteResponse),
+    Error(Arc<HeldRequest>, MintQuoteError),
+    /// What, is read once it is known whose it is.
+    Keyset,
+}
+
+/// Type and bytes of each message; gives in their order what it is, by the requests that are held now.
+pub(super) fn judge<'a>(
     keys: &PairKeys,
     held: &HeldRequests,
-    msg_type: u8,
-    bytes: &[u8],
-) -> Result<Judged, Dropped> {
-    match msg_type {
-        MintQuoteResponse::MSG_TYPE => {
-            // Whose request it is about must be read before it can be verified.
-            let response = MintQuoteResponse::decode_body(unverified(bytes)?.body)
-                .map_err(|_| Dropped::Unauthentic)?;
-            let (request, sequence) = verified(keys, held, msg_type, bytes, &response.header_hash)?;
-            Ok(match contradiction(&request.request, &response) {
-                None => Judged::Issued(request, response, sequence),
-                Some(error) => Judged::Contradiction(request, error),
-            })
+    messages: impl IntoIterator<Item = (u8, &'a [u8])>,
+) -> Vec<Judged> {
+    let claims = messages.into_iter();
+    let claims: Vec<_> = claims
+        .map(|(msg_type, bytes)| Claim::read(held, msg_type, bytes))
+        .collect();
+    let mut opened = Vec::with_capacity(claims.len());
+    let sealed = claims.iter().flatten().map(Claim::sealed);
+    keys.open_all(sealed, |one| opened.push(one));
+    // One for each claim that is none to be dropped.
+    let mut opened = opened.into_iter();
+    let mut judge = |claim: Claim<'_>| {
+        let opened = opened.next();
+        claim.judge(opened.unwrap_or(Err(AuthenticatorError::BadMac)))
+    };
+    let judged = claims.into_iter();
+    let judged = judged.map(|claim| claim.and_then(&mut judge));
+    judged
+        .map(|judged| judged.unwrap_or_else(Judged::Dropped))
+        .collect()
+}
+
+impl<'a> Claim<'a> {
+    /// Whose request it is about must be read before it can be verified.
+    fn read(held: &HeldRequests, msg_type: u8, bytes: &'a [u8]) -> Result<Claim<'a>, Dropped> {
+        let says = match msg_type {
+            MintQuoteResponse::MSG_TYPE => {
+                let response = MintQuoteResponse::decode_body(unverified(bytes)?.body)
+                    .map_err(|_| Dropped::Unauthentic)?;
+                let request = held.by_header_hash(&response.header_hash);
+                Says::Response(Arc::clone(request.ok_or(Dropped::Stale)?), response)
+            }
+            MintQuoteError::MSG_TYPE => {
+                let error = MintQuoteError::decode_body(unverified(bytes)?.body)
+                    .map_err(|_| Dropped::Unauthentic)?;
+                let request = held.by_header_hash(&error.header_hash);
+                Says::Error(Arc::clone(request.ok_or(Dropped::Stale)?), error)
+            }
+            KeysetAnnouncement::MSG_TYPE => Says::Keyset,
+            _ => return Err(Dropped::Unauthentic),
+        };
+        Ok(Claim {
+            msg_type,
+            bytes,
+            says,
+        })
+    }
+
+    fn sealed(&self) -> Sealed<'a> {
+        let request_digest = match &self.says {
+            Says::Response(request, _) | Says::Error(request, _) => Some(request.digest),
+            Says::Keyset => None,
+        };
+        Sealed {
+            msg_type: self.msg_type,
+            bytes: self.bytes,
+            request_digest,
         }
-        MintQuoteError::MSG_TYPE => {
-            let error = MintQuoteError::decode_body(unverified(bytes)?.body)
-                .map_err(|_| Dropped::Unauthentic)?;
-            let (request, sequence) = verified(keys, held, msg_type, bytes, &error.header_hash)?;
-            Ok(match QuoteErrorCode::is_final_number(error.error_code) {
-                true => Judged::Refused(request, error, sequence),
-                false => Judged::PutOff(request, error),
-            })
+    }
+
+    fn judge(self, opened: Result<Opened<'_>, AuthenticatorError>) -> Result<Judged, Dropped> {
+        let is_authentic = opened.is_ok() || is_broken(Rule::Authenticator);
+        match self.says {
+            Says::Response(..) | Says::Error(..) if !is_authentic => Err(Dropped::Unauthentic),
+            Says::Response(request, response) => {
+                let sequence = unverified(self.bytes)?.sequence;
+                Ok(match contradiction(&request.request, &response) {
+                    None => Judged::Issued(request, response, sequence),
+                    Some(error) => Judged::Contradiction(request, error),
+                })
+            }
+            Says::Error(request, error) => {
+                let sequence = unverified(self.bytes)?.sequence;
+                Ok(match QuoteErrorCode::is_final_number(error.error_code) {
+                    true => Judged::Refused(request, error, sequence),
+                    false => Judged::PutOff(request, error),
+                })
+            }
+            Says::Keyset => {
+                let opened = opened.map_err(|_| Dropped::Unauthentic)?;
+                let keyset =
+                    KeysetAnnouncement::decode_body(opened.body).map_err(|_| Dropped::Malformed)?;
+                Ok(Judged::Keyset {
+                    serial: opened.sequence,
+                    keyset,
+                })
+            }
         }
-        KeysetAnnouncement::MSG_TYPE => {
-            let opened = keys
-                .open(msg_type, bytes, None)
-                .map_err(|_| Dropped::Unauthentic)?;
-            let keyset =
-                KeysetAnnouncement::decode_body(opened.body).map_err(|_| Dropped::Malformed)?;
-            Ok(Judged::Keyset {
-                serial: opened.sequence,
-                keyset,
-            })
-        }
-        _ => Err(Dropped::Unauthentic),
     }
 }
 
 fn unverified(bytes: &[u8]) -> Result<Unverified<'_>, Dropped> {
     Unverified::split(bytes).map_err(|_| Dropped::Unauthentic)
-}
-
-fn verified(
-    keys: &PairKeys,
-    held: &HeldRequests,
-    msg_type: u8,
-    bytes: &[u8],
-    header_hash: &[u8; 32],
-) -> Result<(Arc<HeldRequest>, u64), Dropped> {
-    let request = held.by_header_hash(header_hash).ok_or(Dropped::Stale)?;
-    let opened = keys.open(msg_type, bytes, Some(request.digest));
-    if opened.is_err() && !is_broken(Rule::Authenticator) {
-        return Err(Dropped::Unauthentic);
-    }
-    Ok((Arc::clone(request), unverified(bytes)?.sequence))
 }
 
 fn contradiction(request: &MintQuoteRequest, response: &MintQuoteResponse) -> Option<String> {

@@ -228,9 +228,7 @@ impl Task {
         let mut events = std::mem::take(&mut self.events);
         self.channel.take_events(&mut events, EVENTS_PER_TURN_MAX);
         let now = self.now();
-        for event in events.drain(..) {
-            self.core.take_event(event, now);
-        }
+        self.core.take_events(events.drain(..), now);
         self.events = events;
     }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use winze_messages::authenticator::Unverified;
 use winze_messages::families::mint_quote::MintQuoteRequest;
-use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, request_digest};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Sealed, request_digest};
 use winze_transport::PublicKey;
 
 use crate::answers::Asked;
@@ -40,34 +40,45 @@ pub(super) enum Taken {
     Malformed,
 }
 
+/// A request whose author is not known yet.
+struct Unknown<'a> {
+    request: MintQuoteRequest,
+    digest: [u8; 32],
+    number: u64,
+    bytes: &'a [u8],
+    key_index: Option<usize>,
+}
+
 impl Pool {
-    pub(super) fn take(&self, msg_type: u8, bytes: &[u8]) -> Taken {
-        if msg_type != MintQuoteRequest::MSG_TYPE {
-            return Taken::Malformed;
+    /// Type and bytes of each message; in their order what it is.
+    pub(super) fn take<'a>(
+        &self,
+        messages: impl IntoIterator<Item = (u8, &'a [u8])>,
+    ) -> Vec<Taken> {
+        let unknown = messages
+            .into_iter()
+            .map(|(msg_type, bytes)| Unknown::read(msg_type, bytes));
+        let mut unknown: Vec<Option<Unknown<'_>>> = unknown.collect();
+        for (key_index, (_, keys)) in self.keys.iter().enumerate() {
+            let left = unknown.iter_mut().flatten();
+            let mut left: Vec<_> = left.filter(|request| request.key_index.is_none()).collect();
+            let mut are_sealed = Vec::with_capacity(left.len());
+            let sealed = left.iter().map(|request| Sealed {
+                msg_type: MintQuoteRequest::MSG_TYPE,
+                bytes: request.bytes,
+                request_digest: None,
+            });
+            keys.open_all(sealed, |opened| are_sealed.push(opened.is_ok()));
+            for (request, is_sealed) in left.iter_mut().zip(are_sealed) {
+                if is_sealed || is_broken(Rule::Authenticator) {
+                    request.key_index = Some(key_index);
+                }
+            }
         }
-        let Ok(unverified) = Unverified::split(bytes) else {
-            return Taken::Malformed;
-        };
-        let Ok(request) = MintQuoteRequest::decode_body(unverified.body) else {
-            return Taken::Malformed;
-        };
-        let digest = request_digest(EXT_MINT_QUOTE, msg_type, unverified.body);
-        let key_index = self.keys.iter().position(|(_, keys)| {
-            keys.open(msg_type, bytes, None).is_ok() || is_broken(Rule::Authenticator)
-        });
-        match key_index {
-            Some(key_index) => Taken::Request(Request {
-                content: content(&request),
-                request,
-                digest,
-                key_index,
-                number: unverified.sequence,
-            }),
-            None => Taken::Unauthentic {
-                header_hash: request.header_hash,
-                digest,
-            },
-        }
+        let taken = unknown.into_iter();
+        taken
+            .map(|request| request.map_or(Taken::Malformed, Taken::of))
+            .collect()
     }
 
     /// The request as the record knows it.
@@ -77,6 +88,47 @@ impl Pool {
             extension: EXT_MINT_QUOTE,
             key: &request.request.header_hash,
             content: &request.content,
+        }
+    }
+}
+
+impl<'a> Unknown<'a> {
+    fn read(msg_type: u8, bytes: &'a [u8]) -> Option<Unknown<'a>> {
+        if msg_type != MintQuoteRequest::MSG_TYPE {
+            return None;
+        }
+        let unverified = Unverified::split(bytes).ok()?;
+        Some(Unknown {
+            request: MintQuoteRequest::decode_body(unverified.body).ok()?,
+            digest: request_digest(EXT_MINT_QUOTE, msg_type, unverified.body),
+            number: unverified.sequence,
+            bytes,
+            key_index: None,
+        })
+    }
+}
+
+impl Taken {
+    fn of(unknown: Unknown<'_>) -> Taken {
+        let Unknown {
+            request,
+            digest,
+            number,
+            key_index,
+            ..
+        } = unknown;
+        match key_index {
+            Some(key_index) => Taken::Request(Request {
+                content: content(&request),
+                request,
+                digest,
+                key_index,
+                number,
+            }),
+            None => Taken::Unauthentic {
+                header_hash: request.header_hash,
+                digest,
+            },
         }
     }
 }

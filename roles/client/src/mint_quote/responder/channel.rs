@@ -5,10 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::RngCore;
-use winze_messages::families::mint_quote::{
-    KeysetAnnouncement, QuoteErrorCode, StoreQuery, StoreState,
-};
-use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Side};
+use winze_messages::families::mint_quote::{KeysetAnnouncement, QuoteErrorCode};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Side, Unsealed};
 
 use super::asked::{Pool, Request, Taken};
 use super::batch::{QuoteBatch, Reply, temporary};
@@ -136,10 +134,23 @@ impl ResponderChannelCore {
         events: impl IntoIterator<Item = ChannelEvent>,
         counts: &mut ResponderCounts,
     ) {
+        let events: Vec<_> = events.into_iter().collect();
+        // Who wrote them depends on nothing that they say, so it is found out about all of them at once.
+        let messages = events.iter().filter_map(|event| match event {
+            ChannelEvent::Message { msg_type, bytes } if !StoreExchange::takes(*msg_type) => {
+                Some((*msg_type, &bytes[..]))
+            }
+            _ => None,
+        });
+        let mut taken = self.pool.take(messages).into_iter();
         for event in events {
             match event {
-                ChannelEvent::Message { msg_type, bytes } => {
-                    self.take_message(msg_type, &bytes, counts);
+                ChannelEvent::Message { msg_type, bytes } if StoreExchange::takes(msg_type) => {
+                    self.take_exchange(msg_type, &bytes, counts);
+                }
+                ChannelEvent::Message { .. } => {
+                    let taken = taken.next().unwrap_or(Taken::Malformed);
+                    self.take_message(taken, counts);
                 }
                 ChannelEvent::Present { instance } => {
                     self.is_closed = false;
@@ -233,12 +244,9 @@ impl ResponderChannelCore {
         exchange_ms.into_iter().chain(compare_ms).min()
     }
 
-    fn take_message(&mut self, msg_type: u8, bytes: &[u8], counts: &mut ResponderCounts) {
-        if matches!(msg_type, StoreQuery::MSG_TYPE | StoreState::MSG_TYPE) {
-            return self.take_exchange(msg_type, bytes, counts);
-        }
+    fn take_message(&mut self, taken: Taken, counts: &mut ResponderCounts) {
         counts.received += 1;
-        match self.pool.take(msg_type, bytes) {
+        match taken {
             Taken::Request(request) => self.requests.push(request),
             Taken::Unauthentic {
                 header_hash,
@@ -266,7 +274,7 @@ impl ResponderChannelCore {
 
     fn refuse_unauthentic(&mut self, header_hash: &[u8; 32], request_digest: [u8; 32]) {
         tracing::warn!(pool = %self.pool.name, "a request's authenticator does not verify");
-        self.queue(&Reply {
+        self.queue(&[Reply {
             answer: temporary(
                 header_hash,
                 QuoteErrorCode::BadAuthenticator,
@@ -276,22 +284,29 @@ impl ResponderChannelCore {
             sequence: 0,
             request_digest,
             key_index: 0,
-        });
+        }]);
     }
 
-    /// Queues an answer; [`Self::send`] sends it.
-    pub fn queue(&mut self, reply: &Reply) {
-        let Some((_, keys)) = self.pool.keys.get(reply.key_index) else {
-            return;
-        };
-        let msg_type = reply.answer.msg_type;
-        let sealed = keys.seal(
-            msg_type,
-            &reply.answer.body,
-            reply.sequence,
-            Some(reply.request_digest),
-        );
-        self.outgoing.push_back((msg_type, sealed));
+    /// Queues answers in their order; [`Self::send`] sends them.
+    pub fn queue(&mut self, replies: &[Reply]) {
+        // Nearly always all of them are under one key.
+        for replies in replies.chunk_by(|one, next| one.key_index == next.key_index) {
+            let key_index = replies.first().map(|reply| reply.key_index);
+            let Some((_, keys)) = key_index.and_then(|index| self.pool.keys.get(index)) else {
+                continue;
+            };
+            let messages = replies.iter().map(|reply| Unsealed {
+                msg_type: reply.answer.msg_type,
+                body: &reply.answer.body,
+                sequence: reply.sequence,
+                request_digest: Some(reply.request_digest),
+            });
+            let outgoing = &mut self.outgoing;
+            keys.seal_all(messages, |message, authenticator| {
+                let sealed = [message.body, &authenticator].concat();
+                outgoing.push_back((message.msg_type, sealed));
+            });
+        }
     }
 
     /// Sends what credit allows: first how far the stores have come, then announcements, they are

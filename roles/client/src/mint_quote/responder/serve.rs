@@ -141,9 +141,8 @@ impl Serving {
         if let Some(batch) = batch
             && !is_over
         {
-            for reply in answer(&self.shared, batch).await {
-                self.core.queue(&reply);
-            }
+            let replies = answer(&self.shared, batch).await;
+            self.core.queue(&replies);
         }
     }
 

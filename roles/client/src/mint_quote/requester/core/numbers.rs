@@ -154,7 +154,7 @@ mod tests {
         let rng = Box::new(StdRng::seed_from_u64(1));
         let mut requester = QuoteRequesterCore::new(&identity, config, rng);
         let mut now = Now { ms: 0, unix_ms: 0 };
-        requester.take_event(ChannelEvent::Present { instance: 1 }, now);
+        requester.take_events([ChannelEvent::Present { instance: 1 }], now);
         assert!(requester.numbers_wanted(now).is_some());
         let failed = StoreError::Aborted {
             reason: "the disk is full".to_owned(),

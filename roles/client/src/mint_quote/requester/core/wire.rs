@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use winze_messages::families::mint_quote::{
-    MintQuoteError, MintQuoteRequest, StoreQuery, StoreState,
-};
+use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest};
 
 use super::QuoteRequesterCore;
 use crate::delivery::{Now, RejectKind, SendChannel};
 use crate::limits::SETTLEMENTS_WAITING_MAX;
+use crate::mint_quote::StoreExchange;
 use crate::mint_quote::requester::answer::{Dropped, Judged, judge};
 use crate::mint_quote::requester::held::HeldRequest;
 use crate::mint_quote::requester::settlement::{Settlement, refusal_text};
@@ -72,8 +71,32 @@ impl QuoteRequesterCore {
         self.settlements.len() < SETTLEMENTS_WAITING_MAX
     }
 
-    /// Takes an event of the channel.
-    pub fn take_event(&mut self, event: ChannelEvent, now: Now) {
+    /// Takes events of the channel, in their order.
+    pub fn take_events(&mut self, events: impl IntoIterator<Item = ChannelEvent>, now: Now) {
+        let events: Vec<_> = events.into_iter().collect();
+        // Whose they are is found out about all of them at once. None of them makes another's author another; that one
+        // may have ended the request of another is seen when that one's turn comes.
+        let messages = events.iter().filter_map(|event| match event {
+            ChannelEvent::Message { msg_type, bytes } if !StoreExchange::takes(*msg_type) => {
+                Some((*msg_type, &bytes[..]))
+            }
+            _ => None,
+        });
+        let mut judged = judge(&self.keys, &self.held, messages).into_iter();
+        for event in events {
+            match event {
+                ChannelEvent::Message { msg_type, .. } if !StoreExchange::takes(msg_type) => {
+                    let judged = judged.next();
+                    let judged = judged.unwrap_or(Judged::Dropped(Dropped::Unauthentic));
+                    self.take_message(msg_type, judged, now);
+                }
+                event => self.take_event(event, now),
+            }
+        }
+    }
+
+    /// Of those that are not about a request.
+    fn take_event(&mut self, event: ChannelEvent, now: Now) {
         match event {
             ChannelEvent::Present { instance } => {
                 self.core.presence(Some(instance));
@@ -88,7 +111,7 @@ impl QuoteRequesterCore {
                 self.stopped();
                 tracing::warn!(mint = %self.mint.name, ?code, ?detail, "no channel to the mint");
             }
-            ChannelEvent::Message { msg_type, bytes } => self.take_message(msg_type, &bytes, now),
+            ChannelEvent::Message { msg_type, bytes } => self.take_exchanged(msg_type, &bytes),
             ChannelEvent::Reject {
                 ordinal,
                 code,
@@ -100,11 +123,8 @@ impl QuoteRequesterCore {
         }
     }
 
-    fn take_message(&mut self, msg_type: u8, bytes: &[u8], now: Now) {
-        if matches!(msg_type, StoreQuery::MSG_TYPE | StoreState::MSG_TYPE) {
-            return self.take_exchanged(msg_type, bytes);
-        }
-        match judge(&self.keys, &self.held, msg_type, bytes) {
+    fn take_message(&mut self, msg_type: u8, judged: Judged, now: Now) {
+        match judged {
             Judged::Issued(request, response, number) => {
                 let settlement = Settlement::Issued(Arc::clone(&request), response, number);
                 self.settle(request.sequence, settlement, now);
