@@ -125,6 +125,10 @@ pub const LATE_ANSWERS_MAX: usize = 4_096;
 /// peer is there, little enough not to bury one that is only slow.
 pub const RESEND_PER_TIMEOUT_MAX: usize = 16;
 
+/// Requests that are sealed together, before it is known whether the channel takes them all: as many
+/// as a processor with the widest registers hashes at a time.
+pub const SEALED_AHEAD_MAX: usize = 16;
+
 /// Answers that may wait to be recorded; beyond, they stay with the channel, whose credit bounds
 /// them.
 pub const SETTLEMENTS_WAITING_MAX: usize = 4_096;

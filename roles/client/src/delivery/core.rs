@@ -172,13 +172,25 @@ impl RequesterCore {
 
     /// The request to send now, within `credit` and the window: the oldest that is due.
     pub fn next_to_send(&self, credit: Credit) -> Option<u64> {
-        self.instance?;
-        if self.unanswered.len() >= self.schedule.window || credit.messages == 0 {
-            return None;
-        }
-        let sequence = *self.due.first()?;
-        let held = self.held.get(&sequence)?;
-        (held.payload_bytes <= credit.bytes).then_some(sequence)
+        self.all_to_send(credit).next()
+    }
+
+    /// That one, and those that are to follow it once each has been sent.
+    pub fn all_to_send(&self, credit: Credit) -> impl Iterator<Item = u64> {
+        let room = match self.instance {
+            Some(_) => self.schedule.window.saturating_sub(self.unanswered.len()),
+            None => 0,
+        };
+        let messages = usize::try_from(credit.messages).unwrap_or(usize::MAX);
+        let mut bytes_left = credit.bytes;
+        let is_within = move |sequence: &u64| {
+            let payload_bytes = self.held.get(sequence).map(|held| held.payload_bytes);
+            let left = payload_bytes.and_then(|bytes| bytes_left.checked_sub(bytes));
+            bytes_left = left.unwrap_or(0);
+            left.is_some()
+        };
+        let due = self.due.iter().copied().take(room.min(messages));
+        due.take_while(is_within)
     }
 
     /// It was sent, as the channel's message with this ordinal.

@@ -170,3 +170,104 @@ fn contradiction(request: &MintQuoteRequest, response: &MintQuoteResponse) -> Op
         (false, _) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use winze_messages::{EXT_MINT_QUOTE, Side};
+    use winze_transport::SecretKey;
+
+    use super::*;
+    use crate::outbox::StoredRequest;
+
+    fn keys(side: Side) -> PairKeys {
+        let [pool, mint] = [0x31, 0x32].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap());
+        let (own, peer) = match side {
+            Side::Requester => (pool, mint.public_key()),
+            Side::Responder => (mint, pool.public_key()),
+        };
+        PairKeys::derive(&own, &peer, EXT_MINT_QUOTE, side, "pool", "mint")
+    }
+
+    fn request(share: u8) -> HeldRequest {
+        let request = MintQuoteRequest {
+            amount: 8,
+            unit: "hash".to_owned(),
+            header_hash: [share; 32],
+            description: None,
+            locking_key: [2; 33],
+            keyset_id: vec![0; 8],
+        };
+        let mut body = Vec::new();
+        request.encode_body(&mut body).unwrap();
+        HeldRequest::read(StoredRequest {
+            sequence: share.into(),
+            key: vec![share; 32],
+            msg_type: MintQuoteRequest::MSG_TYPE,
+            body,
+            created_unix_ms: 1,
+            attempts: 0,
+            is_asked_again: false,
+            is_whole: true,
+            checksum: [0; 16],
+        })
+        .unwrap()
+    }
+
+    /// The mint's answer to the request over `share`, as the digest of that over `covered`.
+    fn answer(share: u8, covered: u8) -> Vec<u8> {
+        let response = MintQuoteResponse {
+            quote_id: format!("of {share}"),
+            header_hash: [share; 32],
+            amount: 8,
+            unit: "hash".to_owned(),
+            expires_at_unix_s: 0,
+            state: QuoteState::Paid,
+        };
+        let mut body = Vec::new();
+        response.encode_body(&mut body).unwrap();
+        let digest = request(covered).digest;
+        let number = 100 + u64::from(share);
+        keys(Side::Responder).seal(MintQuoteResponse::MSG_TYPE, &body, number, Some(digest))
+    }
+
+    #[test]
+    fn of_answers_that_come_together_each_is_judged_by_its_own_mac_and_request() {
+        let mut held = HeldRequests::default();
+        (1..=4).for_each(|share| held.insert(request(share)));
+        let mut altered = answer(2, 2);
+        *altered.last_mut().unwrap() ^= 1;
+        let messages = [
+            altered,
+            answer(1, 1),
+            answer(9, 9),
+            answer(3, 4),
+            vec![0; 20],
+            answer(4, 4),
+        ];
+        let came = messages.iter();
+        let came = came.map(|bytes| (MintQuoteResponse::MSG_TYPE, &bytes[..]));
+        let judged = judge(&keys(Side::Requester), &held, came);
+        let summary: Vec<_> = judged
+            .iter()
+            .map(|judged| match judged {
+                Judged::Issued(request, response, number) => {
+                    assert_eq!(request.request.header_hash, response.header_hash);
+                    Ok((request.sequence, &response.quote_id[..], *number))
+                }
+                Judged::Dropped(dropped) => Err(*dropped),
+                _ => panic!("neither a quote nor dropped"),
+            })
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                Err(Dropped::Unauthentic),
+                Ok((1, "of 1", 101)),
+                Err(Dropped::Stale),
+                Err(Dropped::Unauthentic),
+                Err(Dropped::Unauthentic),
+                Ok((4, "of 4", 104)),
+            ]
+        );
+    }
+}

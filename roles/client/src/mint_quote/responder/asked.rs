@@ -145,3 +145,84 @@ fn content(request: &MintQuoteRequest) -> [u8; 32] {
         .finalize()
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use winze_messages::Side;
+    use winze_transport::SecretKey;
+
+    use super::*;
+
+    fn secret(byte: u8) -> SecretKey {
+        SecretKey::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    /// Of the pool, with this key.
+    fn sealed(key: u8, share: u8) -> Vec<u8> {
+        let request = MintQuoteRequest {
+            amount: 8,
+            unit: "hash".to_owned(),
+            header_hash: [share; 32],
+            description: None,
+            locking_key: [2; 33],
+            keyset_id: vec![0; 8],
+        };
+        let mut body = Vec::new();
+        request.encode_body(&mut body).unwrap();
+        let (own, mint, side) = (secret(key), secret(9).public_key(), Side::Requester);
+        PairKeys::derive(&own, &mint, EXT_MINT_QUOTE, side, "pool", "mint").seal(
+            MintQuoteRequest::MSG_TYPE,
+            &body,
+            share.into(),
+            None,
+        )
+    }
+
+    #[test]
+    fn while_a_pool_changes_its_key_each_request_that_came_is_found_under_its_own() {
+        let keys = [1, 2].map(|key| {
+            let (own, pool) = (secret(9), secret(key).public_key());
+            let side = Side::Responder;
+            let keys = PairKeys::derive(&own, &pool, EXT_MINT_QUOTE, side, "pool", "mint");
+            (pool, keys)
+        });
+        let name: PeerName = "pool/main".parse().unwrap();
+        let pool = Pool {
+            text: name.to_string(),
+            name,
+            keys: keys.into(),
+        };
+        let mut altered = sealed(1, 12);
+        *altered.last_mut().unwrap() ^= 1;
+        let messages = [
+            sealed(2, 10),
+            vec![0; 60],
+            sealed(1, 11),
+            altered,
+            sealed(3, 13),
+            sealed(2, 14),
+        ];
+        let came = messages.iter();
+        let taken = pool.take(came.map(|bytes| (MintQuoteRequest::MSG_TYPE, &bytes[..])));
+        let summary: Vec<_> = taken
+            .iter()
+            .map(|taken| match taken {
+                Taken::Request(request) => {
+                    assert_eq!(request.request.header_hash, [request.number as u8; 32]);
+                    Some((request.number, Some(request.key_index)))
+                }
+                Taken::Unauthentic { header_hash, .. } => Some((header_hash[0].into(), None)),
+                Taken::Malformed => None,
+            })
+            .collect();
+        let expected = [
+            Some((10, Some(1))),
+            None,
+            Some((11, Some(0))),
+            Some((12, None)),
+            Some((13, None)),
+            Some((14, Some(1))),
+        ];
+        assert_eq!(summary, expected);
+    }
+}

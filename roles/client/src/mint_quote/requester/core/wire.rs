@@ -1,17 +1,51 @@
 //! Between a requester and the mint's channel: requests go out, answers come in.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
+use winze_messages::Unsealed;
 use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest};
 
 use super::QuoteRequesterCore;
 use crate::delivery::{Now, RejectKind, SendChannel};
-use crate::limits::SETTLEMENTS_WAITING_MAX;
+use crate::limits::{SEALED_AHEAD_MAX, SETTLEMENTS_WAITING_MAX};
 use crate::mint_quote::StoreExchange;
 use crate::mint_quote::requester::answer::{Dropped, Judged, judge};
 use crate::mint_quote::requester::held::HeldRequest;
 use crate::mint_quote::requester::settlement::{Settlement, refusal_text};
-use crate::session::{ChannelEvent, SendError};
+use crate::session::{ChannelEvent, Credit, SendError};
+
+/// Sealed requests, in the order in which they are sent. One piece of memory for all of them: the
+/// channel copies what it takes.
+#[derive(Default)]
+struct SealedAhead {
+    bytes: Vec<u8>,
+    requests: VecDeque<(u64, Range<usize>)>,
+}
+
+impl SealedAhead {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.requests.clear();
+    }
+
+    fn add(&mut self, sequence: u64, body: &[u8], authenticator: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(body);
+        self.bytes.extend_from_slice(authenticator);
+        self.requests.push_back((sequence, start..self.bytes.len()));
+    }
+
+    /// `None` where this one is not the next.
+    fn take(&mut self, sequence: u64) -> Option<&[u8]> {
+        if self.requests.front()?.0 != sequence {
+            return None;
+        }
+        let (_, range) = self.requests.pop_front()?;
+        self.bytes.get(range)
+    }
+}
 
 impl QuoteRequesterCore {
     /// Sends what is due within credit and window.
@@ -23,8 +57,7 @@ impl QuoteRequesterCore {
         if exchanged.is_err() || !self.is_mint_known() {
             return;
         }
-        // One piece of memory for all of them: the channel copies what it takes.
-        let mut sealed = Vec::new();
+        let mut sealed = SealedAhead::default();
         loop {
             let credit = channel.send_credit();
             let Some(sequence) = self.core.next_to_send(credit) else {
@@ -34,16 +67,18 @@ impl QuoteRequesterCore {
                 self.core.forget(sequence);
                 continue;
             };
-            let renamed = request.renamed_when_sent_again();
-            sealed.clear();
-            self.keys.seal_into(
-                MintQuoteRequest::MSG_TYPE,
-                renamed.as_deref().unwrap_or(&request.body),
-                request.sequence,
-                None,
-                &mut sealed,
-            );
-            match channel.try_send(MintQuoteRequest::MSG_TYPE, &sealed) {
+            let bytes = match sealed.take(sequence) {
+                Some(bytes) => bytes,
+                None => {
+                    self.seal_ahead(credit, &mut sealed);
+                    // It is the first that is to be sent, so it is the first that was sealed.
+                    let Some(bytes) = sealed.take(sequence) else {
+                        return;
+                    };
+                    bytes
+                }
+            };
+            match channel.try_send(MintQuoteRequest::MSG_TYPE, bytes) {
                 Ok(ordinal) => {
                     self.core.sent(sequence, ordinal, now.ms);
                     let attempts = request.count_attempt(now.unix_ms);
@@ -63,6 +98,25 @@ impl QuoteRequesterCore {
                 ) => return,
             }
         }
+    }
+
+    /// Seals what is to be sent next within `credit`.
+    fn seal_ahead(&self, credit: Credit, sealed: &mut SealedAhead) {
+        let to_send = self.core.all_to_send(credit).take(SEALED_AHEAD_MAX);
+        let requests: Vec<_> = to_send
+            .filter_map(|sequence| self.held.get(sequence))
+            .map(|request| (request, request.renamed_when_sent_again()))
+            .collect();
+        sealed.clear();
+        let messages = requests.iter().map(|(request, renamed)| Unsealed {
+            msg_type: MintQuoteRequest::MSG_TYPE,
+            body: renamed.as_deref().unwrap_or(&request.body),
+            sequence: request.sequence,
+            request_digest: None,
+        });
+        self.keys.seal_all(messages, |message, authenticator| {
+            sealed.add(message.sequence, message.body, &authenticator);
+        });
     }
 
     /// Whether it takes events: they stay with the channel, whose credit bounds them, while much
