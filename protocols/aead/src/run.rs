@@ -12,8 +12,8 @@ use crate::one::MAC_BYTES;
 /// Bytes of a header's plaintext (Sv2 specification 3.2).
 pub const HEADER_BYTES: usize = 6;
 
-/// Frames of one run, at most: a header each, or a payload each, fill the lanes.
-pub const RUN_FRAMES_MAX: usize = 8;
+/// Frames of one run, at most. With two hundred bytes each they fill all lanes of seven passes of ChaCha20.
+pub const RUN_FRAMES_MAX: usize = 16;
 
 /// The longest payload in a run, in bytes of plaintext. A longer one keeps `ring` busy by itself.
 pub const RUN_PAYLOAD_BYTES_MAX: usize = 2048;

@@ -11,6 +11,10 @@ use super::texts::{CHUNK_BYTES, load, xor};
 use crate::one::MAC_BYTES;
 use crate::run::{FrameAt, HEADER_BYTES, RUN_FRAMES_MAX, Text, is_for_run};
 
+/// A register for each text that Poly1305 takes at a time.
+type Group = [__m512i; GROUP];
+const GROUP: usize = poly1305::LANES;
+
 /// A register for each frame.
 type Registers = [__m512i; RUN_FRAMES_MAX];
 
@@ -21,23 +25,29 @@ pub(super) fn seal(key: &Words, nonce: u64, run: &mut [u8], frames: &[FrameAt]) 
         texts.add(nonce.wrapping_add(texts.count as u64), frame.header);
         texts.add(nonce.wrapping_add(texts.count as u64), frame.payload);
     }
+    // The one-time keys come first, header's and payload's by turns.
+    let mut keys = [_mm512_setzero_si512(); 2 * RUN_FRAMES_MAX];
     let mut pass = Pass::default();
-    pass.fill_with_one_time_keys(&texts);
-    pass.fill(&mut texts);
-    let streams = chacha20::pass(key, &pass.blocks);
-    let (header_keys, payload_keys) = by_turns(&streams);
-    xor_all(run, &pass, &streams);
+    let mut lanes = 0;
     while pass.refill(&mut texts) {
-        xor_all(run, &pass, &chacha20::pass(key, &pass.blocks));
+        let streams = chacha20::pass(key, &pass.blocks);
+        for (key, stream) in keys[..texts.count].iter_mut().skip(lanes).zip(streams) {
+            *key = stream;
+        }
+        xor_all(run, &pass, &streams);
+        lanes += pass.filled;
     }
 
-    for (keys, texts) in [
-        (header_keys, headers(frames)),
-        (payload_keys, payloads(frames)),
-    ] {
-        let macs = poly1305::macs(&keys, run, &texts);
-        for (text, mac) in texts.into_iter().zip(macs).take(frames.len()) {
-            run[text.end()..][..MAC_BYTES].copy_from_slice(&mac);
+    for (frames, keys) in frames.chunks(GROUP).zip(keys.chunks(2 * GROUP)) {
+        let (header_keys, payload_keys) = by_turns(keys);
+        for (keys, texts) in [
+            (header_keys, headers(frames)),
+            (payload_keys, payloads(frames)),
+        ] {
+            let macs = poly1305::macs(&keys, run, &texts);
+            for (text, mac) in texts.into_iter().zip(macs).take(frames.len()) {
+                run[text.end()..][..MAC_BYTES].copy_from_slice(&mac);
+            }
         }
     }
 }
@@ -49,21 +59,29 @@ pub(super) fn open(
     run: &mut [u8],
     payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
 ) -> usize {
-    // Where the frames are is in their headers, so these come first: of as many as there can be the one-time key, and
-    // the block that encrypts it, by turns.
+    let mut found = Found::default();
+    let mut header_keys: Registers = [_mm512_setzero_si512(); RUN_FRAMES_MAX];
+    let mut header_streams = header_keys;
     let mut pass = Pass::default();
-    for index in 0..RUN_FRAMES_MAX {
-        for counter in [0, 1] {
-            pass.add(
-                nonce.wrapping_add(2 * index as u64),
-                counter,
-                Text::default(),
-            );
+    // Where the frames are is in their headers, so these come first: of a group the one-time keys, and the blocks that
+    // encrypt them, by turns. Another group is worth it where there seem to be two more frames.
+    for first in (0..RUN_FRAMES_MAX).step_by(GROUP) {
+        if found.count < first || run.len() - found.end < 2 * found.end / GROUP {
+            break;
         }
+        pass.filled = 0;
+        for index in first..first + GROUP {
+            for counter in [0, 1] {
+                let nonce = nonce.wrapping_add(2 * index as u64);
+                pass.add(nonce, counter, Text::default());
+            }
+        }
+        let (keys, streams) = by_turns(&chacha20::pass(key, &pass.blocks));
+        header_keys[first..first + GROUP].copy_from_slice(&keys);
+        header_streams[first..first + GROUP].copy_from_slice(&streams);
+        found.extend(run, &streams, payload_bytes);
     }
-    let (header_keys, header_streams) = by_turns(&chacha20::pass(key, &pass.blocks));
-    let (frames, whole) = find(run, &header_streams, payload_bytes);
-    let frames = &frames[..whole];
+    let frames = &found.frames[..found.count];
     // One by itself is faster.
     if frames.len() < 2 {
         return 0;
@@ -73,15 +91,19 @@ pub(super) fn open(
     for (index, frame) in frames.iter().enumerate() {
         texts.add(nonce.wrapping_add(2 * index as u64 + 1), frame.payload);
     }
-    pass.filled = 0;
-    pass.fill_with_one_time_keys(&texts);
-    pass.fill(&mut texts);
+    // The first pass has all of their one-time keys. What it has streams for stays encrypted until its MAC was compared.
+    pass.refill(&mut texts);
     let streams = chacha20::pass(key, &pass.blocks);
-    let mut payload_keys = header_keys;
-    payload_keys.copy_from_slice(&streams[..RUN_FRAMES_MAX]);
+    let mut are_authentic = 0;
+    for (index, frames) in frames.chunks(GROUP).enumerate() {
+        let first = index * GROUP;
+        let header_keys = group(&header_keys[first..]);
+        let payload_keys = group(&streams[first..]);
+        let group_authentic = authentic(&header_keys, run, &headers(frames))
+            & authentic(&payload_keys, run, &payloads(frames));
+        are_authentic |= u32::from(group_authentic) << first;
+    }
     // What is not authentic stays as it is, and so does all that is behind it.
-    let are_authentic = authentic(&header_keys, run, &headers(frames))
-        & authentic(&payload_keys, run, &payloads(frames));
     let good = frames.len().min(are_authentic.trailing_ones() as usize);
     let frames = &frames[..good];
     let run = &mut run[..frames.last().map_or(0, |frame| frame.end())];
@@ -101,7 +123,8 @@ pub(super) fn open(
 struct Texts {
     texts: [(u64, Text); 2 * RUN_FRAMES_MAX],
     count: usize,
-    /// What is given out next: of which text, and which chunk of it.
+    /// What is given out next: whose one-time key, then of which text, and which chunk of it.
+    next_key: usize,
     next: usize,
     chunk: usize,
 }
@@ -112,16 +135,21 @@ impl Texts {
         self.count += 1;
     }
 
-    /// A nonce, the counter under it, and what that block encrypts.
+    /// A nonce, the counter under it, and what that block encrypts: first of all texts block 0, which is a one-time key
+    /// and encrypts nothing, then the others.
     #[inline]
-    fn next_chunk(&mut self) -> Option<(u64, u32, Text)> {
-        let (nonce, text) = *self.texts[..self.count].get(self.next)?;
+    fn next_block(&mut self) -> Option<(u64, u32, Text)> {
+        let texts = &self.texts[..self.count];
+        if let Some((nonce, _)) = texts.get(self.next_key) {
+            self.next_key += 1;
+            return Some((*nonce, 0, Text::default()));
+        }
+        let (nonce, text) = *texts.get(self.next)?;
         let start = self.chunk * CHUNK_BYTES;
         let chunk = Text {
             at: text.at + start,
             bytes: (text.bytes - start).min(CHUNK_BYTES),
         };
-        // Block 0 is the one-time key.
         self.chunk += 1;
         let counter = self.chunk as u32;
         if chunk.end() == text.end() {
@@ -148,26 +176,15 @@ impl Pass {
         self.filled += 1;
     }
 
-    fn fill_with_one_time_keys(&mut self, texts: &Texts) {
-        for (nonce, _) in &texts.texts[..texts.count] {
-            self.add(*nonce, 0, Text::default());
-        }
-    }
-
-    #[inline]
-    fn fill(&mut self, texts: &mut Texts) {
-        while self.filled < chacha20::LANES
-            && let Some((nonce, counter, text)) = texts.next_chunk()
-        {
-            self.add(nonce, counter, text);
-        }
-    }
-
     /// Begins anew; false if there is nothing left.
     #[inline]
     fn refill(&mut self, texts: &mut Texts) -> bool {
         self.filled = 0;
-        self.fill(texts);
+        while self.filled < chacha20::LANES
+            && let Some((nonce, counter, text)) = texts.next_block()
+        {
+            self.add(nonce, counter, text);
+        }
         self.filled > 0
     }
 }
@@ -186,8 +203,8 @@ fn xor_all(run: &mut [u8], pass: &Pass, streams: &[__m512i; chacha20::LANES]) {
 /// Those of even lanes, and those of odd ones.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn by_turns(streams: &[__m512i; chacha20::LANES]) -> (Registers, Registers) {
-    let mut even: Registers = [_mm512_setzero_si512(); RUN_FRAMES_MAX];
+fn by_turns(streams: &[__m512i]) -> (Group, Group) {
+    let mut even: Group = [_mm512_setzero_si512(); GROUP];
     let mut odd = even;
     for (index, [of_even, of_odd]) in streams.as_chunks().0.iter().enumerate() {
         (even[index], odd[index]) = (*of_even, *of_odd);
@@ -195,45 +212,64 @@ fn by_turns(streams: &[__m512i; chacha20::LANES]) -> (Registers, Registers) {
     (even, odd)
 }
 
-/// The frames that `run` starts with, as far as they are whole and short enough, and how many.
+/// The first of `registers`, as many as a group has.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn find(
-    run: &[u8],
-    header_streams: &Registers,
-    payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
-) -> ([FrameAt; RUN_FRAMES_MAX], usize) {
-    let mut frames = [FrameAt::default(); RUN_FRAMES_MAX];
-    let mut whole = 0;
-    let mut end = 0;
-    for (frame, stream) in frames.iter_mut().zip(header_streams) {
-        let header = FrameAt::new(end, 0).header;
-        if run.len() < header.end() {
-            break;
-        }
-        let header = _mm512_xor_si512(load(run, header), *stream);
-        let header: [u8; CHUNK_BYTES] = bytemuck::cast(header);
-        let Some(header) = header.first_chunk() else {
-            break;
-        };
-        let payload_bytes = payload_bytes(header);
-        if !is_for_run(payload_bytes) {
-            break;
-        }
-        *frame = FrameAt::new(end, payload_bytes);
-        end = frame.end();
-        if run.len() < end {
-            break;
-        }
-        whole += 1;
+#[target_feature(enable = "avx512f")]
+fn group(registers: &[__m512i]) -> Group {
+    let mut group: Group = [_mm512_setzero_si512(); GROUP];
+    for (register, from) in group.iter_mut().zip(registers) {
+        *register = *from;
     }
-    (frames, whole)
+    group
+}
+
+/// The frames that a run starts with, as far as they are whole and short enough.
+#[derive(Default)]
+struct Found {
+    frames: [FrameAt; RUN_FRAMES_MAX],
+    count: usize,
+    end: usize,
+}
+
+impl Found {
+    /// Looks for those whose headers `header_streams` encrypt.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn extend(
+        &mut self,
+        run: &[u8],
+        header_streams: &Group,
+        payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
+    ) {
+        for stream in header_streams {
+            let header = FrameAt::new(self.end, 0).header;
+            if run.len() < header.end() {
+                break;
+            }
+            let header = _mm512_xor_si512(load(run, header), *stream);
+            let header: [u8; CHUNK_BYTES] = bytemuck::cast(header);
+            let Some(header) = header.first_chunk() else {
+                break;
+            };
+            let payload_bytes = payload_bytes(header);
+            if !is_for_run(payload_bytes) {
+                break;
+            }
+            let frame = FrameAt::new(self.end, payload_bytes);
+            if run.len() < frame.end() {
+                break;
+            }
+            self.frames[self.count] = frame;
+            self.count += 1;
+            self.end = frame.end();
+        }
+    }
 }
 
 /// A bit for each text, the first one's the lowest: whether the MAC behind it is its own.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512ifma")]
-fn authentic(keys: &Registers, run: &[u8], texts: &[Text; RUN_FRAMES_MAX]) -> u8 {
+fn authentic(keys: &Group, run: &[u8], texts: &[Text; GROUP]) -> u8 {
     let macs = poly1305::macs(keys, run, texts);
     let mut are_authentic = 0;
     for (index, (text, mac)) in texts.iter().zip(macs).enumerate() {
@@ -251,16 +287,16 @@ fn authentic(keys: &Registers, run: &[u8], texts: &[Text; RUN_FRAMES_MAX]) -> u8
     are_authentic
 }
 
-fn headers(frames: &[FrameAt]) -> [Text; RUN_FRAMES_MAX] {
+fn headers(frames: &[FrameAt]) -> [Text; GROUP] {
     texts(frames, |frame| frame.header)
 }
 
-fn payloads(frames: &[FrameAt]) -> [Text; RUN_FRAMES_MAX] {
+fn payloads(frames: &[FrameAt]) -> [Text; GROUP] {
     texts(frames, |frame| frame.payload)
 }
 
-fn texts(frames: &[FrameAt], text: fn(&FrameAt) -> Text) -> [Text; RUN_FRAMES_MAX] {
-    let mut texts = [Text::default(); RUN_FRAMES_MAX];
+fn texts(frames: &[FrameAt], text: fn(&FrameAt) -> Text) -> [Text; GROUP] {
+    let mut texts = [Text::default(); GROUP];
     for (place, frame) in texts.iter_mut().zip(frames) {
         *place = text(frame);
     }
