@@ -4,6 +4,9 @@ use std::fs::read_to_string;
 use std::path::Path;
 use std::process::Command;
 
+use winze_aead::Aead;
+use winze_hmac::Key;
+
 use crate::setting::Setting;
 
 /// Names and values, for a table.
@@ -11,6 +14,7 @@ pub fn facts(setting: &Setting) -> Vec<(&'static str, String)> {
     let programs = &setting.programs;
     vec![
         ("processor", processor()),
+        ("its lanes for short texts", lanes()),
         ("memory", memory()),
         (
             "kernel",
@@ -40,6 +44,20 @@ pub fn facts(setting: &Setting) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+/// Whether the hub's cipher and its clients' authenticators are computed many at a time here.
+fn lanes() -> String {
+    let key = [0; 32];
+    let cipher = match Aead::new(&key).has_lanes() {
+        true => "AVX-512",
+        false => "none, ring one by one",
+    };
+    let authenticators = match Key::new(&key).has_lanes() {
+        true => "yes",
+        false => "none, sha2 one by one",
+    };
+    format!("cipher: {cipher}; authenticators: {authenticators}")
 }
 
 /// Revision and processor in a line.

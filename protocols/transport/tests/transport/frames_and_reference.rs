@@ -1,5 +1,5 @@
 use winze_transport::{
-    CodecError, FrameDecoder, FrameEncoder, HEADER_BLOCK_BYTES, Initiator, Limits,
+    CodecError, Frame, FrameDecoder, FrameEncoder, HEADER_BLOCK_BYTES, Initiator, Limits,
     PAYLOAD_BYTES_MAX, Responder, Session, encrypted_frame_bytes,
 };
 
@@ -35,6 +35,26 @@ fn converse(ours: Session, theirs: &mut ReferencePeer) {
         );
         assert!(!decoder.is_mid_frame());
     }
+
+    // Many short ones, encrypted together and decrypted together.
+    let frames: Vec<Frame> = (0..50)
+        .map(|number| frame(number, 7 * number as usize))
+        .collect();
+    let mut wire = Vec::new();
+    encoder.encode_all(&frames, &mut wire).unwrap();
+    let mut rest = &wire[..];
+    for frame in &frames {
+        let (first, behind) = rest.split_at(encrypted_frame_bytes(frame.payload.len()));
+        assert!(theirs.receive(first) == *frame);
+        rest = behind;
+    }
+    assert_eq!(rest, []);
+    let wire: Vec<u8> = frames.iter().flat_map(|frame| theirs.send(frame)).collect();
+    decoder.feed(&wire);
+    for frame in frames {
+        assert!(decoder.next_frame().unwrap() == Some(frame));
+    }
+    assert_eq!(decoder.next_frame(), Ok(None));
 }
 
 #[test]
@@ -82,6 +102,32 @@ fn a_network_that_alters_a_frame_ends_the_connection_and_is_told_where() {
         (second_block + 10 + 15, in_payload(65_519)),
     ] {
         assert_eq!(alter_and_decode(position), expected, "byte {position}");
+    }
+}
+
+#[test]
+fn whichever_byte_the_network_alters_of_frames_that_come_together_those_before_it_are_given() {
+    let frames: Vec<Frame> = (0..4).map(|number| frame(number, 100)).collect();
+    let frame_bytes = encrypted_frame_bytes(100);
+    let mut wire = Vec::new();
+    codec_pair(1).0.encode_all(&frames, &mut wire).unwrap();
+    for position in 0..wire.len() {
+        let mut altered = wire.clone();
+        altered[position] ^= 0x10;
+        let (_, mut receiver) = codec_pair(1);
+        receiver.feed(&altered);
+        for frame in &frames[..position / frame_bytes] {
+            assert_eq!(receiver.next_frame().as_ref(), Ok(&Some(frame.clone())));
+        }
+        let expected = match position % frame_bytes < HEADER_BLOCK_BYTES {
+            true => CodecError::HeaderNotAuthentic,
+            false => CodecError::PayloadNotAuthentic {
+                extension_type: 0x4802,
+                msg_type: frames[position / frame_bytes].msg_type,
+                offset_bytes: 0,
+            },
+        };
+        assert_eq!(receiver.next_frame(), Err(expected), "byte {position}");
     }
 }
 
