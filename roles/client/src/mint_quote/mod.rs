@@ -15,3 +15,16 @@ pub use responder::{
     QuoteResponder, QuoteResponderConfig, RecordedAnswers, Reply, ResponderChannelCore,
     ResponderCounts, ResponderStatus, ToDecide,
 };
+
+/// A request over a share, for tests.
+#[cfg(test)]
+fn request_over(share: u8) -> winze_messages::families::mint_quote::MintQuoteRequest {
+    winze_messages::families::mint_quote::MintQuoteRequest {
+        amount: 8,
+        unit: "hash".to_owned(),
+        header_hash: [share; 32],
+        description: None,
+        locking_key: [2; 33],
+        keyset_id: vec![0; 8],
+    }
+}

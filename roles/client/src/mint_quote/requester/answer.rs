@@ -177,6 +177,7 @@ mod tests {
     use winze_transport::SecretKey;
 
     use super::*;
+    use crate::mint_quote::request_over;
     use crate::outbox::StoredRequest;
 
     fn keys(side: Side) -> PairKeys {
@@ -189,14 +190,7 @@ mod tests {
     }
 
     fn request(share: u8) -> HeldRequest {
-        let request = MintQuoteRequest {
-            amount: 8,
-            unit: "hash".to_owned(),
-            header_hash: [share; 32],
-            description: None,
-            locking_key: [2; 33],
-            keyset_id: vec![0; 8],
-        };
+        let request = request_over(share);
         let mut body = Vec::new();
         request.encode_body(&mut body).unwrap();
         HeldRequest::read(StoredRequest {

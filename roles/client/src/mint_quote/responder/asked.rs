@@ -152,6 +152,7 @@ mod tests {
     use winze_transport::SecretKey;
 
     use super::*;
+    use crate::mint_quote::request_over;
 
     fn secret(byte: u8) -> SecretKey {
         SecretKey::from_bytes(&[byte; 32]).unwrap()
@@ -159,14 +160,7 @@ mod tests {
 
     /// Of the pool, with this key.
     fn sealed(key: u8, share: u8) -> Vec<u8> {
-        let request = MintQuoteRequest {
-            amount: 8,
-            unit: "hash".to_owned(),
-            header_hash: [share; 32],
-            description: None,
-            locking_key: [2; 33],
-            keyset_id: vec![0; 8],
-        };
+        let request = request_over(share);
         let mut body = Vec::new();
         request.encode_body(&mut body).unwrap();
         let (own, mint, side) = (secret(key), secret(9).public_key(), Side::Requester);
