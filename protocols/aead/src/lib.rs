@@ -19,4 +19,4 @@ mod one;
 mod run;
 
 pub use one::{Aead, MAC_BYTES, Refused};
-pub use run::{HEADER_BYTES, RUN_FRAMES_MAX, RUN_PAYLOAD_BYTES_MAX, frame_bytes};
+pub use run::{HEADER_BYTES, RUN_FRAMES_MAX, RUN_PAYLOAD_BYTES_MAX, frame_bytes, is_for_run};

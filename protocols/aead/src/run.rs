@@ -61,8 +61,8 @@ impl FrameAt {
     }
 }
 
-/// Whether a payload of so many bytes may be in a run. An empty one has no block and no nonce.
-pub(crate) fn is_for_run(payload_bytes: usize) -> bool {
+/// Whether a payload of so many bytes may be in a run: 1 to [`RUN_PAYLOAD_BYTES_MAX`]. An empty one has no block and no nonce.
+pub fn is_for_run(payload_bytes: usize) -> bool {
     (1..=RUN_PAYLOAD_BYTES_MAX).contains(&payload_bytes)
 }
 

@@ -10,7 +10,7 @@ pub(crate) type Block = [u8; BLOCK_BYTES];
 const PADDING_BYTES_MIN: usize = 1 + size_of::<u64>();
 
 /// A message in two parts, one behind the other; either may be empty.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Message<'a> {
     /// What it begins with: for instance what is put together for the MAC alone.
     pub head: &'a [u8],

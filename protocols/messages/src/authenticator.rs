@@ -46,7 +46,7 @@ pub struct PairKeys {
 }
 
 /// A message that is to be sealed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Unsealed<'a> {
     /// Its type.
     pub msg_type: u8,
@@ -59,7 +59,7 @@ pub struct Unsealed<'a> {
 }
 
 /// A message as it came, to be opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Sealed<'a> {
     /// Its type.
     pub msg_type: u8,

@@ -14,9 +14,8 @@ use crate::run::{FrameAt, HEADER_BYTES, RUN_FRAMES_MAX, Text, is_for_run};
 /// A register for each text that Poly1305 takes at a time.
 type Group = [__m512i; GROUP];
 const GROUP: usize = poly1305::LANES;
-
-/// A register for each frame.
-type Registers = [__m512i; RUN_FRAMES_MAX];
+/// Groups that the headers of a run make at most, and so do its payloads.
+const GROUPS: usize = RUN_FRAMES_MAX / GROUP;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512ifma")]
 pub(super) fn seal(key: &Words, nonce: u64, run: &mut [u8], frames: &[FrameAt]) {
@@ -60,12 +59,13 @@ pub(super) fn open(
     payload_bytes: fn(&[u8; HEADER_BYTES]) -> usize,
 ) -> usize {
     let mut found = Found::default();
-    let mut header_keys: Registers = [_mm512_setzero_si512(); RUN_FRAMES_MAX];
+    let mut header_keys: [Group; GROUPS] = [[_mm512_setzero_si512(); GROUP]; GROUPS];
     let mut header_streams = header_keys;
     let mut pass = Pass::default();
     // Where the frames are is in their headers, so these come first: of a group the one-time keys, and the blocks that
     // encrypt them, by turns. Another group is worth it where there seem to be two more frames.
-    for first in (0..RUN_FRAMES_MAX).step_by(GROUP) {
+    for (group, (keys, streams)) in header_keys.iter_mut().zip(&mut header_streams).enumerate() {
+        let first = group * GROUP;
         if found.count < first || run.len() - found.end < 2 * found.end / GROUP {
             break;
         }
@@ -76,10 +76,8 @@ pub(super) fn open(
                 pass.add(nonce, counter, Text::default());
             }
         }
-        let (keys, streams) = by_turns(&chacha20::pass(key, &pass.blocks));
-        header_keys[first..first + GROUP].copy_from_slice(&keys);
-        header_streams[first..first + GROUP].copy_from_slice(&streams);
-        found.extend(run, &streams, payload_bytes);
+        (*keys, *streams) = by_turns(&chacha20::pass(key, &pass.blocks));
+        found.extend(run, streams, payload_bytes);
     }
     let frames = &found.frames[..found.count];
     // One by itself is faster.
@@ -94,22 +92,20 @@ pub(super) fn open(
     // The first pass has all of their one-time keys. What it has streams for stays encrypted until its MAC was compared.
     pass.refill(&mut texts);
     let streams = chacha20::pass(key, &pass.blocks);
+    let payload_keys = streams.as_chunks::<GROUP>().0;
     let mut are_authentic = 0;
-    for (index, frames) in frames.chunks(GROUP).enumerate() {
-        let first = index * GROUP;
-        let header_keys = group(&header_keys[first..]);
-        let payload_keys = group(&streams[first..]);
-        let group_authentic = authentic(&header_keys, run, &headers(frames))
-            & authentic(&payload_keys, run, &payloads(frames));
-        are_authentic |= u32::from(group_authentic) << first;
+    for (group, frames) in frames.chunks(GROUP).enumerate() {
+        let of_group = authentic(&header_keys[group], run, &headers(frames))
+            & authentic(&payload_keys[group], run, &payloads(frames));
+        are_authentic |= u32::from(of_group) << (group * GROUP);
     }
     // What is not authentic stays as it is, and so does all that is behind it.
     let good = frames.len().min(are_authentic.trailing_ones() as usize);
     let frames = &frames[..good];
     let run = &mut run[..frames.last().map_or(0, |frame| frame.end())];
 
-    for (frame, stream) in frames.iter().zip(header_streams) {
-        xor(run, frame.header, stream);
+    for (frame, stream) in frames.iter().zip(header_streams.as_flattened()) {
+        xor(run, frame.header, *stream);
     }
     xor_all(run, &pass, &streams);
     while pass.refill(&mut texts) {
@@ -210,17 +206,6 @@ fn by_turns(streams: &[__m512i]) -> (Group, Group) {
         (even[index], odd[index]) = (*of_even, *of_odd);
     }
     (even, odd)
-}
-
-/// The first of `registers`, as many as a group has.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn group(registers: &[__m512i]) -> Group {
-    let mut group: Group = [_mm512_setzero_si512(); GROUP];
-    for (register, from) in group.iter_mut().zip(registers) {
-        *register = *from;
-    }
-    group
 }
 
 /// The frames that a run starts with, as far as they are whole and short enough.

@@ -8,11 +8,19 @@ use crate::run::Text;
 pub(super) const CHUNK_BYTES: usize = 64;
 const WORD_BYTES: usize = 8;
 
-/// One bit for each of the first `bytes` bytes of a register, 64 at most.
-fn mask(bytes: usize) -> u64 {
-    u64::MAX
-        .checked_shr((CHUNK_BYTES - bytes.min(CHUNK_BYTES)) as u32)
-        .unwrap_or(0)
+/// So many ones, from the lowest bit on; 64 at most.
+fn ones(count: usize) -> u64 {
+    u64::MAX.checked_shr(64 - count.min(64) as u32).unwrap_or(0)
+}
+
+/// The first `bytes` of a register, and zeros behind them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn first(register: __m512i, bytes: usize) -> __m512i {
+    match bytes >= CHUNK_BYTES {
+        true => register,
+        false => _mm512_maskz_mov_epi8(ones(bytes), register),
+    }
 }
 
 /// `text`, and zeros behind it; no more than [`CHUNK_BYTES`] of it.
@@ -20,11 +28,6 @@ fn mask(bytes: usize) -> u64 {
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn load(buffer: &[u8], text: Text) -> __m512i {
     let from = buffer.get(text.at..).unwrap_or_default();
-    if text.bytes >= CHUNK_BYTES
-        && let Some(whole) = from.first_chunk::<CHUNK_BYTES>()
-    {
-        return bytemuck::cast(*whole);
-    }
     let chunk = match from.first_chunk::<CHUNK_BYTES>() {
         Some(whole) => bytemuck::cast(*whole),
         None => {
@@ -33,7 +36,7 @@ pub(super) fn load(buffer: &[u8], text: Text) -> __m512i {
             bytemuck::cast(chunk)
         }
     };
-    _mm512_maskz_mov_epi8(mask(text.bytes), chunk)
+    first(chunk, text.bytes)
 }
 
 /// Encrypts or decrypts `text`, [`CHUNK_BYTES`] at most, with the start of `stream`.
@@ -46,17 +49,11 @@ pub(super) fn xor(buffer: &mut [u8], text: Text, stream: __m512i) {
         && let Some(word) = from.first_chunk_mut::<WORD_BYTES>()
     {
         let [stream, ..]: [u64; CHUNK_BYTES / WORD_BYTES] = bytemuck::cast(stream);
-        let stream = stream
-            & u64::MAX
-                .checked_shr(64 - 8 * text.bytes as u32)
-                .unwrap_or(0);
+        let stream = stream & ones(8 * text.bytes);
         *word = (u64::from_le_bytes(*word) ^ stream).to_le_bytes();
         return;
     }
-    let stream = match text.bytes >= CHUNK_BYTES {
-        true => stream,
-        false => _mm512_maskz_mov_epi8(mask(text.bytes), stream),
-    };
+    let stream = first(stream, text.bytes);
     if let Some(whole) = from.first_chunk_mut::<CHUNK_BYTES>() {
         let chunk: __m512i = bytemuck::cast(*whole);
         *whole = bytemuck::cast(_mm512_xor_si512(chunk, stream));

@@ -43,10 +43,13 @@ impl DirectionKey {
         messages: impl IntoIterator<Item = Unsealed<'a>>,
         mut sealed: impl FnMut(Unsealed<'a>, [u8; AUTHENTICATOR_BYTES]),
     ) {
-        let mut messages = messages.into_iter();
+        let mut messages = messages.into_iter().fuse();
         loop {
             let mut batch = [Unsealed::NONE; N];
             let count = fill(&mut batch, &mut messages);
+            if count == 0 {
+                return;
+            }
             let macs = self.macs(&batch, count);
             for (message, mac) in batch.into_iter().zip(macs).take(count) {
                 let mut authenticator = [0; AUTHENTICATOR_BYTES];
@@ -56,9 +59,6 @@ impl DirectionKey {
                 sequence.copy_from_slice(&message.sequence.to_le_bytes());
                 behind.copy_from_slice(&mac);
                 sealed(message, authenticator);
-            }
-            if count < N {
-                return;
             }
         }
     }
@@ -70,10 +70,13 @@ impl DirectionKey {
         messages: impl IntoIterator<Item = Sealed<'a>>,
         mut opened: impl FnMut(Result<Opened<'a>, AuthenticatorError>),
     ) {
-        let mut messages = messages.into_iter();
+        let mut messages = messages.into_iter().fuse();
         loop {
             let mut batch = [Sealed::NONE; N];
             let count = fill(&mut batch, &mut messages);
+            if count == 0 {
+                return;
+            }
             let mut unverified = [const { Err(AuthenticatorError::BadMac) }; N];
             // What is refused already has the MAC of nothing, which is compared with nothing.
             let mut covered = [Unsealed::NONE; N];
@@ -91,9 +94,6 @@ impl DirectionKey {
             let macs = self.macs(&covered, count);
             for (unverified, mac) in unverified.into_iter().zip(macs).take(count) {
                 opened(unverified.and_then(|unverified| verified(unverified, &mac)));
-            }
-            if count < N {
-                return;
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use winze_aead::RUN_PAYLOAD_BYTES_MAX;
+use winze_aead::is_for_run;
 
 use super::{CodecError, encrypted_frame_bytes};
 use crate::frame::{CHANNEL_ID_BYTES, Frame, Header, PAYLOAD_BYTES_MAX};
@@ -95,7 +95,7 @@ impl FrameEncoder {
         };
 
         out.reserve(encrypted_frame_bytes(payload_bytes));
-        if (1..=RUN_PAYLOAD_BYTES_MAX).contains(&payload_bytes) {
+        if is_for_run(payload_bytes) {
             let staged = self.sealer.stage(&header.to_bytes(), start, rest, out);
             return staged.map_err(CodecError::Cipher);
         }
