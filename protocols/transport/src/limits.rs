@@ -23,6 +23,10 @@ pub const WRITE_PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// bytes: enough for an ordinary batch, which so takes no memory anew.
 pub const WRITE_KEPT_BYTES: usize = 128 * 1024;
 
+/// Frames that a thread keeps room for, for the next read, of whichever connection: more than
+/// there can be in [`READ_BUFFER_BYTES`].
+pub const FRAMES_KEPT_MAX: usize = 2048;
+
 /// Buffers of each kind that a thread keeps for the next connection that needs one; more are
 /// freed. One is in use where connections take turns, others come from those that did not finish
 /// theirs.

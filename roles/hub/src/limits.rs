@@ -249,6 +249,13 @@ pub const READ_BATCH_FRAMES: usize = 256;
 /// What is taken from the core and encrypted at a time, in bytes on the wire. One message more may come with it.
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
+/// Empty queues of messages that are kept for the next channels on which messages wait; more are freed. Enough for those
+/// that come with one look at the sockets.
+pub const SPARE_QUEUES_MAX: usize = 256;
+
+/// Messages that there is room for in a queue that is kept.
+pub const SPARE_QUEUE_MESSAGES_MAX: usize = 2 * READ_BATCH_FRAMES;
+
 /// How often deadlines are looked at, in milliseconds: the precision of every time-out of the core.
 pub const TICK_MS: u64 = 50;
 

@@ -1,4 +1,5 @@
-//! The buffers that connections read into and write from, while they do.
+//! The buffers that connections read into and write from, and the room for the frames of a read,
+//! while they do.
 //!
 //! A connection that waits for its peer needs none. So the buffers belong to the threads: a
 //! connection takes one of its thread's, and gives it back to whichever thread it is on then. A
@@ -7,11 +8,13 @@
 
 use std::cell::RefCell;
 
-use crate::limits::{READ_BUFFER_BYTES, SPARE_BUFFERS_MAX, WRITE_KEPT_BYTES};
+use crate::frame::Frame;
+use crate::limits::{FRAMES_KEPT_MAX, READ_BUFFER_BYTES, SPARE_BUFFERS_MAX, WRITE_KEPT_BYTES};
 
 thread_local! {
     static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static FRAMES: RefCell<Vec<Vec<Frame>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An empty buffer with room for [`READ_BUFFER_BYTES`].
@@ -38,7 +41,20 @@ pub(super) fn give_from_write(mut buffer: Vec<u8>) {
     WRITE.with_borrow_mut(|spare| keep(spare, buffer));
 }
 
-fn keep(spare: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
+/// Room for frames, empty.
+pub(super) fn take_for_frames() -> Vec<Frame> {
+    FRAMES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives back what [`take_for_frames`] gave, or other room for frames; of it, [`FRAMES_KEPT_MAX`]
+/// are kept.
+pub(super) fn give_from_frames(mut frames: Vec<Frame>) {
+    frames.clear();
+    frames.shrink_to(FRAMES_KEPT_MAX);
+    FRAMES.with_borrow_mut(|spare| keep(spare, frames));
+}
+
+fn keep<T>(spare: &mut Vec<Vec<T>>, buffer: Vec<T>) {
     if spare.len() < SPARE_BUFFERS_MAX {
         spare.push(buffer);
     }

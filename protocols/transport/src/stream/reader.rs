@@ -1,7 +1,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -51,7 +51,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if frames > 0 {
                 return Ok(frames);
             }
-            if poll_fn(|context| self.poll_read(context)).await? == 0 {
+            let read = poll_fn(|context| {
+                let read = self.poll_read(context);
+                if read.is_pending() && out.is_empty() && out.capacity() > 0 {
+                    buffers::give_from_frames(mem::take(out));
+                }
+                read
+            });
+            if read.await? == 0 {
                 return match self.decoder.is_mid_frame() {
                     false => Ok(0),
                     true => Err(ReadError::CutOff),
@@ -102,7 +109,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut frames = 0;
         while frames < frames_max {
             match self.decoder.next_frame() {
-                Ok(Some(frame)) => out.push(frame),
+                Ok(Some(frame)) => {
+                    if out.capacity() == 0 {
+                        *out = buffers::take_for_frames();
+                    }
+                    out.push(frame);
+                }
                 Ok(None) => break,
                 // The decoder keeps the error for the next call.
                 Err(_) if frames > 0 => break,

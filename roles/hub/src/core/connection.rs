@@ -13,6 +13,7 @@ use super::fan::Fan;
 use super::outgoing::Outgoing;
 use super::reasons::{CloseReason, RejectReason};
 use super::registry::PeerId;
+use super::room::Room;
 use crate::limits::{CONTROL_MAX, HubLimits};
 use crate::sabotage::{Rule, is_broken};
 
@@ -424,6 +425,7 @@ impl Connection {
         &mut self,
         bytes_max: usize,
         out: &mut Vec<T>,
+        room: &mut Room,
     ) -> Option<Deliveries> {
         while let Some(channel_id) = self.data_ring.pop_front() {
             let Some(end) = self.ends.get_mut(&channel_id) else {
@@ -441,6 +443,7 @@ impl Connection {
                     break;
                 }
             }
+            end.outbound.leave_room(room);
             if taken == Totals::default() {
                 continue;
             }

@@ -1,8 +1,10 @@
 //! Credit of one channel end (specification, section 3.3): what its client may send, and what may be sent to it.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::outgoing::Outgoing;
+use super::room::Room;
 use crate::sabotage::{Rule, is_broken};
 
 /// Messages and bytes of payload, counted together.
@@ -174,7 +176,10 @@ impl Outbound {
     }
 
     /// Appends a message. The caller has counted it against its sender's window.
-    pub(super) fn push(&mut self, message: Outgoing) {
+    pub(super) fn push(&mut self, message: Outgoing, room: &mut Room) {
+        if self.queue.capacity() == 0 {
+            self.queue = room.take();
+        }
         self.queued_bytes += message.payload_bytes() as u64;
         self.queue.push_back(message);
     }
@@ -201,6 +206,13 @@ impl Outbound {
         self.queued_bytes -= message.payload_bytes() as u64;
         self.sent = self.sent.plus(Totals::one(message.payload_bytes()));
         Some(message)
+    }
+
+    /// Gives back the room for messages if none wait.
+    pub(super) fn leave_room(&mut self, room: &mut Room) {
+        if self.queue.is_empty() {
+            room.give(mem::take(&mut self.queue));
+        }
     }
 
     /// Drops everything that waits and says how much it was.
@@ -288,7 +300,7 @@ mod tests {
             bytes: 25,
         });
         for _ in 0..3 {
-            outbound.push(frame(10));
+            outbound.push(frame(10), &mut Room::default());
         }
         assert!(outbound.pop_within_credit().is_some());
         assert!(outbound.pop_within_credit().is_some());

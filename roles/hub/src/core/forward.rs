@@ -88,14 +88,15 @@ impl HubCore {
 
     /// Queues a message for its reader. False when that end is not there.
     pub(super) fn deliver(&mut self, to: EndRef, message: Outgoing) -> bool {
-        let Some(end) = self.end_mut(to) else {
+        let connection = self.connections.get_mut(&to.conn);
+        let Some(end) = connection.and_then(|connection| connection.end_mut(to.channel_id)) else {
             return false;
         };
         if is_foreign(end.name.extension) {
             end.note_foreign_traffic();
         }
         let was_empty = end.outbound.is_empty();
-        end.outbound.push(message);
+        end.outbound.push(message, &mut self.room);
         // Behind another message it changes nothing of what is due.
         if was_empty {
             self.schedule(to);

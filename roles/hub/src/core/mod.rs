@@ -31,6 +31,7 @@ mod outgoing;
 pub mod reasons;
 mod registry;
 mod reload;
+mod room;
 mod setup;
 mod transmit;
 
@@ -69,6 +70,7 @@ pub use outgoing::Outgoing;
 use reasons::CloseReason;
 use registry::Registry;
 pub use reload::Reloaded;
+use room::Room;
 pub use transmit::Transmit;
 
 /// A connection, by the shell's own number for it, which is never used again.
@@ -86,6 +88,7 @@ pub struct HubCore {
     /// processor's cache.
     connections: ByConn<Box<Connection>>,
     channels: Channels,
+    room: Room,
     ready: BTreeSet<ConnId>,
     /// There once the hub is on its way out.
     leaving: Option<Leaving>,
@@ -123,6 +126,7 @@ impl HubCore {
             registry,
             connections: ByConn::default(),
             channels: Channels::default(),
+            room: Room::default(),
             ready: BTreeSet::new(),
             leaving: None,
             events: Vec::new(),

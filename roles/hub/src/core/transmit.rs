@@ -58,7 +58,9 @@ impl HubCore {
                 slot_freed |= control.freed_end;
                 bytes += encrypted_frame_bytes(control.frame.payload.len());
                 out.push(Outgoing::Own(control.frame).into());
-            } else if let Some(delivered) = connection.next_deliveries(bytes_max - bytes, out) {
+            } else if let Some(delivered) =
+                connection.next_deliveries(bytes_max - bytes, out, &mut self.room)
+            {
                 bytes += delivered.bytes;
                 if let Some(far) = delivered.from
                     && let Some(sender) = self.end_mut(far.end)

@@ -1,5 +1,6 @@
 //! One client's connection: handshake, then bytes in and out until either side ends it.
 
+use std::cell::RefCell;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,12 @@ use super::until;
 use crate::core::reasons::CloseReason;
 use crate::core::{ConnId, Outgoing, Transmit};
 use crate::limits::{LINGER_MS, PAYLOAD_BYTES_BEFORE_AUTHENTICATION, READ_BATCH_FRAMES};
+
+thread_local! {
+    /// What is on its way from the core to the cipher: the thread's and not the connection's, because it is empty again
+    /// before another has its turn, and in the processor's cache.
+    static OUTGOING: RefCell<Vec<Outgoing>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A client that has connected.
 #[derive(Debug)]
@@ -120,7 +127,6 @@ impl Client {
             },
         );
         let mut incoming = Vec::new();
-        let mut outgoing = Vec::new();
         let mut reading = true;
         let mut left = Transmit::More;
         // Whether the core may have something: it says so when that comes true, so nobody asks in between.
@@ -133,20 +139,14 @@ impl Client {
                 return Outcome::SaidAll;
             }
             if writer.pending_bytes() == 0 && due {
-                left = self.shared.poll_transmit(self.conn, &mut outgoing);
-                due = left == Transmit::More;
-                for message in outgoing.drain(..) {
-                    let pushed = match &message {
-                        Outgoing::Own(frame) => writer.push(frame),
-                        Outgoing::Copy { frame, channel_id } => {
-                            writer.push_for_channel(frame, *channel_id)
-                        }
-                    };
-                    if let Err(error) = pushed {
+                left = match self.push_due(&mut writer) {
+                    Ok(left) => left,
+                    Err(error) => {
                         tracing::error!(conn = self.conn.0, %error, "cannot encrypt a frame");
                         return Outcome::Broken;
                     }
-                }
+                };
+                due = left == Transmit::More;
                 if left == Transmit::Last {
                     over_at = over_at.or_else(|| Some(self.over_at()));
                     reading = false;
@@ -221,6 +221,25 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Pushes what the core has for the client, up to a batch, and says what is left there.
+    fn push_due<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut FrameWriter<W>,
+    ) -> Result<Transmit, CodecError> {
+        OUTGOING.with_borrow_mut(|outgoing| {
+            let left = self.shared.poll_transmit(self.conn, outgoing);
+            for message in outgoing.drain(..) {
+                match &message {
+                    Outgoing::Own(frame) => writer.push(frame)?,
+                    Outgoing::Copy { frame, channel_id } => {
+                        writer.push_for_channel(frame, *channel_id)?;
+                    }
+                }
+            }
+            Ok(left)
+        })
     }
 
     /// When the last words of a connection that ends now are given up.
