@@ -12,7 +12,8 @@ use crate::limits::{LINGER_BYTES_MAX, LINGER_MS};
 pub(super) async fn linger(mut stream: TcpStream) {
     let drain = async {
         stream.shutdown().await?;
-        let mut scratch = [0; 4096];
+        // Not in the future: every connection would hold it from its beginning.
+        let mut scratch = vec![0; 4096];
         let mut thrown_away = 0;
         while thrown_away < LINGER_BYTES_MAX {
             match stream.read(&mut scratch).await? {
