@@ -44,7 +44,7 @@ pub mod store;
 pub use answers::ANSWERS_SCHEMA;
 pub use hub_client::{
     ChannelHandle, ChannelListener, ClientStopped, GroupEvent, GroupHandle, HubClient,
-    HubClientConfig, HubCounts, HubState, HubStatus,
+    HubClientConfig, HubCounts, HubState, HubStatus, WINDOW_BYTES_DEFAULT, WINDOW_MESSAGES_DEFAULT,
 };
 pub use identity::Identity;
 pub use mint_quote::{

@@ -34,7 +34,8 @@ pub struct HubLimits {
     /// Channels from one opener to one peer; as many again may wait for that peer to take their last messages. Default
     /// 16, so that no opener takes all of a peer's `channels_max`.
     pub channels_per_pair_max: u32,
-    /// Messages of one channel and direction that the hub holds. Default 256.
+    /// Messages of one channel and direction that the hub holds. Default 1,024: each costs some hundred bytes beside its
+    /// payload, which `window_bytes` bounds, and every half of a window costs a `Credit` each way.
     pub window_messages: u64,
     /// Bytes of payload of one channel and direction that the hub holds. Default 262,144; at least
     /// `payload_bytes_max`, or the largest message could never be sent.
@@ -64,7 +65,7 @@ impl Default for HubLimits {
             payload_bytes_max: 65_536,
             channels_max: 256,
             channels_per_pair_max: 16,
-            window_messages: 256,
+            window_messages: 1_024,
             window_bytes: 262_144,
             ping_interval_ms: 15_000,
             idle_timeout_ms: 45_000,

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::OsRng;
+use winze_client::{WINDOW_BYTES_DEFAULT, WINDOW_MESSAGES_DEFAULT};
 use winze_messages::{EXT_MINT_QUOTE, PeerName, Side};
 use winze_runtime::{keyfile, ready};
 use winze_transport::{PublicKey, SecretKey};
@@ -292,8 +293,8 @@ impl Window {
     fn of(shape: Shape, in_a_group: bool) -> Window {
         let outstanding = shape.window as u64 * if in_a_group { 4 } else { 1 };
         Window {
-            messages: outstanding.max(256),
-            bytes: (outstanding * shape.payload_bytes as u64).max(262_144),
+            messages: outstanding.max(WINDOW_MESSAGES_DEFAULT),
+            bytes: (outstanding * shape.payload_bytes as u64).max(WINDOW_BYTES_DEFAULT),
         }
     }
 }

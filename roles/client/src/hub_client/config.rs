@@ -1,6 +1,12 @@
 use winze_messages::EXT_MINT_QUOTE;
 use winze_transport::PublicKey;
 
+/// [`HubClientConfig::window_messages`] where nothing else is set: what the hub holds by default.
+pub const WINDOW_MESSAGES_DEFAULT: u64 = 1_024;
+
+/// [`HubClientConfig::window_bytes`] where nothing else is set: what the hub holds by default.
+pub const WINDOW_BYTES_DEFAULT: u64 = 262_144;
+
 /// How to reach the hub, and how patient to be with it. [`HubClientConfig::new`] has the
 /// defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +39,10 @@ pub struct HubClientConfig {
     /// The longest payload that is taken from the hub, in bytes, whatever it says that it sends.
     /// Default 65,536.
     pub payload_bytes_max: usize,
-    /// Messages that may wait on a channel for their taker. Default 256.
+    /// Messages that may wait on a channel for their taker. Default [`WINDOW_MESSAGES_DEFAULT`].
     pub window_messages: u64,
     /// Payload bytes that may wait on a channel for their taker; at least one largest payload is
-    /// granted. Default 262,144.
+    /// granted. Default [`WINDOW_BYTES_DEFAULT`].
     pub window_bytes: u64,
     /// Messages of one channel that may wait to be written. Default 256.
     pub unsent_messages_max: usize,
@@ -57,8 +63,8 @@ impl HubClientConfig {
             backoff_max_ms: 5_000,
             replaced_backoff_ms: 30_000,
             payload_bytes_max: 65_536,
-            window_messages: 256,
-            window_bytes: 262_144,
+            window_messages: WINDOW_MESSAGES_DEFAULT,
+            window_bytes: WINDOW_BYTES_DEFAULT,
             unsent_messages_max: 256,
         }
     }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use winze_messages::PeerName;
 
 pub use channel::{ChannelHandle, ChannelListener, ClientStopped};
-pub use config::HubClientConfig;
+pub use config::{HubClientConfig, WINDOW_BYTES_DEFAULT, WINDOW_MESSAGES_DEFAULT};
 pub use group::{GroupEvent, GroupHandle};
 pub use status::{HubCounts, HubState, HubStatus};
 

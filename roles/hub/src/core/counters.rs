@@ -77,15 +77,21 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Whether a frame is one more of the run.
+    pub(super) fn goes_on_with(&self, frame: &Frame) -> bool {
+        let of = (frame.extension(), frame.msg_type);
+        self.run.as_ref().is_some_and(|(run_of, _)| *run_of == of)
+    }
+
     /// Counts a frame that goes on with the run. False for any other.
     pub(super) fn add(&mut self, frame: &Frame) -> bool {
-        match &mut self.run {
-            Some((of, totals)) if *of == (frame.extension(), frame.msg_type) => {
-                *totals = totals.plus(Totals::one(frame.payload.len()));
-                true
-            }
-            _ => false,
+        if !self.goes_on_with(frame) {
+            return false;
         }
+        if let Some((_, totals)) = &mut self.run {
+            *totals = totals.plus(Totals::one(frame.payload.len()));
+        }
+        true
     }
 
     /// Begins a run with its first frame, where there is none.

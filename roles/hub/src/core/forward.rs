@@ -1,9 +1,13 @@
 //! A message's way from one end of a channel to the other.
 
+use std::iter::Peekable;
+use std::vec::Drain;
+
 use winze_messages::table::Side;
 use winze_messages::{Refusal, check_channel_payload};
 use winze_transport::Frame;
 
+use super::counters::Tally;
 use super::end::EndRef;
 use super::event::Ending;
 use super::outgoing::Outgoing;
@@ -84,6 +88,64 @@ impl HubCore {
         }
         self.schedule(own);
         Ok(())
+    }
+
+    /// Takes what goes on with the channel of the message before, as long as it is delivered and nothing else is due: then
+    /// both ends are looked up once for all of it. What is not for that is left to [`Self::forward`].
+    pub(super) fn forward_run(
+        &mut self,
+        conn: ConnId,
+        channel_id: u32,
+        frames: &mut Peekable<Drain<'_, Frame>>,
+        tally: &mut Tally,
+    ) {
+        let Some(to) = self.course(EndRef { conn, channel_id }) else {
+            return;
+        };
+        let ends = self.connections.get_disjoint_mut([&conn, &to.conn]);
+        let [Some(sender), Some(reader)] = ends else {
+            return;
+        };
+        let Some((from, end)) = sender
+            .end_mut(channel_id)
+            .zip(reader.end_mut(to.channel_id))
+        else {
+            return;
+        };
+        let (extension, side) = (from.name.extension, from.side);
+        let is_foreign = is_foreign(extension);
+        let was_empty = end.outbound.is_empty();
+        while let Some(mut frame) = frames.next_if(|frame| {
+            let goes_on = frame.channel_id() == Some(channel_id) && tally.goes_on_with(frame);
+            let is_taken = goes_on
+                && frame.extension() == extension
+                && (is_foreign
+                    || check_channel_payload(extension, frame.msg_type, &frame.payload, side)
+                        .is_ok());
+            is_taken && from.receive(frame.payload.len()).is_ok()
+        }) {
+            tally.add(&frame);
+            if is_foreign {
+                from.note_foreign_traffic();
+                end.note_foreign_traffic();
+            }
+            frame.set_channel_id(to.channel_id);
+            end.outbound.push(Outgoing::Own(frame), &mut self.room);
+        }
+        if was_empty && !end.outbound.is_empty() {
+            self.schedule(to);
+        }
+    }
+
+    /// Where messages of an end go, if nothing is to be thought about any of them.
+    fn course(&self, own: EndRef) -> Option<EndRef> {
+        let connection = self.connections.get(&own.conn)?;
+        let end = connection.end_at(own.channel_id)?;
+        let takes = self.leaving.is_none() || end.side == Side::Responder;
+        let is_plain = takes && end.is_known() && end.fan.is_none();
+        let far = end.destination().filter(|_| is_plain)?;
+        let far = self.misdirected_among(own, end.member_of).unwrap_or(far);
+        (connection.is_open() && far.end.conn != own.conn).then_some(far.end)
     }
 
     /// Queues a message for its reader. False when that end is not there.

@@ -159,19 +159,18 @@ impl HubCore {
             connection.heard(now_ms);
         }
         let mut tally = Tally::default();
-        // Of a run of channel messages of one kind all but the first need not be asked again whether they may come.
-        let mut in_run = false;
-        for frame in batch.drain(..) {
-            let is_channel_msg = frame.is_channel_msg();
-            let taken = match in_run && is_channel_msg && tally.add(&frame) {
-                true => self.forward(conn, frame),
-                false => self.frame(conn, frame, &mut tally, now_ms),
-            };
-            in_run = is_channel_msg && taken.is_ok();
-            if let Err(ending) = taken {
-                self.end_connection(conn, ending);
+        let mut frames = batch.drain(..).peekable();
+        while let Some(frame) = frames.next() {
+            let channel_id = frame.channel_id();
+            match (self.frame(conn, frame, &mut tally, now_ms), channel_id) {
+                (Ok(()), Some(channel_id)) => {
+                    self.forward_run(conn, channel_id, &mut frames, &mut tally);
+                }
+                (Ok(()), None) => {}
+                (Err(ending), _) => self.end_connection(conn, ending),
             }
         }
+        drop(frames);
         self.counters.add(Flow::In, &mut tally);
     }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::ready;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ impl Client {
             },
         );
         let mut incoming = Vec::new();
+        // Not made anew for each turn: to wait and not to wait any more are a lock each.
+        let mut woken = pin!(wake.notified());
         let mut reading = true;
         let mut left = Transmit::More;
         // Whether the core may have something: it says so when that comes true, so nobody asks in between.
@@ -212,7 +215,8 @@ impl Client {
                 }
                 // While there is something to write, all that matters is whether the connection has ended. What else is
                 // due is polled when that is written, whoever was woken for it.
-                () = wake.notified(), if over_at.is_none() && (pending || left == Transmit::Drained) => {
+                () = woken.as_mut(), if over_at.is_none() && (pending || left == Transmit::Drained) => {
+                    woken.set(wake.notified());
                     due = true;
                     if pending && !self.shared.is_open(self.conn) {
                         over_at = Some(self.over_at());

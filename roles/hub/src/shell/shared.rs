@@ -96,7 +96,7 @@ impl Shared {
     ) -> Result<Reloaded, ListErrors> {
         let taken = limits.clone();
         let reloaded =
-            self.with_core(|inner, _| inner.core.reload(&listed.peers, &listed.groups, taken))?;
+            self.with_core(|inner| inner.core.reload(&listed.peers, &listed.groups, taken))?;
         let mut current = self.limits.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(limits);
         Ok(reloaded)
@@ -104,7 +104,8 @@ impl Shared {
 
     pub(super) fn connected(&self, conn: ConnId, transcript: Transcript) -> Arc<Notify> {
         let wake = Arc::new(Notify::new());
-        self.with_core(|inner, now_ms| {
+        let now_ms = self.now_ms();
+        self.with_core(|inner| {
             inner.wakers.insert(conn, Arc::clone(&wake));
             inner.core.connected(conn, transcript, now_ms);
         });
@@ -112,7 +113,8 @@ impl Shared {
     }
 
     pub(super) fn frames(&self, conn: ConnId, batch: &mut Vec<Frame>) -> Intake {
-        self.with_core(|inner, now_ms| {
+        let now_ms = self.now_ms();
+        self.with_core(|inner| {
             inner.core.frames(conn, batch, now_ms);
             Intake {
                 open: inner.core.is_open(conn),
@@ -123,7 +125,7 @@ impl Shared {
     }
 
     pub(super) fn poll_transmit(&self, conn: ConnId, out: &mut Vec<Outgoing>) -> Transmit {
-        self.with_core(|inner, _| inner.core.poll_transmit(conn, WRITE_BATCH_BYTES, out))
+        self.with_core(|inner| inner.core.poll_transmit(conn, WRITE_BATCH_BYTES, out))
     }
 
     /// Whether the client's connection goes on: false once it is ending.
@@ -132,29 +134,31 @@ impl Shared {
     }
 
     pub(super) fn close(&self, conn: ConnId, reason: CloseReason, detail: String) {
-        self.with_core(|inner, _| inner.core.close(conn, reason, detail));
+        self.with_core(|inner| inner.core.close(conn, reason, detail));
     }
 
     pub(super) fn left(&self, conn: ConnId) {
-        self.with_core(|inner, _| inner.core.left(conn));
+        self.with_core(|inner| inner.core.left(conn));
     }
 
     pub(super) fn closed(&self, conn: ConnId) {
-        self.with_core(|inner, _| {
+        self.with_core(|inner| {
             inner.core.closed(conn);
             inner.wakers.remove(&conn);
         });
     }
 
     pub(super) fn tick(&self) {
-        self.with_core(|inner, now_ms| inner.core.tick(now_ms));
-        self.log.tick(self.now_ms());
+        let now_ms = self.now_ms();
+        self.with_core(|inner| inner.core.tick(now_ms));
+        self.log.tick(now_ms);
     }
 
     /// Asks every client to reconnect, and takes no requests any more.
     pub(super) fn wind_down(&self) {
         let retry_after_ms = self.limits().shutdown_retry_after_ms;
-        self.with_core(|inner, now_ms| {
+        let now_ms = self.now_ms();
+        self.with_core(|inner| {
             inner.shutting_down = true;
             inner.core.wind_down(retry_after_ms, now_ms);
         });
@@ -162,13 +166,14 @@ impl Shared {
 
     /// Whether nothing is on its way any more.
     pub(super) fn is_drained(&self) -> bool {
-        self.with_core(|inner, now_ms| inner.core.is_drained(DRAIN_QUIET_MS, now_ms))
+        let now_ms = self.now_ms();
+        self.with_core(|inner| inner.core.is_drained(DRAIN_QUIET_MS, now_ms))
     }
 
     /// Ends every connection, and each one whose handshake is still under way once it is done.
     pub(super) fn shut_down(&self) {
         let retry_after_ms = self.limits().shutdown_retry_after_ms;
-        self.with_core(|inner, _| inner.core.shut_down(retry_after_ms));
+        self.with_core(|inner| inner.core.shut_down(retry_after_ms));
     }
 
     /// The listener could not accept a connection.
@@ -216,18 +221,19 @@ impl Shared {
 
     /// Gives the core an input, wakes whoever has something to send for it, and logs what happened: that last without
     /// the mutex, because a log is written as fast as somebody reads it.
-    fn with_core<T>(&self, input: impl FnOnce(&mut Inner, u64) -> T) -> T {
-        let now_ms = self.now_ms();
+    fn with_core<T>(&self, input: impl FnOnce(&mut Inner) -> T) -> T {
         let (result, ready, events) = {
             let mut inner = self.lock();
-            let result = input(&mut inner, now_ms);
+            let result = input(&mut inner);
             (result, inner.take_ready(), inner.core.take_events())
         };
         // Not before: the first thing that they do is to ask for the mutex.
         for wake in ready {
             wake.notify_one();
         }
-        self.log.events(&events, now_ms);
+        if !events.is_empty() {
+            self.log.events(&events, self.now_ms());
+        }
         result
     }
 

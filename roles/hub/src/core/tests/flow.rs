@@ -97,7 +97,10 @@ fn a_largest_message_goes_through_a_window_of_its_size_again_and_again() {
 
 #[test]
 fn credit_comes_in_batches_and_not_with_every_message() {
-    let mut net = Net::new();
+    let mut net = Net::with(HubLimits {
+        window_messages: 256,
+        ..HubLimits::default()
+    });
     let ends = net.joined(VENDOR, PLENTY);
     let mut notices = 0;
     for number in 0..=255 {

@@ -19,6 +19,8 @@ mod noise;
 #[cfg(test)]
 mod reload;
 mod rule_keeper;
+#[cfg(test)]
+mod runs;
 mod sequences;
 #[cfg(test)]
 mod steps;

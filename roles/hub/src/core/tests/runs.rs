@@ -1,0 +1,164 @@
+//! What comes in one batch is treated as it would be one by one.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use winze_messages::families::mint_quote::MintQuoteResponse;
+
+use super::*;
+
+/// A message of a pool, good or not.
+#[derive(Clone, Debug)]
+enum Sent {
+    Vendor { payload_bytes: usize },
+    Quote,
+    Malformed,
+    WrongExtension,
+    WrongDirection,
+    UnknownChannel,
+    OnTheSecondChannel,
+    Stump,
+    Ping,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    prop_oneof![
+        6 => (5..300_usize).prop_map(|payload_bytes| Sent::Vendor { payload_bytes }),
+        12 => Just(Sent::Quote),
+        1 => Just(Sent::Malformed),
+        1 => Just(Sent::WrongExtension),
+        1 => Just(Sent::WrongDirection),
+        1 => Just(Sent::UnknownChannel),
+        2 => Just(Sent::OnTheSecondChannel),
+        1 => Just(Sent::Stump),
+        1 => Just(Sent::Ping),
+    ]
+}
+
+/// How far the mint's end is.
+#[derive(Clone, Copy, Debug)]
+enum Far {
+    Takes,
+    TakesThree,
+    IsAway,
+}
+
+struct Three {
+    net: Net,
+    ends: Joined,
+    vendor_id: u32,
+    second_id: u32,
+}
+
+impl Three {
+    /// A pool with two channels for quotes to the mint and one of an extension that the hub does not know.
+    fn new(far: Far, is_leaving: bool) -> Three {
+        let mut net = Net::with(HubLimits {
+            payload_bytes_max: 4_096,
+            window_messages: 12,
+            window_bytes: 8_192,
+            ..HubLimits::default()
+        });
+        let takes = match far {
+            Far::TakesThree => Totals {
+                messages: 3,
+                bytes: 100_000,
+            },
+            _ => PLENTY,
+        };
+        let ends = net.joined(QUOTES, takes);
+        let mut open = |extension, label| {
+            let opened = net.open(ends.pool, extension, label).channel_id;
+            let offered = net.offer(ends.mint).channel_id;
+            net.accept(ends.mint, offered, takes);
+            net.receive(ends.pool);
+            opened
+        };
+        let (vendor_id, second_id) = (open(VENDOR, ""), open(QUOTES, "second"));
+        if matches!(far, Far::IsAway) {
+            net.core.closed(ends.mint);
+            net.receive(ends.pool);
+        }
+        if is_leaving {
+            net.core.wind_down(1_000, net.now_ms);
+        }
+        net.events();
+        Three {
+            net,
+            ends,
+            vendor_id,
+            second_id,
+        }
+    }
+
+    fn frame(&self, number: u8, sent: &Sent) -> Frame {
+        let id = self.ends.pool_id;
+        let mut quote = quote_request(id);
+        match sent {
+            Sent::Vendor { payload_bytes } => vendor(self.vendor_id, number, *payload_bytes),
+            Sent::Quote => quote,
+            Sent::Malformed => {
+                quote.payload.push(0);
+                quote
+            }
+            Sent::WrongExtension => vendor(id, number, 10),
+            Sent::WrongDirection => {
+                quote.msg_type = MintQuoteResponse::MSG_TYPE;
+                quote
+            }
+            Sent::UnknownChannel => quote_request(77),
+            Sent::OnTheSecondChannel => quote_request(self.second_id),
+            Sent::Stump => {
+                quote.payload.truncate(2);
+                quote
+            }
+            Sent::Ping => encoded(Ping { nonce: 5 }),
+        }
+    }
+
+    /// What everybody got, what happened and what was counted.
+    fn outcome(mut self) -> (Vec<Seen>, Vec<Seen>, String) {
+        let (to_mint, to_pool) = (
+            self.net.receive(self.ends.mint),
+            self.net.receive(self.ends.pool),
+        );
+        let rest = (
+            self.net.events(),
+            self.net.core.counters().clone(),
+            self.net.core.load(),
+        );
+        (to_mint, to_pool, format!("{rest:?}"))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn however_messages_are_cut_into_batches_the_same_becomes_of_them(
+        sent in vec(sent(), 1..30),
+        batches in vec(1..30_usize, 1..4),
+        far in prop_oneof![4 => Just(Far::Takes), 1 => Just(Far::TakesThree), 1 => Just(Far::IsAway)],
+        is_leaving in prop::bool::weighted(0.1),
+    ) {
+        let mut one_by_one = Three::new(far, is_leaving);
+        let mut batched = Three::new(far, is_leaving);
+        let frames = sent.iter().enumerate();
+        let frames: Vec<Frame> = frames
+            .map(|(number, sent)| batched.frame(number as u8, sent))
+            .collect();
+        for frame in frames.clone() {
+            one_by_one.net.send(one_by_one.ends.pool, [frame]);
+        }
+        let mut rest = &frames[..];
+        for frames in batches.into_iter().cycle() {
+            let (batch, behind) = rest.split_at(rest.len().min(frames));
+            rest = behind;
+            batched.net.send(batched.ends.pool, batch.to_vec());
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(batched.outcome(), one_by_one.outcome());
+    }
+}
