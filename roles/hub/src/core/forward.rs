@@ -137,15 +137,16 @@ impl HubCore {
         }
     }
 
-    /// Where messages of an end go, if nothing is to be thought about any of them.
+    /// Where messages of an end go while nothing is to be said about any of them: a group's end leads nowhere by itself,
+    /// and one that its client was not told of has no credit.
     fn course(&self, own: EndRef) -> Option<EndRef> {
         let connection = self.connections.get(&own.conn)?;
         let end = connection.end_at(own.channel_id)?;
         let takes = self.leaving.is_none() || end.side == Side::Responder;
-        let is_plain = takes && end.is_known() && end.fan.is_none();
-        let far = end.destination().filter(|_| is_plain)?;
+        let far = end.destination().filter(|_| takes)?;
         let far = self.misdirected_among(own, end.member_of).unwrap_or(far);
-        (connection.is_open() && far.end.conn != own.conn).then_some(far.end)
+        // Two ends cannot be borrowed from one connection.
+        (far.end.conn != own.conn).then_some(far.end)
     }
 
     /// Queues a message for its reader. False when that end is not there.

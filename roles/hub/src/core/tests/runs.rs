@@ -14,8 +14,10 @@ enum Sent {
     Quote,
     Malformed,
     WrongExtension,
+    QuoteToVendor,
     WrongDirection,
     UnknownChannel,
+    OnAChannelItWasNotToldOf,
     OnTheSecondChannel,
     Stump,
     Ping,
@@ -27,8 +29,10 @@ fn sent() -> impl Strategy<Value = Sent> {
         12 => Just(Sent::Quote),
         1 => Just(Sent::Malformed),
         1 => Just(Sent::WrongExtension),
+        1 => Just(Sent::QuoteToVendor),
         1 => Just(Sent::WrongDirection),
         1 => Just(Sent::UnknownChannel),
+        1 => Just(Sent::OnAChannelItWasNotToldOf),
         2 => Just(Sent::OnTheSecondChannel),
         1 => Just(Sent::Stump),
         1 => Just(Sent::Ping),
@@ -51,7 +55,8 @@ struct Three {
 }
 
 impl Three {
-    /// A pool with two channels for quotes to the mint and one of an extension that the hub does not know.
+    /// A pool with two channels for quotes to the mint and one of an extension that the hub does not know, and with one
+    /// of which it has yet to hear. The mint has other ids for them.
     fn new(far: Far, is_leaving: bool) -> Three {
         let mut net = Net::with(HubLimits {
             payload_bytes_max: 4_096,
@@ -66,7 +71,9 @@ impl Three {
             },
             _ => PLENTY,
         };
-        let ends = net.joined(QUOTES, takes);
+        let other = net.connect(OTHER_POOL);
+        net.open(other, VENDOR, "");
+        let mut ends = net.joined_beside(other);
         let mut open = |extension, label| {
             let opened = net.open(ends.pool, extension, label).channel_id;
             let offered = net.offer(ends.mint).channel_id;
@@ -74,10 +81,13 @@ impl Three {
             net.receive(ends.pool);
             opened
         };
-        let (vendor_id, second_id) = (open(VENDOR, ""), open(QUOTES, "second"));
+        ends.pool_id = open(QUOTES, "");
+        let (vendor_id, second_id) = (open(VENDOR, "vendor"), open(QUOTES, "second"));
+        net.say(ends.pool, open_channel(QUOTES, "new"));
+        let offered = net.offer(ends.mint).channel_id;
+        net.accept(ends.mint, offered, takes);
         if matches!(far, Far::IsAway) {
             net.core.closed(ends.mint);
-            net.receive(ends.pool);
         }
         if is_leaving {
             net.core.wind_down(1_000, net.now_ms);
@@ -102,11 +112,13 @@ impl Three {
                 quote
             }
             Sent::WrongExtension => vendor(id, number, 10),
+            Sent::QuoteToVendor => quote_request(self.vendor_id),
             Sent::WrongDirection => {
                 quote.msg_type = MintQuoteResponse::MSG_TYPE;
                 quote
             }
             Sent::UnknownChannel => quote_request(77),
+            Sent::OnAChannelItWasNotToldOf => quote_request(self.second_id + 1),
             Sent::OnTheSecondChannel => quote_request(self.second_id),
             Sent::Stump => {
                 quote.payload.truncate(2);
