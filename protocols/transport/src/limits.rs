@@ -1,5 +1,7 @@
 //! Every limit of this crate that is not fixed by the Sv2 specification.
 
+use crate::codec::HEADER_BLOCK_BYTES;
+
 /// What a connection takes and sends. Small before a peer has said who it is, raised afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -23,9 +25,9 @@ pub const WRITE_PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// bytes: enough for an ordinary batch, which so takes no memory anew.
 pub const WRITE_KEPT_BYTES: usize = 128 * 1024;
 
-/// Frames that a thread keeps room for, for the next read, of whichever connection: more than
+/// Frames that a thread keeps room for, for the next read, of whichever connection: as many as
 /// there can be in [`READ_BUFFER_BYTES`].
-pub const FRAMES_KEPT_MAX: usize = 2048;
+pub const FRAMES_KEPT_MAX: usize = READ_BUFFER_BYTES / HEADER_BLOCK_BYTES;
 
 /// Buffers of each kind that a thread keeps for the next connection that needs one; more are
 /// freed. One is in use where connections take turns, others come from those that did not finish

@@ -71,7 +71,7 @@ pub const ANNOUNCED_TOPICS_MAX: usize = 256;
 
 /// Rejects of one channel that may wait for its owner; more become one event that says so. A
 /// requester's window is far below.
-pub const REJECTS_WAITING_MAX: usize = 1_024;
+pub const REJECTS_WAITING_MAX: usize = 4_096;
 
 /// Hub messages of our own that may wait to be written; beyond, the connection ends, since the hub
 /// makes us answer and does not read. Far more than the channels that a hub allows.
@@ -166,7 +166,7 @@ pub const GROUP_MEMBERS_MAX: usize = 128;
 
 /// Runs of messages to one member of a group alone, between messages to all, of which a record is kept for what may yet be
 /// rejected: four times what a hub of default window holds of one channel. Of what is older a reject does not say which it was.
-pub const DIRECT_RUNS_KEPT_MAX: usize = 1_024;
+pub const DIRECT_RUNS_KEPT_MAX: usize = 4_096;
 
 /// Channels of one family that a peer may have accepted at a time, whatever their labels: so one
 /// peer cannot take the places of the others.

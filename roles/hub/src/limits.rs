@@ -2,8 +2,8 @@
 //!
 //! Memory that one connection can make the hub hold: for each channel end one window of messages that wait for its
 //! reader, and for each of its own refused messages the notice of it. With the defaults that is at most 256 channels of
-//! 262,144 bytes, and less than 300 bytes for each of 256 notices, twice as many at the end of a group's member: its own
-//! and its group's. A message to a group counts in the window of each member that gets it, and is in memory once. Plus
+//! 262,144 bytes, and less than 300 bytes beside for each of 1,024 messages or notices, of which a group's member's end may
+//! have twice as many: its own and its group's. A message to a group counts in the window of each member that gets it, and is in memory once. Plus
 //! [`CONTROL_MAX`] answers, one batch of [`WRITE_BATCH_BYTES`] under way in each direction, the transport's read buffer,
 //! and one message.
 
@@ -251,11 +251,11 @@ pub const READ_BATCH_FRAMES: usize = 256;
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
 /// Empty queues of messages that are kept for the next channels on which messages wait; more are freed. Enough for those
-/// that come with one look at the sockets.
-pub const SPARE_QUEUES_MAX: usize = 256;
+/// that come with one look at the sockets; with [`SPARE_QUEUE_MESSAGES_MAX`] in each, 5 MiB.
+pub const SPARE_QUEUES_MAX: usize = 128;
 
-/// Messages that there is room for in a queue that is kept.
-pub const SPARE_QUEUE_MESSAGES_MAX: usize = 2 * READ_BATCH_FRAMES;
+/// Messages that there is room for in a queue that is kept: as many as a window of the default holds.
+pub const SPARE_QUEUE_MESSAGES_MAX: usize = 1_024;
 
 /// How often deadlines are looked at, in milliseconds: the precision of every time-out of the core.
 pub const TICK_MS: u64 = 50;

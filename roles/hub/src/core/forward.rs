@@ -91,7 +91,8 @@ impl HubCore {
     }
 
     /// Takes what goes on with the channel of the message before, as long as it is delivered and nothing else is due: then
-    /// both ends are looked up once for all of it. What is not for that is left to [`Self::forward`].
+    /// both ends are looked up once for all of it. What is not for that is left to [`Self::forward`]. That one was of the same
+    /// kind, so if it is of an extension that the hub does not know, that such have passed is noted already.
     pub(super) fn forward_run(
         &mut self,
         conn: ConnId,
@@ -125,10 +126,6 @@ impl HubCore {
             is_taken && from.receive(frame.payload.len()).is_ok()
         }) {
             tally.add(&frame);
-            if is_foreign {
-                from.note_foreign_traffic();
-                end.note_foreign_traffic();
-            }
             frame.set_channel_id(to.channel_id);
             end.outbound.push(Outgoing::Own(frame), &mut self.room);
         }
@@ -137,13 +134,12 @@ impl HubCore {
         }
     }
 
-    /// Where messages of an end go while nothing is to be said about any of them: a group's end leads nowhere by itself,
-    /// and one that its client was not told of has no credit.
+    /// Where messages of an end go while nothing is to be said about any of them. A group's end leads nowhere by itself.
     fn course(&self, own: EndRef) -> Option<EndRef> {
         let connection = self.connections.get(&own.conn)?;
         let end = connection.end_at(own.channel_id)?;
         let takes = self.leaving.is_none() || end.side == Side::Responder;
-        let far = end.destination().filter(|_| takes)?;
+        let far = end.destination().filter(|_| takes && end.is_known())?;
         let far = self.misdirected_among(own, end.member_of).unwrap_or(far);
         // Two ends cannot be borrowed from one connection.
         (far.end.conn != own.conn).then_some(far.end)

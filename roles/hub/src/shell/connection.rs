@@ -24,8 +24,8 @@ use crate::core::{ConnId, Outgoing, Transmit};
 use crate::limits::{LINGER_MS, PAYLOAD_BYTES_BEFORE_AUTHENTICATION, READ_BATCH_FRAMES};
 
 thread_local! {
-    /// What is on its way from the core to the cipher: the thread's and not the connection's, because it is empty again
-    /// before another has its turn, and in the processor's cache.
+    /// Room for what is on its way from the core to the cipher: the thread's and not the connection's, because it is empty
+    /// again before another has its turn, and in the processor's cache.
     static OUTGOING: RefCell<Vec<Outgoing>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -232,18 +232,19 @@ impl Client {
         &self,
         writer: &mut FrameWriter<W>,
     ) -> Result<Transmit, CodecError> {
-        OUTGOING.with_borrow_mut(|outgoing| {
-            let left = self.shared.poll_transmit(self.conn, outgoing);
-            for message in outgoing.drain(..) {
-                match &message {
-                    Outgoing::Own(frame) => writer.push(frame)?,
-                    Outgoing::Copy { frame, channel_id } => {
-                        writer.push_for_channel(frame, *channel_id)?;
-                    }
+        // Whoever leaves here early, or panics, takes what is in it along: it is for this client alone.
+        let mut outgoing = OUTGOING.take();
+        let left = self.shared.poll_transmit(self.conn, &mut outgoing);
+        for message in outgoing.drain(..) {
+            match &message {
+                Outgoing::Own(frame) => writer.push(frame)?,
+                Outgoing::Copy { frame, channel_id } => {
+                    writer.push_for_channel(frame, *channel_id)?;
                 }
             }
-            Ok(left)
-        })
+        }
+        OUTGOING.set(outgoing);
+        Ok(left)
     }
 
     /// When the last words of a connection that ends now are given up.

@@ -242,7 +242,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic in one task must not end the service for all: the core's counts are at worst off by one message.
+        // A panic in one task must not end the service for all: at worst the counts are off by the batch that it had, and the
+        // channel that it was at stands still until one of its ends goes.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,13 @@
 //! What comes in one batch is treated as it would be one by one.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use winze_messages::families::mint_quote::MintQuoteResponse;
 
+use super::groups::{SIGNERS, group_of, open_group, signers_and_pool};
 use super::*;
 
 /// A message of a pool, good or not.
@@ -93,6 +96,7 @@ impl Three {
             net.core.wind_down(1_000, net.now_ms);
         }
         net.events();
+        net.core.take_ready();
         Three {
             net,
             ends,
@@ -127,20 +131,48 @@ impl Three {
             Sent::Ping => encoded(Ping { nonce: 5 }),
         }
     }
+}
 
-    /// What everybody got, what happened and what was counted.
-    fn outcome(mut self) -> (Vec<Seen>, Vec<Seen>, String) {
-        let (to_mint, to_pool) = (
-            self.net.receive(self.ends.mint),
-            self.net.receive(self.ends.pool),
-        );
-        let rest = (
-            self.net.events(),
-            self.net.core.counters().clone(),
-            self.net.core.load(),
-        );
-        (to_mint, to_pool, format!("{rest:?}"))
+/// Who was woken, what everybody got, what happened and what was counted.
+fn outcome(mut net: Net) -> (BTreeSet<ConnId>, Vec<Vec<Seen>>, String) {
+    let woken = net.core.take_ready();
+    let got = (1..=net.last_conn).map(|conn| net.receive(ConnId(conn)));
+    let got = got.collect();
+    let rest = (net.events(), net.core.counters().clone(), net.core.load());
+    (woken, got, format!("{rest:?}"))
+}
+
+/// The frames in batches of so many.
+fn send_in(net: &mut Net, conn: ConnId, frames: &[Frame], batches: &[usize]) {
+    let mut rest = frames;
+    for frames in batches.iter().cycle() {
+        let (batch, behind) = rest.split_at(rest.len().min(*frames));
+        rest = behind;
+        net.send(conn, batch.to_vec());
+        if rest.is_empty() {
+            break;
+        }
     }
+}
+
+/// A pool that has opened a group and may not have read so; one signer is there and has accepted.
+fn group(is_told: bool) -> (Net, ConnId) {
+    let listed = signers_and_pool();
+    let mut net = Net::listing(&listed, &group_of(&SIGNERS), HubLimits::default());
+    let pool = net.connect(POOL);
+    net.say(pool, open_group(VENDOR));
+    if is_told {
+        net.receive(pool);
+    }
+    let signer = net.connect(SIGNERS[0]);
+    let offer = net.offer(signer);
+    net.accept(signer, offer.channel_id, PLENTY);
+    if is_told {
+        net.receive(pool);
+    }
+    net.events();
+    net.core.take_ready();
+    (net, pool)
 }
 
 proptest! {
@@ -159,18 +191,27 @@ proptest! {
         let frames: Vec<Frame> = frames
             .map(|(number, sent)| batched.frame(number as u8, sent))
             .collect();
-        for frame in frames.clone() {
-            one_by_one.net.send(one_by_one.ends.pool, [frame]);
-        }
-        let mut rest = &frames[..];
-        for frames in batches.into_iter().cycle() {
-            let (batch, behind) = rest.split_at(rest.len().min(frames));
-            rest = behind;
-            batched.net.send(batched.ends.pool, batch.to_vec());
-            if rest.is_empty() {
-                break;
-            }
-        }
-        prop_assert_eq!(batched.outcome(), one_by_one.outcome());
+        send_in(&mut one_by_one.net, one_by_one.ends.pool, &frames, &[1]);
+        send_in(&mut batched.net, batched.ends.pool, &frames, &batches);
+        prop_assert_eq!(outcome(batched.net), outcome(one_by_one.net));
+    }
+
+    /// Ids 1 to 4 are the group's and its members', told or not.
+    #[test]
+    fn however_messages_to_a_group_are_cut_into_batches_the_same_becomes_of_them(
+        sent in vec((1..6_u32, 5..50_usize), 1..20),
+        batches in vec(1..20_usize, 1..4),
+        is_told in any::<bool>(),
+    ) {
+        let ((mut one_by_one, pool), (mut batched, _)) = (group(is_told), group(is_told));
+        let sent = sent.iter().enumerate();
+        let frames: Vec<Frame> = sent
+            .map(|(number, (channel_id, payload_bytes))| {
+                vendor(*channel_id, number as u8, *payload_bytes)
+            })
+            .collect();
+        send_in(&mut one_by_one, pool, &frames, &[1]);
+        send_in(&mut batched, pool, &frames, &batches);
+        prop_assert_eq!(outcome(batched), outcome(one_by_one));
     }
 }
