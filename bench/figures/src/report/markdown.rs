@@ -26,7 +26,7 @@ counts.
 payload has 200 bytes with everything. Other sizes go as an extension that the hub does not know. Every message is \
 encrypted by itself, and the hub checks that each decodes. What lies together is encrypted, and authenticated, many messages at a time where the processor has \
 the lanes for it; elsewhere one by one, which `floor` has beside it. The credit of hub and clients is the window, 1,024 messages \
-or 256 KiB at least and 4 windows in `fanout`; it is raised when half of it is used, as `winze-client` does.
+and 256 KiB at least, and 4 windows in `fanout`; it is raised when half of it is used, as `winze-client` does.
 - **What the clients are** differs, and rates and `rtt1` depend on it. Those of the hub and of *naive* read, decrypt and count \
 in one task, on our transport, without the reconnecting and the events of `winze-client`: that favours both over NATS and \
 Redis, whose clients are the libraries that their users have, with a task for the connection behind a queue. *Clients' CPU* \
