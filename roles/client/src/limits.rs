@@ -69,8 +69,8 @@ const _: () = assert!(STORE_BATCH_JOBS_MAX <= STORE_WRITES_WAITING_MAX);
 /// mint has, and what a peer can make us keep. Announcements of further ones have no effect.
 pub const ANNOUNCED_TOPICS_MAX: usize = 256;
 
-/// Rejects of one channel that may wait for its owner; more become one event that says so. A
-/// requester's window is far below.
+/// Rejects of one channel that may wait for its owner; more become one event that says so. Four
+/// times what a hub of default window holds of one channel; a requester's window is far below.
 pub const REJECTS_WAITING_MAX: usize = 4_096;
 
 /// Hub messages of our own that may wait to be written; beyond, the connection ends, since the hub

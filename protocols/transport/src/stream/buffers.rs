@@ -24,9 +24,8 @@ pub(super) fn take_for_read() -> Vec<u8> {
 }
 
 /// Gives back what [`take_for_read`] gave.
-pub(super) fn give_from_read(mut buffer: Vec<u8>) {
-    buffer.clear();
-    READ.with_borrow_mut(|spare| keep(spare, buffer));
+pub(super) fn give_from_read(buffer: Vec<u8>) {
+    READ.with_borrow_mut(|spare| keep(spare, buffer, READ_BUFFER_BYTES));
 }
 
 /// An empty buffer, for as much as its taker puts into it.
@@ -35,10 +34,8 @@ pub(super) fn take_for_write() -> Vec<u8> {
 }
 
 /// Gives back what [`take_for_write`] gave; of what it has grown to, [`WRITE_KEPT_BYTES`] are kept.
-pub(super) fn give_from_write(mut buffer: Vec<u8>) {
-    buffer.clear();
-    buffer.shrink_to(WRITE_KEPT_BYTES);
-    WRITE.with_borrow_mut(|spare| keep(spare, buffer));
+pub(super) fn give_from_write(buffer: Vec<u8>) {
+    WRITE.with_borrow_mut(|spare| keep(spare, buffer, WRITE_KEPT_BYTES));
 }
 
 /// Room for frames, empty.
@@ -48,14 +45,15 @@ pub(super) fn take_for_frames() -> Vec<Frame> {
 
 /// Gives back what [`take_for_frames`] gave, or other room for frames; of it, [`FRAMES_KEPT_MAX`]
 /// are kept.
-pub(super) fn give_from_frames(mut frames: Vec<Frame>) {
-    frames.clear();
-    frames.shrink_to(FRAMES_KEPT_MAX);
-    FRAMES.with_borrow_mut(|spare| keep(spare, frames));
+pub(super) fn give_from_frames(frames: Vec<Frame>) {
+    FRAMES.with_borrow_mut(|spare| keep(spare, frames, FRAMES_KEPT_MAX));
 }
 
-fn keep<T>(spare: &mut Vec<Vec<T>>, buffer: Vec<T>) {
+/// Keeps it empty, with room for `room_max`, if it is not one too many.
+fn keep<T>(spare: &mut Vec<Vec<T>>, mut buffer: Vec<T>, room_max: usize) {
     if spare.len() < SPARE_BUFFERS_MAX {
+        buffer.clear();
+        buffer.shrink_to(room_max);
         spare.push(buffer);
     }
 }

@@ -162,12 +162,12 @@ impl HubCore {
         let mut frames = batch.drain(..).peekable();
         while let Some(frame) = frames.next() {
             let channel_id = frame.channel_id();
-            match (self.frame(conn, frame, &mut tally, now_ms), channel_id) {
-                (Ok(()), Some(channel_id)) => {
-                    self.forward_run(conn, channel_id, &mut frames, &mut tally);
-                }
-                (Ok(()), None) => {}
-                (Err(ending), _) => self.end_connection(conn, ending),
+            if let Err(ending) = self.frame(conn, frame, &mut tally, now_ms) {
+                self.end_connection(conn, ending);
+            } else if let Some(channel_id) = channel_id
+                && frames.peek().and_then(Frame::channel_id) == Some(channel_id)
+            {
+                self.forward_run(conn, channel_id, &mut frames, &mut tally);
             }
         }
         drop(frames);
