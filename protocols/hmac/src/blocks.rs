@@ -12,7 +12,7 @@ const PADDING_BYTES_MIN: usize = 1 + size_of::<u64>();
 /// A message in two parts, one behind the other; either may be empty.
 #[derive(Clone, Copy, Default)]
 pub struct Message<'a> {
-    /// What it begins with: for instance what is put together for the MAC alone.
+    /// What it begins with: for instance what is put together for the hash alone.
     pub head: &'a [u8],
     /// All the rest, where it lies.
     pub body: &'a [u8],
@@ -28,10 +28,10 @@ impl Message<'_> {
         (self.bytes() + PADDING_BYTES_MIN).div_ceil(BLOCK_BYTES)
     }
 
-    /// Makes `block` the one at `index`, below [`Self::blocks`], where another block was hashed
-    /// before the message: the key's.
+    /// Makes `block` the one at `index`, below [`Self::blocks`], where `bytes_before` were hashed before the message: whole
+    /// blocks.
     #[inline]
-    pub(crate) fn put_block_behind_key(&self, index: usize, block: &mut Block) {
+    pub(crate) fn put_block(&self, index: usize, bytes_before: usize, block: &mut Block) {
         let at = index * BLOCK_BYTES;
         if let Some(at) = at.checked_sub(self.head.len())
             && let Some(whole) = self.body.get(at..).and_then(|rest| rest.first_chunk())
@@ -53,7 +53,7 @@ impl Message<'_> {
             block[filled] = END;
         }
         if index + 1 == self.blocks() {
-            put_length(block, BLOCK_BYTES + self.bytes());
+            put_length(block, bytes_before + self.bytes());
         }
     }
 }

@@ -12,6 +12,18 @@ use crate::blocks::Block;
 /// What SHA-256 carries from block to block.
 pub(crate) type State = [u32; 8];
 
+/// Before the first block (FIPS 180-4 section 5.3.3).
+pub(crate) const INITIAL: State = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
 /// States that are compressed together at most: what a vector register has lanes for their words.
 pub(crate) const LANES: usize = 16;
 
@@ -75,6 +87,15 @@ impl Instructions {
             sha2::compress256(state, &[(*block).into()]);
         }
     }
+}
+
+/// As a result: each word big-endian.
+pub(crate) fn to_bytes(state: &State) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    bytes
 }
 
 /// `N` and `N`, and gives those that are left.

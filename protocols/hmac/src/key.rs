@@ -1,25 +1,14 @@
 use zeroize::Zeroizing;
 
 use crate::blocks::{BLOCK_BYTES, Message, put_outer_block};
-use crate::compression::{Instructions, LANES, State};
+use crate::compression::{INITIAL, Instructions, State, to_bytes};
+use crate::many::{Lane, Start, hash_all};
 
 /// Bytes of a MAC.
 pub const MAC_BYTES: usize = 32;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
-
-/// Before the first block (FIPS 180-4 section 5.3.3).
-const INITIAL: State = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
 
 /// What RFC 2104 has the key's two blocks filled with.
 const INNER_PAD: u8 = 0x36;
@@ -82,71 +71,18 @@ impl Key {
     pub fn macs(&self, messages: &[Message<'_>], macs: &mut [[u8; MAC_BYTES]]) {
         assert_eq!(messages.len(), macs.len(), "a place for each MAC");
         let [inner, outer] = &**self.states;
-        let mut states = [INITIAL; LANES];
-        let mut blocks = [[0; BLOCK_BYTES]; LANES];
-        let mut lanes = [Lane::default(); LANES];
-        // The first lanes are used, as many as there are messages for.
-        let used = messages.len().min(LANES);
-        let mut waiting = used..messages.len();
-        for (place, (lane, state)) in lanes.iter_mut().zip(&mut states).take(used).enumerate() {
-            (*lane, *state) = (Lane::new(place, messages), *inner);
-        }
-        let mut used = used;
-        while used > 0 {
-            for (lane, block) in lanes.iter().zip(&mut blocks).take(used) {
-                if lane.next < lane.blocks {
-                    messages[lane.place].put_block_behind_key(lane.next, block);
-                }
+        let key = Start {
+            state: inner,
+            bytes: BLOCK_BYTES,
+        };
+        hash_all(self.instructions, key, messages, |ended| {
+            if ended.blocks_behind > 0 {
+                macs[ended.place] = to_bytes(ended.state);
+                return Lane::Free;
             }
-            self.instructions.compress(used, &mut states, &blocks);
-            let mut at = 0;
-            while at < used {
-                let (lane, state) = (&mut lanes[at], &mut states[at]);
-                lane.next += 1;
-                if lane.next == lane.blocks {
-                    put_outer_block(&bytes(state), &mut blocks[at]);
-                    *state = *outer;
-                } else if lane.next > lane.blocks {
-                    macs[lane.place] = bytes(state);
-                    let Some(place) = waiting.next() else {
-                        // The last one takes its lane, and has its turn there.
-                        used -= 1;
-                        (lanes[at], states[at]) = (lanes[used], states[used]);
-                        continue;
-                    };
-                    (*lane, *state) = (Lane::new(place, messages), *inner);
-                }
-                at += 1;
-            }
-        }
+            put_outer_block(&to_bytes(ended.state), ended.block);
+            *ended.state = *outer;
+            Lane::HasBlock
+        });
     }
-}
-
-/// A message on its way.
-#[derive(Clone, Copy, Default)]
-struct Lane {
-    /// Its place among the messages.
-    place: usize,
-    /// Its next block, and how many it has. Behind the last one comes that of the outer hash.
-    next: usize,
-    blocks: usize,
-}
-
-impl Lane {
-    fn new(place: usize, messages: &[Message<'_>]) -> Lane {
-        Lane {
-            place,
-            next: 0,
-            blocks: messages[place].blocks(),
-        }
-    }
-}
-
-/// As a result: each word big-endian.
-fn bytes(state: &State) -> [u8; MAC_BYTES] {
-    let mut bytes = [0; MAC_BYTES];
-    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(state) {
-        *bytes = word.to_be_bytes();
-    }
-    bytes
 }

@@ -1,7 +1,9 @@
 //! MACs against the RFC's, and against a library that shares nothing with the vector code but the RFC.
 
+mod messages;
+
 use hmac::{Hmac, Mac};
-use proptest::collection::vec;
+use messages::messages;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use winze_hmac::{Key, MAC_BYTES, Message};
@@ -80,27 +82,6 @@ fn the_rfcs_messages_have_the_rfcs_macs() {
             assert!(macs.iter().all(|mac| hex::encode(mac) == expected));
         }
     }
-}
-
-/// Of a message: around the ends of blocks, where the padding needs another one or just does not.
-fn message_bytes() -> impl Strategy<Value = usize> {
-    prop_oneof![
-        6 => 0..400_usize,
-        3 => prop::sample::select(vec![0, 22, 23, 54, 55, 56, 63, 64, 65, 118, 119, 120, 121, 128]),
-        1 => 2_000..5_000_usize,
-    ]
-}
-
-fn messages() -> impl Strategy<Value = Vec<(Vec<u8>, usize)>> {
-    let text = |bytes, first| -> Vec<u8> { (0..bytes).map(|i| (i % 251) as u8 ^ first).collect() };
-    let message = move |bytes: BoxedStrategy<usize>| {
-        (bytes, any::<u8>(), any::<prop::sample::Index>())
-            .prop_map(move |(bytes, first, split)| (text(bytes, first), split.index(bytes + 1)))
-    };
-    // All of different lengths, or all of one, as those of a role are.
-    let different = vec(message(message_bytes().boxed()), 0..40);
-    let same = message_bytes().prop_flat_map(move |bytes| vec(message(Just(bytes).boxed()), 0..40));
-    prop_oneof![different, same]
 }
 
 proptest! {
