@@ -57,9 +57,14 @@ pub fn verify(message: &Authenticate, transcript: &[u8; 32]) -> Result<PublicKey
 pub struct BadSignature;
 
 /// The start of a BIP 340 tagged hash.
-pub(crate) fn tagged_hash(tag: &str) -> Sha256 {
-    let tag = Sha256::digest(tag.as_bytes());
-    Sha256::new().chain_update(tag).chain_update(tag)
+fn tagged_hash(tag: &str) -> Sha256 {
+    Sha256::new().chain_update(tag_block(tag))
+}
+
+/// What a BIP 340 tagged hash begins with: the tag's digest, twice.
+pub(crate) fn tag_block(tag: &str) -> [u8; 64] {
+    let tag: [u8; 32] = Sha256::digest(tag.as_bytes()).into();
+    std::array::from_fn(|at| tag[at % tag.len()])
 }
 
 /// Appends one length byte and the text.

@@ -11,12 +11,13 @@ mod direction;
 use std::sync::LazyLock;
 
 use hkdf::Hkdf;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use thiserror::Error;
+use winze_hmac::Message;
 use winze_transport::{CHANNEL_BIT, Frame, PublicKey, SecretKey};
 
 use self::direction::{BATCH_MAX, DirectionKey};
-use crate::authentication::tagged_hash;
+use crate::authentication::tag_block;
 use crate::codec::kinds::{Bytes, U64};
 use crate::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES, Field};
 use crate::table::Side;
@@ -335,14 +336,34 @@ pub enum AuthenticatorError {
 /// What an answer covers of the request that it answers: extension (without the channel bit),
 /// type and body.
 pub fn request_digest(extension: u16, msg_type: u8, body: &[u8]) -> [u8; 32] {
-    // The tag's block is the same for all.
-    static TAGGED: LazyLock<Sha256> = LazyLock::new(|| tagged_hash(REQUEST_TAG));
-    (TAGGED.clone())
-        .chain_update(extension.to_le_bytes())
-        .chain_update([msg_type])
-        .chain_update(body)
-        .finalize()
-        .into()
+    let head = request_head(extension, msg_type);
+    tagged_requests().digest(Message { head: &head, body })
+}
+
+/// [`request_digest`] of many messages of one extension, type and body of each; in their order.
+pub fn request_digests(extension: u16, messages: &[(u8, &[u8])]) -> Vec<[u8; 32]> {
+    let heads: Vec<_> = (messages.iter())
+        .map(|(msg_type, _)| request_head(extension, *msg_type))
+        .collect();
+    let parts = heads.iter().zip(messages);
+    let parts: Vec<_> = parts
+        .map(|(head, (_, body))| Message { head, body })
+        .collect();
+    let mut digests = vec![[0; 32]; parts.len()];
+    tagged_requests().digests(&parts, &mut digests);
+    digests
+}
+
+fn request_head(extension: u16, msg_type: u8) -> [u8; 3] {
+    let [low, high] = extension.to_le_bytes();
+    [low, high, msg_type]
+}
+
+/// What hashes requests: the tag's block is the same for all.
+fn tagged_requests() -> &'static winze_hmac::Sha256 {
+    static TAGGED: LazyLock<winze_hmac::Sha256> =
+        LazyLock::new(|| winze_hmac::Sha256::behind(&tag_block(REQUEST_TAG)));
+    &TAGGED
 }
 
 /// A frame of a channel: the channel bit and the channel id are put in front of `bytes`, which

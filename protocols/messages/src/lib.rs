@@ -32,6 +32,7 @@ pub mod text;
 
 pub use authenticator::{
     AuthenticatorError, Opened, PairKeys, Sealed, Unsealed, channel_frame, request_digest,
+    request_digests,
 };
 pub use check::{Refusal, check_channel_payload};
 pub use codec::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, MessageError};

@@ -63,6 +63,10 @@ pub const KEY_BYTES_MAX: usize = 128;
 /// would; the families' own bounds are far less.
 pub const BODY_BYTES_MAX: usize = 65_536;
 
+/// Rows whose checksums are made together. What is hashed of them is copied for that, up to
+/// [`BODY_BYTES_MAX`] for each; a processor's lanes take sixteen at a time.
+pub const ROWS_HASHED_TOGETHER_MAX: usize = 64;
+
 const _: () = assert!(STORE_BATCH_JOBS_MAX <= STORE_WRITES_WAITING_MAX);
 
 /// Topics (units, say) whose announcements are taken from one peer in one family: far more than a

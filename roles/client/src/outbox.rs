@@ -21,7 +21,7 @@ mod spent;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::limits::ANNOUNCED_TOPICS_MAX;
+use crate::limits::{ANNOUNCED_TOPICS_MAX, ROWS_HASHED_TOGETHER_MAX};
 #[cfg(doc)]
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
@@ -270,12 +270,15 @@ pub fn waiting_page(
     let mut statement = connection.prepare_cached(&blocks::waiting_rows(row::COLUMNS))?;
     let rows = statement.query_map(
         params![place.id(after_sequence), place.last_id(), rows_max],
-        |row: &Row<'_>| {
-            let attempts = row.get(row::COLUMNS_COUNT)?;
-            Ok(StoredRow::read(&place, row)?.into_request(attempts))
-        },
+        |row: &Row<'_>| Ok((StoredRow::read(&place, row)?, row.get(row::COLUMNS_COUNT)?)),
     )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = rows.peekable();
+    let mut requests = Vec::new();
+    while rows.peek().is_some() {
+        let some = rows.by_ref().take(ROWS_HASHED_TOGETHER_MAX);
+        requests.extend(StoredRow::into_requests(some.collect::<Result<_, _>>()?));
+    }
+    Ok(requests)
 }
 
 /// What is known of a waiting request's attempts, for the operator: the requester writes it, about

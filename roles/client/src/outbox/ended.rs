@@ -4,7 +4,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use super::blocks::{self, Changes};
 use super::place::Place;
-use super::row::{StoredRow, answer_checksum};
+use super::row::{AnswerContent, StoredRow};
 use super::{Checksum, OF_ANOTHER, RequestState};
 use crate::limits::STORE_NUMBER_MAX;
 use crate::store::StoreError;
@@ -83,41 +83,64 @@ impl<'a> Marking<'a> {
         })
     }
 
-    /// Marks the request that was read from the outbox with this number, key and checksum. That it was whole then is what
-    /// the answer's checksum says of it: if it is damaged by now, that shows.
+    /// The checksum of an answer as [`Self::mark`] writes it down, to the request with that checksum: that it was whole when it
+    /// was read is what it says of it; if it is damaged by now, that shows.
+    pub(crate) fn checksum(&self, request: &Checksum, answer: &RecordedAnswer) -> Checksum {
+        self.content(request, answer).checksum()
+    }
+
+    /// [`Self::checksum`] of many, in their order.
+    pub(crate) fn checksums<'c>(
+        &self,
+        answers: impl IntoIterator<Item = (&'c Checksum, &'c RecordedAnswer)>,
+    ) -> Vec<Checksum> {
+        let contents = answers.into_iter();
+        AnswerContent::checksums(contents.map(|(request, answer)| self.content(request, answer)))
+    }
+
+    /// Marks the request that was read from the outbox with this number and key; `checksum` is its answer's, of
+    /// [`Self::checksum`].
     pub(crate) fn mark(
         &mut self,
         sequence: u64,
         key: &[u8],
-        checksum: &Checksum,
         answer: &RecordedAnswer,
+        checksum: &Checksum,
     ) -> Result<Answered, StoreError> {
         let Some(place) = &self.place else {
             return Ok(Answered::Stale);
         };
         let id = place.id(sequence);
-        if self.is_waiting.exists(params![id, key])? && self.insert(id, checksum, answer)? {
+        if self.is_waiting.exists(params![id, key])? && self.insert(id, answer, checksum)? {
             return Ok(Answered::First);
         }
         self.mark_by_key(key, answer)
+    }
+
+    fn content<'c>(&self, request: &'c Checksum, answer: &'c RecordedAnswer) -> AnswerContent<'c> {
+        AnswerContent {
+            request,
+            sequence: stored_number(answer),
+            identity: &answer.identity,
+            answered_unix_ms: self.now_unix_ms,
+            is_asked_again: false,
+        }
     }
 
     /// False where there is an answer already.
     fn insert(
         &mut self,
         id: i64,
-        request: &Checksum,
         answer: &RecordedAnswer,
+        checksum: &Checksum,
     ) -> Result<bool, StoreError> {
-        let sequence = match answer.sequence {
-            OF_ANOTHER => OF_ANOTHER,
-            number => number.min(STORE_NUMBER_MAX),
-        };
-        let (identity, now_unix_ms) = (&answer.identity, self.now_unix_ms);
-        let checksum = answer_checksum(request, sequence, identity, now_unix_ms, false);
-        let inserted =
-            self.insert
-                .execute(params![id, sequence, identity, now_unix_ms, checksum])?;
+        let inserted = self.insert.execute(params![
+            id,
+            stored_number(answer),
+            answer.identity,
+            self.now_unix_ms,
+            checksum
+        ])?;
         if inserted == 0 {
             return Ok(false);
         }
@@ -140,7 +163,8 @@ impl<'a> Marking<'a> {
         };
         match &row.answer {
             None => {
-                self.insert(row.id, &row.request_checksum(), answer)?;
+                let checksum = self.checksum(&row.request_checksum(), answer);
+                self.insert(row.id, answer, &checksum)?;
                 Ok(Answered::First)
             }
             Some(known) if known.identity == answer.identity => {
@@ -170,6 +194,14 @@ impl<'a> Marking<'a> {
             )?
             .execute(params![place.peer, place.extension, self.marked])?;
         Ok(())
+    }
+}
+
+/// An answer's number, as the table has it.
+fn stored_number(answer: &RecordedAnswer) -> u64 {
+    match answer.sequence {
+        OF_ANOTHER => OF_ANOTHER,
+        number => number.min(STORE_NUMBER_MAX),
     }
 }
 

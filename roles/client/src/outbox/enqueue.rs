@@ -3,11 +3,11 @@
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::blocks::Changes;
-use super::keys::Keys;
+use super::keys::{self, Keys};
 use super::place::{Place, SEQUENCE_MAX};
 use super::row::{Content, StoredRow};
-use super::{Enqueued, NewRequest};
-use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use super::{Checksum, Enqueued, NewRequest};
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROWS_HASHED_TOGETHER_MAX};
 use crate::store::StoreError;
 
 /// Writes a request down, once: the same key with the same content changes nothing.
@@ -20,9 +20,10 @@ pub fn enqueue(
     request: &NewRequest<'_>,
     now_unix_ms: u64,
 ) -> Result<Enqueued, StoreError> {
-    let mut enqueuing = Enqueuing::new(connection, request, now_unix_ms)?;
-    let enqueued = enqueuing.insert(request)?;
-    enqueuing.finish()?;
+    let all = enqueue_all(connection, std::slice::from_ref(request), now_unix_ms)?;
+    let [enqueued] = all[..] else {
+        unreachable!("one request, one outcome")
+    };
     Ok(enqueued)
 }
 
@@ -43,8 +44,8 @@ pub fn enqueue_all(
             continue;
         };
         let mut enqueuing = Enqueuing::new(connection, first, now_unix_ms)?;
-        for request in same_peer {
-            all.push(enqueuing.insert(request)?);
+        for requests in same_peer.chunks(ROWS_HASHED_TOGETHER_MAX) {
+            enqueuing.insert_all(requests, &mut all)?;
         }
         enqueuing.finish()?;
     }
@@ -91,26 +92,47 @@ impl<'a> Enqueuing<'a> {
         })
     }
 
-    fn insert(&mut self, request: &NewRequest<'_>) -> Result<Enqueued, StoreError> {
-        check_bounds(request)?;
-        let missing = match self.keys.find(&self.place, request.key)? {
-            Ok(id) => return self.there_is(request, id),
-            Err(missing) => missing,
-        };
+    /// Writes those down that are not there yet, up to the first one with an error. What is hashed of them is hashed
+    /// together, with the numbers that they get if all of them are new.
+    fn insert_all(
+        &mut self,
+        requests: &[NewRequest<'_>],
+        all: &mut Vec<Enqueued>,
+    ) -> Result<(), StoreError> {
+        let are_within_bounds = requests.iter().map(check_bounds);
+        let within_bounds = are_within_bounds.take_while(Result::is_ok).count();
+        let (requests, over) = requests.split_at(within_bounds);
+        let keys = requests.iter().map(|request| request.key);
+        let key_hashes = keys::hashes(&self.place, keys);
+        let sequences = self.last_sequence + 1..;
+        let contents = requests.iter().zip(sequences.clone());
+        let contents = contents.map(|(request, sequence)| (self.content(request, sequence), false));
+        let numbered = sequences.zip(Content::checksums(contents));
+        for ((request, key_hash), numbered) in requests.iter().zip(key_hashes).zip(numbered) {
+            all.push(self.insert(request, key_hash, numbered)?);
+        }
+        over.first().map_or(Ok(()), check_bounds)
+    }
+
+    /// `numbered` is the checksum that the request has with this number.
+    fn insert(
+        &mut self,
+        request: &NewRequest<'_>,
+        key_hash: i64,
+        numbered: (u64, Checksum),
+    ) -> Result<Enqueued, StoreError> {
+        if let Some(id) = self.keys.find(&self.place, request.key, key_hash)? {
+            return self.there_is(request, id);
+        }
         let sequence = self.last_sequence + 1;
         if sequence > SEQUENCE_MAX {
             return Err(StoreError::Aborted {
                 reason: format!("no request can have the number {sequence}"),
             });
         }
-        let content = Content {
-            peer: request.peer,
-            extension: request.extension,
-            sequence,
-            key: request.key,
-            msg_type: request.msg_type,
-            body: request.body,
-            created_unix_ms: self.now_unix_ms,
+        let checksum = match numbered {
+            (number, checksum) if number == sequence => checksum,
+            _ => self.content(request, sequence).checksum(false),
         };
         let id = self.place.id(sequence);
         self.insert.execute(params![
@@ -119,12 +141,24 @@ impl<'a> Enqueuing<'a> {
             request.msg_type,
             request.body,
             self.now_unix_ms,
-            content.checksum(false)
+            checksum
         ])?;
-        self.keys.add(missing, id)?;
+        self.keys.add(key_hash, id)?;
         self.blocks.add(id, 1);
         self.last_sequence = sequence;
         Ok(Enqueued::New)
+    }
+
+    fn content<'r>(&self, request: &NewRequest<'r>, sequence: u64) -> Content<'r> {
+        Content {
+            peer: request.peer,
+            extension: request.extension,
+            sequence,
+            key: request.key,
+            msg_type: request.msg_type,
+            body: request.body,
+            created_unix_ms: self.now_unix_ms,
+        }
     }
 
     /// A request with this key lies there: does it say the same?

@@ -3,12 +3,23 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::place::Place;
-use crate::store::{KeyAdder, KeyFinder, KeyIndex, KeyRemover, StoreError, key_hash, key_index};
+use crate::store::{
+    KeyAdder, KeyFinder, KeyHashes, KeyIndex, KeyRemover, StoreError, key_hash, key_index,
+};
 
 pub(crate) static KEYS: KeyIndex = key_index!("outbox_key");
 
 fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
     key_hash(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key])
+}
+
+/// [`hash`] of many keys, in their order.
+pub(super) fn hashes<'k>(place: &Place<'_>, keys: impl IntoIterator<Item = &'k [u8]>) -> Vec<i64> {
+    let mut hashes = KeyHashes::new();
+    for key in keys {
+        hashes.add(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key]);
+    }
+    hashes.finish()
 }
 
 /// To be called when the file was opened, before each row is [`ensure`]d: nothing is known but what the file holds.
@@ -53,30 +64,25 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// The id of the request with this key, or what [`Self::add`] is to be told.
+    /// The id of the request with this key; `hash` is the key's, of [`hashes`].
     pub(super) fn find(
         &mut self,
         place: &Place<'_>,
         key: &[u8],
-    ) -> Result<Result<i64, Missing>, StoreError> {
-        let hash = hash(place, key);
+        hash: i64,
+    ) -> Result<Option<i64>, StoreError> {
         for id in self.finder.find(hash)? {
             if place.holds(id) && self.has_key.exists(params![id, key])? {
-                return Ok(Ok(id));
+                return Ok(Some(id));
             }
         }
-        Ok(Err(Missing { hash }))
+        Ok(None)
     }
 
-    /// Adds the row with the key that was missing.
-    pub(super) fn add(&mut self, missing: Missing, id: i64) -> Result<(), StoreError> {
-        self.adder.insert(missing.hash, id)
+    /// Adds the row with the key that was not found by `hash`.
+    pub(super) fn add(&mut self, hash: i64, id: i64) -> Result<(), StoreError> {
+        self.adder.insert(hash, id)
     }
-}
-
-/// A key that no request has.
-pub(super) struct Missing {
-    hash: i64,
 }
 
 const HAS_KEY: &str = "SELECT 1 FROM outbox WHERE id = ?1 AND key = ?2";

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::place::{Place, SEQUENCE_MAX};
-use super::row::{Content, answer_checksum};
+use super::row::{AnswerContent, Content};
 use super::{Checksum, keys};
 use crate::store::{StoreError, row_checksum};
 
@@ -198,13 +198,13 @@ fn move_one(
         let (answer_sequence, identity) = older.answer.clone().unwrap_or_default();
         let answered_unix_ms = ended_unix_ms.unwrap_or(0);
         let is_asked_again = matches!(older.state, WAITING | PARKED);
-        let checksum = answer_checksum(
-            &content.checksum(false),
-            answer_sequence,
-            &identity,
+        let answer = AnswerContent {
+            request: &content.checksum(false),
+            sequence: answer_sequence,
+            identity: &identity,
             answered_unix_ms,
             is_asked_again,
-        );
+        };
         connection
             .prepare_cached(
                 "INSERT INTO outbox_answer (id, sequence, identity, answered_unix_ms, is_asked_again, checksum)
@@ -216,7 +216,7 @@ fn move_one(
                 identity,
                 answered_unix_ms,
                 is_asked_again,
-                checksum
+                answer.checksum()
             ])?;
     }
     keys::add(connection, place, &older.key, id)

@@ -4,7 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::place::{Place, sequence_of};
 use super::{Checksum, RequestState, StoredRequest};
-use crate::store::{StoreError, row_checksum};
+use crate::store::{RowChecksums, StoreError, row_checksum};
+
+const TABLE: &str = "outbox";
+const ANSWER_TABLE: &str = "outbox_answer";
 
 /// A request as it was enqueued.
 pub(super) struct Content<'a> {
@@ -19,16 +22,30 @@ pub(super) struct Content<'a> {
 
 impl Content<'_> {
     pub(super) fn checksum(&self, is_parked: bool) -> Checksum {
+        self.with_fields(is_parked, |fields| row_checksum(TABLE, fields))
+    }
+
+    /// [`Self::checksum`] of many, each with whether it is parked; in their order.
+    pub(super) fn checksums<'c>(
+        contents: impl IntoIterator<Item = (Content<'c>, bool)>,
+    ) -> Vec<Checksum> {
+        let mut rows = RowChecksums::new(TABLE);
+        for (content, is_parked) in contents {
+            content.with_fields(is_parked, |fields| rows.add(fields));
+        }
+        rows.finish()
+    }
+
+    fn with_fields<T>(&self, is_parked: bool, hash: impl FnOnce(&[&[u8]]) -> T) -> T {
         let (extension, sequence) = (self.extension.to_le_bytes(), self.sequence.to_le_bytes());
         let (kind, created) = (
             [self.msg_type, u8::from(is_parked)],
             self.created_unix_ms.to_le_bytes(),
         );
         let peer = self.peer.as_bytes();
-        let fields = [
+        hash(&[
             peer, &extension, &sequence, self.key, &kind, self.body, &created,
-        ];
-        row_checksum("outbox", &fields)
+        ])
     }
 }
 
@@ -45,29 +62,57 @@ pub(super) struct StoredAnswer {
     checksum: Vec<u8>,
 }
 
-/// Over the answer and, by its checksum, the request that it answers.
-pub(super) fn answer_checksum(
-    request: &Checksum,
-    sequence: u64,
-    identity: &[u8],
-    answered_unix_ms: u64,
-    is_asked_again: bool,
-) -> Checksum {
-    let (sequence, answered) = (sequence.to_le_bytes(), answered_unix_ms.to_le_bytes());
-    let asked_again = [u8::from(is_asked_again)];
-    let fields: [&[u8]; 5] = [request, &sequence, identity, &answered, &asked_again];
-    row_checksum("outbox_answer", &fields)
+/// What is to be written down of a request's answer.
+pub(super) struct AnswerContent<'a> {
+    /// The checksum of the request that it answers.
+    pub(super) request: &'a Checksum,
+    pub(super) sequence: u64,
+    pub(super) identity: &'a [u8],
+    pub(super) answered_unix_ms: u64,
+    pub(super) is_asked_again: bool,
+}
+
+impl AnswerContent<'_> {
+    /// Over the answer and, by its checksum, the request that it answers.
+    pub(super) fn checksum(&self) -> Checksum {
+        self.with_fields(|fields| row_checksum(ANSWER_TABLE, fields))
+    }
+
+    /// [`Self::checksum`] of many, in their order.
+    pub(super) fn checksums<'c>(
+        answers: impl IntoIterator<Item = AnswerContent<'c>>,
+    ) -> Vec<Checksum> {
+        let mut rows = RowChecksums::new(ANSWER_TABLE);
+        for answer in answers {
+            answer.with_fields(|fields| rows.add(fields));
+        }
+        rows.finish()
+    }
+
+    fn with_fields<T>(&self, hash: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let sequence = self.sequence.to_le_bytes();
+        let answered = self.answered_unix_ms.to_le_bytes();
+        let asked_again = [u8::from(self.is_asked_again)];
+        hash(&[
+            self.request,
+            &sequence,
+            self.identity,
+            &answered,
+            &asked_again,
+        ])
+    }
 }
 
 impl StoredAnswer {
     fn checksum(&self, request: &Checksum) -> Checksum {
-        answer_checksum(
+        let content = AnswerContent {
             request,
-            self.sequence,
-            &self.identity,
-            self.answered_unix_ms,
-            self.is_asked_again,
-        )
+            sequence: self.sequence,
+            identity: &self.identity,
+            answered_unix_ms: self.answered_unix_ms,
+            is_asked_again: self.is_asked_again,
+        };
+        content.checksum()
     }
 }
 
@@ -254,8 +299,18 @@ impl<'a> StoredRow<'a> {
         self.msg_type == msg_type && self.body == body
     }
 
-    pub(super) fn into_request(self, attempts: u32) -> StoredRequest {
-        let checksum = self.content().checksum(self.is_parked);
+    /// Each row with its attempts, as a request.
+    pub(super) fn into_requests(rows: Vec<(StoredRow<'a>, u32)>) -> Vec<StoredRequest> {
+        let contents = rows.iter().map(|(row, _)| (row.content(), row.is_parked));
+        let checksums = Content::checksums(contents);
+        let requests = rows.into_iter().zip(checksums);
+        requests
+            .map(|((row, attempts), checksum)| row.into_request(checksum, attempts))
+            .collect()
+    }
+
+    /// `checksum` is that of what it says.
+    fn into_request(self, checksum: Checksum, attempts: u32) -> StoredRequest {
         StoredRequest {
             is_whole: self.checksum == checksum && self.is_answer_whole(),
             sequence: self.sequence(),

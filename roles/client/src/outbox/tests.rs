@@ -1,6 +1,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::limits::BODY_BYTES_MAX;
 use crate::store::Store;
 
 const MINT: &str = "mint/main";
@@ -114,6 +115,55 @@ async fn shares_that_are_handed_in_together_are_counted_as_those_that_come_alone
         });
         assert!(matches!(refused, Err(StoreError::Conflict { .. })));
         assert_eq!(waiting(c, both[0].peer, both[0].extension)?, 2);
+        Ok(())
+    })
+    .await;
+}
+
+/// More than are hashed together, some of them twice: those behind get other numbers than if all were new.
+#[tokio::test]
+async fn shares_that_are_handed_in_together_are_whole_wherever_one_was_there_already() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let keys: Vec<u32> = (0..200)
+        .map(|i| if i % 9 == 8 { i / 2 } else { i })
+        .collect();
+    with(&store, move |c| {
+        let third = 3_u32.to_le_bytes();
+        enqueue(c, &request(&third, b"3"), 1)?;
+        let texts: Vec<_> = (keys.iter())
+            .map(|key| (key.to_le_bytes(), key.to_string()))
+            .collect();
+        let requests: Vec<_> = (texts.iter())
+            .map(|(key, text)| request(key, text.as_bytes()))
+            .collect();
+        let enqueued = enqueue_all(c, &requests, 2)?;
+
+        let mut new = vec![third.to_vec()];
+        for (request, enqueued) in requests.iter().zip(enqueued) {
+            let is_new = !new.iter().any(|key| key == request.key);
+            assert_eq!(enqueued == Enqueued::New, is_new);
+            new.extend(is_new.then(|| request.key.to_vec()));
+        }
+        let page = waiting_page(c, MINT, QUOTES, 0, 1_000)?;
+        assert!(page.iter().all(|request| request.is_whole));
+        let numbered = page
+            .into_iter()
+            .map(|request| (request.sequence, request.key));
+        assert!(numbered.eq((1..).zip(new)));
+
+        // What is wrong ends it there, whatever is before.
+        let long = vec![0; BODY_BYTES_MAX + 1];
+        let wrong = [
+            request(b"new", b""),
+            request(b"long", &long),
+            request(b"", b""),
+        ];
+        let error = enqueue_all(c, &wrong, 3).unwrap_err().to_string();
+        assert!(error.contains("65537"), "{error}");
+        let conflict = [request(&third, b"4"), request(b"long", &long)];
+        let error = enqueue_all(c, &conflict, 3).unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
         Ok(())
     })
     .await;

@@ -26,7 +26,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{CachedStatement, Connection, params};
 
 use self::memory::KeyMemory;
-use super::{StoreError, row_checksum};
+use super::{RowChecksums, StoreError, row_checksum};
 use crate::limits::{KEY_INDEX_NEW_MAX, KEY_INDEX_SLICES};
 
 /// The highest bits of a hash, which say in which slice it lies.
@@ -37,7 +37,32 @@ const SLICE_BITS: u32 = KEY_INDEX_SLICES.ilog2();
 /// Two keys may share it, so whoever finds an id looks at the row's own key; that look is all that a collision costs. Each
 /// further key with one and the same hash has to be searched for among 2^64, so nobody makes the looks many.
 pub(crate) fn key_hash(parts: &[&[u8]]) -> i64 {
-    let [a, b, c, d, e, f, g, h, ..] = row_checksum("key", parts);
+    cut(row_checksum(KEY, parts))
+}
+
+/// [`key_hash`] of many keys, which costs less than one after the other.
+pub(crate) struct KeyHashes(RowChecksums);
+
+impl KeyHashes {
+    pub(crate) fn new() -> KeyHashes {
+        KeyHashes(RowChecksums::new(KEY))
+    }
+
+    /// The next key.
+    pub(crate) fn add(&mut self, parts: &[&[u8]]) {
+        self.0.add(parts);
+    }
+
+    /// In the order of the keys.
+    pub(crate) fn finish(self) -> Vec<i64> {
+        self.0.finish().into_iter().map(cut).collect()
+    }
+}
+
+/// What stands for a table's name in front of a key.
+const KEY: &str = "key";
+
+fn cut([a, b, c, d, e, f, g, h, ..]: [u8; 16]) -> i64 {
     i64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 

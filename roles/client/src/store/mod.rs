@@ -28,9 +28,11 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use beside::StoreFileError;
-pub(crate) use checksum::row_checksum;
+pub(crate) use checksum::{RowChecksums, row_checksum};
 pub use error::StoreError;
-pub(crate) use key_index::{KeyAdder, KeyFinder, KeyIndex, KeyRemover, key_hash, key_index};
+pub(crate) use key_index::{
+    KeyAdder, KeyFinder, KeyHashes, KeyIndex, KeyRemover, key_hash, key_index,
+};
 pub use savepoint::in_savepoint;
 pub use schema::{Schema, begin, keep_new_keys, transaction_begun, transaction_ends};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use winze_messages::codec::message::{AUTHENTICATOR_BYTES, CHANNEL_ID_BYTES};
 use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::text::header_hash_to_text;
-use winze_messages::{EXT_MINT_QUOTE, request_digest};
+use winze_messages::{EXT_MINT_QUOTE, request_digest, request_digests};
 
 use crate::limits::LATE_ANSWERS_MAX;
 use crate::outbox::{AttemptNote, Checksum, DAMAGED, StoredRequest};
@@ -42,6 +42,23 @@ pub(super) struct HeldRequest {
 impl HeldRequest {
     /// Reads a stored request; the error is for the operator.
     pub(super) fn read(stored: StoredRequest) -> Result<HeldRequest, String> {
+        let digest = request_digest(EXT_MINT_QUOTE, stored.msg_type, &stored.body);
+        HeldRequest::read_with(stored, digest)
+    }
+
+    /// [`Self::read`] of many, in their order; each with its number and its key.
+    pub(super) fn read_all(
+        stored: Vec<StoredRequest>,
+    ) -> impl Iterator<Item = (u64, Vec<u8>, Result<HeldRequest, String>)> {
+        let bodies = stored.iter().map(|one| (one.msg_type, one.body.as_slice()));
+        let digests = request_digests(EXT_MINT_QUOTE, &bodies.collect::<Vec<_>>());
+        stored.into_iter().zip(digests).map(|(stored, digest)| {
+            let (sequence, key) = (stored.sequence, stored.key.clone());
+            (sequence, key, HeldRequest::read_with(stored, digest))
+        })
+    }
+
+    fn read_with(stored: StoredRequest, digest: [u8; 32]) -> Result<HeldRequest, String> {
         if !stored.is_whole {
             return Err(DAMAGED.to_owned());
         }
@@ -55,7 +72,7 @@ impl HeldRequest {
         }
         Ok(HeldRequest {
             sequence: stored.sequence,
-            digest: request_digest(EXT_MINT_QUOTE, stored.msg_type, &stored.body),
+            digest,
             request,
             body: stored.body,
             created_unix_ms: stored.created_unix_ms,

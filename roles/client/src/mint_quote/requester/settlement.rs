@@ -6,11 +6,13 @@ use rusqlite::Connection;
 use winze_messages::families::mint_quote::{
     KeysetAnnouncement, MintQuoteError, MintQuoteResponse, QuoteErrorCode, QuoteState,
 };
-use winze_messages::{EXT_MINT_QUOTE, request_digest};
+use winze_messages::{EXT_MINT_QUOTE, request_digest, request_digests};
 
 use super::held::HeldRequest;
 use super::{QuoteAnswers, QuoteEvent};
-use crate::outbox::{self, Answered, AttemptNote, Backlog, Late, Marking, RecordedAnswer};
+use crate::outbox::{
+    self, Answered, AttemptNote, Backlog, Checksum, Late, Marking, RecordedAnswer,
+};
 use crate::store::{StoreError, in_savepoint};
 
 /// A change of the outbox that goes with an effect in the role's own tables.
@@ -125,10 +127,11 @@ fn together(
 ) -> Result<Vec<Recorded>, StoreError> {
     in_savepoint(connection, || {
         let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms)?;
+        let to_mark = ToMark::of_all(settlements, &marking);
         let mut recorded = Vec::with_capacity(settlements.len());
-        for (place, settlement) in settlements.iter().enumerate() {
+        for (place, (settlement, to_mark)) in settlements.iter().zip(to_mark).enumerate() {
             *reached = place;
-            recorded.push(settlement.record(connection, mint, &mut marking, answers)?);
+            recorded.push(settlement.record(connection, mint, &mut marking, to_mark, answers)?);
         }
         // What fails from here on is no settlement's fault.
         *reached = settlements.len();
@@ -155,13 +158,64 @@ fn one_by_one(
         }
         let alone = in_savepoint(connection, || {
             let mut marking = Marking::new(connection, &mint.name, EXT_MINT_QUOTE, now_unix_ms)?;
-            let recorded = settlement.record(connection, mint, &mut marking, answers)?;
+            let recorded = settlement.record(connection, mint, &mut marking, None, answers)?;
             marking.finish()?;
             Ok(recorded)
         });
         recorded.push(alone.unwrap_or_else(Recorded::Failed));
     }
     recorded
+}
+
+/// What is written down of a quote that was issued.
+struct ToMark {
+    answer: RecordedAnswer,
+    /// Of [`Marking::checksums`].
+    checksum: Checksum,
+}
+
+impl ToMark {
+    fn of(
+        held: &HeldRequest,
+        response: &MintQuoteResponse,
+        sequence: u64,
+        marking: &Marking<'_>,
+    ) -> ToMark {
+        let answer = RecordedAnswer {
+            sequence,
+            identity: identity(response),
+        };
+        let checksum = marking.checksum(&held.checksum, &answer);
+        ToMark { answer, checksum }
+    }
+
+    /// [`Self::of`] of all that are quotes, at their places: all of them are hashed together.
+    fn of_all(settlements: &[Settlement], marking: &Marking<'_>) -> Vec<Option<ToMark>> {
+        let issued = || {
+            settlements
+                .iter()
+                .filter_map(|settlement| match settlement {
+                    Settlement::Issued(held, response, sequence) => {
+                        Some((held, response, *sequence))
+                    }
+                    _ => None,
+                })
+        };
+        let identities = identities(issued().map(|(_, response, _)| response));
+        let answers = issued().zip(identities);
+        let answers =
+            answers.map(|((_, _, sequence), identity)| RecordedAnswer { sequence, identity });
+        let answers: Vec<_> = answers.collect();
+        let requests = issued().map(|(held, ..)| &held.checksum);
+        let checksums = marking.checksums(requests.zip(&answers));
+        let to_mark = answers.into_iter().zip(checksums);
+        let mut to_mark = to_mark.map(|(answer, checksum)| ToMark { answer, checksum });
+        let each = settlements.iter().map(|settlement| match settlement {
+            Settlement::Issued(..) => to_mark.next(),
+            _ => None,
+        });
+        each.collect()
+    }
 }
 
 impl Settlement {
@@ -199,6 +253,7 @@ impl Settlement {
         connection: &Connection,
         mint: &Mint,
         marking: &mut Marking<'_>,
+        to_mark: Option<ToMark>,
         answers: &dyn QuoteAnswers,
     ) -> Result<Recorded, StoreError> {
         let now_unix_ms = marking.now_unix_ms();
@@ -229,11 +284,9 @@ impl Settlement {
         match self {
             Settlement::Issued(held, response, sequence) => {
                 let key = &held.request.header_hash;
-                let answer = RecordedAnswer {
-                    sequence: *sequence,
-                    identity: identity(response),
-                };
-                match marking.mark(held.sequence, key, &held.checksum, &answer)? {
+                let ToMark { answer, checksum } =
+                    to_mark.unwrap_or_else(|| ToMark::of(held, response, *sequence, marking));
+                match marking.mark(held.sequence, key, &answer, &checksum)? {
                     Answered::Stale => {
                         let says = format!("the quote {}", response.quote_id);
                         return late(key, Some(&answer), &says);
@@ -307,6 +360,21 @@ impl Settlement {
 /// Two answers with one identity are one quote. When it expires and whether it was redeemed since
 /// may change.
 pub(super) fn identity(response: &MintQuoteResponse) -> [u8; 32] {
+    let body = kept(response);
+    request_digest(EXT_MINT_QUOTE, MintQuoteResponse::MSG_TYPE, &body)
+}
+
+/// [`identity`] of many, in their order.
+fn identities<'r>(responses: impl Iterator<Item = &'r MintQuoteResponse>) -> Vec<[u8; 32]> {
+    let bodies: Vec<Vec<u8>> = responses.map(kept).collect();
+    let bodies = bodies
+        .iter()
+        .map(|body| (MintQuoteResponse::MSG_TYPE, body.as_slice()));
+    request_digests(EXT_MINT_QUOTE, &bodies.collect::<Vec<_>>())
+}
+
+/// What must not change about a quote.
+fn kept(response: &MintQuoteResponse) -> Vec<u8> {
     let kept = MintQuoteResponse {
         expires_at_unix_s: 0,
         state: QuoteState::Unpaid,
@@ -315,7 +383,7 @@ pub(super) fn identity(response: &MintQuoteResponse) -> [u8; 32] {
     let mut body = Vec::new();
     // What was decoded can be encoded.
     let _ = kept.encode_body(&mut body);
-    request_digest(EXT_MINT_QUOTE, MintQuoteResponse::MSG_TYPE, &body)
+    body
 }
 
 /// For the operator.

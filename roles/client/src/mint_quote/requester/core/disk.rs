@@ -134,18 +134,19 @@ impl QuoteRequesterCore {
         };
         let is_last = page.len() < rows_max;
         self.more_to_load |= !is_last;
-        for stored in page {
-            self.cursor = stored.sequence;
-            if settled_meanwhile.contains(&stored.sequence)
-                || self.core.holds(stored.sequence)
-                || (self.recording_sequences)
+        if let Some(last) = page.last() {
+            self.cursor = last.sequence;
+        }
+        let mut wanted = page;
+        wanted.retain(|stored| {
+            !settled_meanwhile.contains(&stored.sequence)
+                && !self.core.holds(stored.sequence)
+                && (self.recording_sequences)
                     .binary_search(&stored.sequence)
-                    .is_ok()
-            {
-                continue;
-            }
-            let (sequence, key) = (stored.sequence, stored.key.clone());
-            match HeldRequest::read(stored) {
+                    .is_err()
+        });
+        for (sequence, key, read) in HeldRequest::read_all(wanted) {
+            match read {
                 Ok(request) => {
                     if self.core.hold(sequence, request.payload_bytes()) {
                         self.held.insert(request);
