@@ -19,9 +19,9 @@ mod row;
 mod set_back;
 mod spent;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::limits::{ANNOUNCED_TOPICS_MAX, ROWS_HASHED_TOGETHER_MAX};
+use crate::limits::ANNOUNCED_TOPICS_MAX;
 #[cfg(doc)]
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::{Schema, StoreError};
@@ -268,17 +268,12 @@ pub fn waiting_page(
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(&blocks::waiting_rows(row::COLUMNS))?;
-    let rows = statement.query_map(
-        params![place.id(after_sequence), place.last_id(), rows_max],
-        |row: &Row<'_>| Ok((StoredRow::read(&place, row)?, row.get(row::COLUMNS_COUNT)?)),
-    )?;
-    let mut rows = rows.peekable();
-    let mut requests = Vec::new();
-    while rows.peek().is_some() {
-        let some = rows.by_ref().take(ROWS_HASHED_TOGETHER_MAX);
-        requests.extend(StoredRow::into_requests(some.collect::<Result<_, _>>()?));
+    let mut rows = statement.query(params![place.id(after_sequence), place.last_id(), rows_max])?;
+    let mut page = row::Page::new();
+    while let Some(row) = rows.next()? {
+        page.add(StoredRow::read(&place, row)?, row.get(row::COLUMNS_COUNT)?);
     }
-    Ok(requests)
+    Ok(page.finish())
 }
 
 /// What is known of a waiting request's attempts, for the operator: the requester writes it, about

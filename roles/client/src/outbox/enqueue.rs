@@ -7,7 +7,7 @@ use super::keys::{self, Keys};
 use super::place::{Place, SEQUENCE_MAX};
 use super::row::{Content, StoredRow};
 use super::{Checksum, Enqueued, NewRequest};
-use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROWS_HASHED_TOGETHER_MAX};
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
 use crate::store::StoreError;
 
 /// Writes a request down, once: the same key with the same content changes nothing.
@@ -44,9 +44,7 @@ pub fn enqueue_all(
             continue;
         };
         let mut enqueuing = Enqueuing::new(connection, first, now_unix_ms)?;
-        for requests in same_peer.chunks(ROWS_HASHED_TOGETHER_MAX) {
-            enqueuing.insert_all(requests, &mut all)?;
-        }
+        enqueuing.insert_all(same_peer, &mut all)?;
         enqueuing.finish()?;
     }
     Ok(all)

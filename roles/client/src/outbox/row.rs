@@ -299,20 +299,13 @@ impl<'a> StoredRow<'a> {
         self.msg_type == msg_type && self.body == body
     }
 
-    /// Each row with its attempts, as a request.
-    pub(super) fn into_requests(rows: Vec<(StoredRow<'a>, u32)>) -> Vec<StoredRequest> {
-        let contents = rows.iter().map(|(row, _)| (row.content(), row.is_parked));
-        let checksums = Content::checksums(contents);
-        let requests = rows.into_iter().zip(checksums);
-        requests
-            .map(|((row, attempts), checksum)| row.into_request(checksum, attempts))
-            .collect()
-    }
-
-    /// `checksum` is that of what it says.
-    fn into_request(self, checksum: Checksum, attempts: u32) -> StoredRequest {
+    /// `is_whole` goes by nothing but its answer, `checksum` is the one that lies there: whether that is what its content
+    /// has, [`Page`] says.
+    fn into_request(self, attempts: u32) -> StoredRequest {
+        let checksum = self.checksum.as_slice().try_into().ok();
         StoredRequest {
-            is_whole: self.checksum == checksum && self.is_answer_whole(),
+            is_whole: checksum.is_some() && self.is_answer_whole(),
+            checksum: checksum.unwrap_or_default(),
             sequence: self.sequence(),
             is_asked_again: self.answer.is_some(),
             key: self.key,
@@ -320,7 +313,41 @@ impl<'a> StoredRow<'a> {
             body: self.body,
             created_unix_ms: self.created_unix_ms,
             attempts,
-            checksum,
         }
+    }
+}
+
+/// Rows on their way to requests: what each says is hashed together with others.
+pub(super) struct Page {
+    requests: Vec<StoredRequest>,
+    checksums: RowChecksums,
+}
+
+impl Page {
+    pub(super) fn new() -> Page {
+        Page {
+            requests: Vec::new(),
+            checksums: RowChecksums::new(TABLE),
+        }
+    }
+
+    /// The next row, with its attempts.
+    pub(super) fn add(&mut self, row: StoredRow<'_>, attempts: u32) {
+        let content = row.content();
+        content.with_fields(row.is_parked, |fields| self.checksums.add(fields));
+        self.requests.push(row.into_request(attempts));
+    }
+
+    /// In the order of the rows.
+    pub(super) fn finish(self) -> Vec<StoredRequest> {
+        let Page {
+            mut requests,
+            checksums,
+        } = self;
+        for (request, checksum) in requests.iter_mut().zip(checksums.finish()) {
+            request.is_whole &= request.checksum == checksum;
+            request.checksum = checksum;
+        }
+        requests
     }
 }

@@ -2,6 +2,8 @@ use std::sync::LazyLock;
 
 use winze_hmac::{DIGEST_BYTES, Message, Sha256};
 
+use crate::limits::ROWS_HASHED_TOGETHER_MAX;
+
 const TAG: &[u8] = b"winze/row/v1";
 /// Of a row.
 const CHECKSUM_BYTES: usize = 16;
@@ -24,48 +26,61 @@ pub(crate) fn row_checksum(table: &'static str, fields: &[&[u8]]) -> [u8; CHECKS
 /// [`row_checksum`] of many rows, which costs less than one after the other.
 pub(crate) struct RowChecksums {
     table: &'static str,
-    /// What is hashed of all rows.
-    hashed: Vec<u8>,
+    /// What is to be hashed of the last rows; of [`ROWS_HASHED_TOGETHER_MAX`] at most.
+    to_hash: Vec<u8>,
     /// Where that of each row ends.
     ends: Vec<usize>,
+    /// Of the rows before.
+    checksums: Vec<[u8; CHECKSUM_BYTES]>,
 }
 
 impl RowChecksums {
     pub(crate) fn new(table: &'static str) -> RowChecksums {
         RowChecksums {
             table,
-            hashed: Vec::new(),
+            to_hash: Vec::new(),
             ends: Vec::new(),
+            checksums: Vec::new(),
         }
     }
 
     /// The next row.
     pub(crate) fn add(&mut self, fields: &[&[u8]]) {
-        append(&mut self.hashed, self.table, fields);
-        self.ends.push(self.hashed.len());
+        append(&mut self.to_hash, self.table, fields);
+        self.ends.push(self.to_hash.len());
+        if self.ends.len() == ROWS_HASHED_TOGETHER_MAX {
+            self.hash();
+        }
     }
 
     /// In the order of the rows.
-    pub(crate) fn finish(self) -> Vec<[u8; CHECKSUM_BYTES]> {
+    pub(crate) fn finish(mut self) -> Vec<[u8; CHECKSUM_BYTES]> {
+        self.hash();
+        self.checksums
+    }
+
+    fn hash(&mut self) {
         let mut begin = 0;
         let messages = self.ends.iter().map(|end| {
-            let body = &self.hashed[begin..*end];
+            let body = &self.to_hash[begin..*end];
             begin = *end;
             Message { head: &[], body }
         });
         let messages: Vec<_> = messages.collect();
         let mut digests = vec![[0; DIGEST_BYTES]; messages.len()];
         SHA256.digests(&messages, &mut digests);
-        digests.into_iter().map(cut).collect()
+        self.checksums.extend(digests.into_iter().map(cut));
+        self.to_hash.clear();
+        self.ends.clear();
     }
 }
 
 /// Appends what is hashed of a row.
-fn append(hashed: &mut Vec<u8>, table: &'static str, fields: &[&[u8]]) {
-    hashed.extend_from_slice(TAG);
+fn append(to_hash: &mut Vec<u8>, table: &'static str, fields: &[&[u8]]) {
+    to_hash.extend_from_slice(TAG);
     for field in std::iter::once(&table.as_bytes()).chain(fields) {
-        hashed.extend_from_slice(&(field.len() as u64).to_le_bytes());
-        hashed.extend_from_slice(field);
+        to_hash.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        to_hash.extend_from_slice(field);
     }
 }
 
@@ -87,13 +102,13 @@ mod tests {
             (&[b"pool/main", &long], "854d1fb0786d78cf31e43f8e978110b7"),
         ];
         let mut together = RowChecksums::new("outbox");
-        for (fields, expected) in rows.iter().cycle().take(40) {
+        for (fields, expected) in rows.iter().cycle().take(200) {
             assert_eq!(hex::encode(row_checksum("outbox", fields)), *expected);
             together.add(fields);
         }
         let expected = rows.iter().map(|(_, expected)| *expected).cycle();
         let together: Vec<String> = together.finish().into_iter().map(hex::encode).collect();
-        assert!(together.iter().eq(expected.take(40)));
+        assert!(together.iter().eq(expected.take(200)));
         assert!(RowChecksums::new("outbox").finish().is_empty());
     }
 }

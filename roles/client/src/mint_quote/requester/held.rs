@@ -84,6 +84,14 @@ impl HeldRequest {
         })
     }
 
+    /// What it asks for: copied only where somebody else holds it.
+    pub(super) fn into_request(held: Arc<HeldRequest>) -> MintQuoteRequest {
+        match Arc::try_unwrap(held) {
+            Ok(held) => held.request,
+            Err(held) => held.request.clone(),
+        }
+    }
+
     /// Counts one more sending, and says how many there were.
     pub(super) fn count_attempt(&self, now_unix_ms: u64) -> u32 {
         self.last_sent_unix_ms.store(now_unix_ms, Ordering::Relaxed);

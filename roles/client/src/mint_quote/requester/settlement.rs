@@ -344,11 +344,11 @@ impl Settlement {
     pub(super) fn into_event(self) -> Option<QuoteEvent> {
         match self {
             Settlement::Issued(held, response, _) => Some(QuoteEvent::Issued {
-                request: held.request.clone(),
+                request: HeldRequest::into_request(held),
                 response,
             }),
             Settlement::Refused(held, error, _) => Some(QuoteEvent::Refused {
-                request: held.request.clone(),
+                request: HeldRequest::into_request(held),
                 error,
             }),
             Settlement::Parked { .. } => None,

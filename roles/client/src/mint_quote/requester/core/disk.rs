@@ -216,15 +216,13 @@ impl QuoteRequesterCore {
         let mut events = Vec::new();
         for (settlement, recorded) in batch.settlements {
             let sequence = settlement.sequence();
+            let is_done = matches!(recorded, Recorded::Done);
             match recorded {
-                Recorded::Done => {
-                    match &settlement {
-                        Settlement::Issued(..) => self.counts.issued += 1,
-                        Settlement::Refused(..) => self.counts.refused += 1,
-                        Settlement::Parked { .. } | Settlement::Keyset { .. } => {}
-                    }
-                    events.extend(settlement.into_event());
-                }
+                Recorded::Done => match &settlement {
+                    Settlement::Issued(..) => self.counts.issued += 1,
+                    Settlement::Refused(..) => self.counts.refused += 1,
+                    Settlement::Parked { .. } | Settlement::Keyset { .. } => {}
+                },
                 Recorded::Again => self.counts.answered_again += 1,
                 Recorded::Contradicted => {
                     self.counts.nonsense += 1;
@@ -249,6 +247,10 @@ impl QuoteRequesterCore {
                 if self.loading_rows_max.is_some() {
                     self.settled_meanwhile.insert(sequence);
                 }
+            }
+            // Not before: by now nobody else holds the request, so it is given away and not copied.
+            if is_done {
+                events.extend(settlement.into_event());
             }
         }
         self.backlog = batch.backlog;
