@@ -26,7 +26,7 @@ use row::announcement_checksum;
 pub use file::AnswersFile;
 pub use find::find;
 pub(crate) use find::{Finding, RecordEnd};
-pub(crate) use index::{KEYS, index_all};
+pub(crate) use index::{KEYS, index_all, key_hashes};
 pub(crate) use record::Recording;
 pub use record::{Decision, record};
 pub(crate) use row::{check, seal_all};

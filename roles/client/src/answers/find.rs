@@ -10,7 +10,7 @@ use crate::store::{KeyFinder, StoreError};
 
 /// Looks a request up, on the connection that writes. Reads only.
 pub fn find(connection: &Connection, asked: &Asked<'_>) -> Result<Found, StoreError> {
-    Finding::new(connection)?.find(asked)
+    Finding::new(connection)?.find(asked, hash(asked.extension, asked.key))
 }
 
 /// [`find`] for many requests.
@@ -35,12 +35,12 @@ impl<'a> Finding<'a> {
         })
     }
 
-    /// See [`find`].
-    pub(crate) fn find(&mut self, asked: &Asked<'_>) -> Result<Found, StoreError> {
+    /// See [`find`]; `by_key` is the [`hash`] of the request's key.
+    pub(crate) fn find(&mut self, asked: &Asked<'_>, by_key: i64) -> Result<Found, StoreError> {
         let mut effect = None;
         let mut has_other_content = false;
         let mut leads_nowhere = None;
-        for place in self.keys.find(hash(asked.extension, asked.key))? {
+        for place in self.keys.find(by_key)? {
             let (table, row_id) = table_and_row(place);
             let Some(stored) = self.read(table, row_id)? else {
                 leads_nowhere = Some((table, row_id));

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Asked;
 use super::row::{StoredAnswer, Table, answers_of};
-use crate::store::{KeyIndex, StoreError, key_hash, key_index};
+use crate::store::{KeyHashes, KeyIndex, StoreError, key_hash, key_index};
 
 /// Over both tables: an entry's id is a [`place`].
 pub(crate) static KEYS: KeyIndex = key_index!("answer_key");
@@ -29,6 +29,15 @@ pub(super) fn table_and_row(place: i64) -> (Table, i64) {
 
 pub(super) fn hash(extension: u16, key: &[u8]) -> i64 {
     key_hash(&[&extension.to_le_bytes(), key])
+}
+
+/// What each of these requests is looked up and recorded by: the [`hash`] of its key.
+pub(crate) fn key_hashes<'a>(requests: impl IntoIterator<Item = Asked<'a>>) -> Vec<i64> {
+    let mut hashes = KeyHashes::new();
+    for asked in requests {
+        hashes.add(&[&asked.extension.to_le_bytes(), asked.key]);
+    }
+    hashes.finish()
 }
 
 /// Where a further answer lies that a peer was given under a key which has an effect, or another answer to that peer, already: a

@@ -4,9 +4,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::find::Finding;
 use super::index::{KEYS, hash, hash_of_further, place};
-use super::row::{Table, answer_checksum};
+use super::row::{AnswerChecksums, Table, answer_checksum};
 use super::{Answer, Asked, Found, NumberedAnswer};
-use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROWS_HASHED_TOGETHER_MAX};
 use crate::store::{KeyAdder, StoreError};
 
 /// What was decided about a request.
@@ -16,6 +16,25 @@ pub enum Decision {
     Effect(Answer),
     /// A final refusal, for this peer.
     Refusal(Answer),
+}
+
+impl Decision {
+    fn table(&self) -> Table {
+        match self {
+            Decision::Effect(_) => Table::Effect,
+            Decision::Refusal(_) => Table::Given,
+        }
+    }
+
+    fn answer(&self) -> &Answer {
+        let (Decision::Effect(answer) | Decision::Refusal(answer)) = self;
+        answer
+    }
+
+    fn into_answer(self) -> Answer {
+        let (Decision::Effect(answer) | Decision::Refusal(answer)) = self;
+        answer
+    }
 }
 
 /// Records what was decided and gives the answer to send, numbered. To be committed before the
@@ -35,9 +54,16 @@ pub fn record(
     now_unix_ms: u64,
 ) -> Result<Option<NumberedAnswer>, StoreError> {
     let mut recording = Recording::new(connection, asked.extension, asked.peer, now_unix_ms)?;
-    let recorded = recording.record(asked, decision, conflict)?;
+    let by_key = hash(asked.extension, asked.key);
+    let recorded = recording.record(asked, by_key, decision, conflict)?;
     recording.finish()?;
     Ok(recorded)
+}
+
+/// The checksum that the row of a request will have if it gets this number: see [`Recording::foresee`].
+pub(crate) struct Foreseen {
+    sequence: u64,
+    checksum: [u8; 16],
 }
 
 /// [`record`] for many requests of one peer in one transaction: the last number that was given is written once, by
@@ -86,10 +112,11 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// See [`record`]; `asked` is a request of this peer's.
+    /// See [`record`]; `asked` is a request of this peer's, and `by_key` the [`hash`] of its key.
     pub(crate) fn record(
         &mut self,
         asked: &Asked<'_>,
+        by_key: i64,
         decision: Option<Decision>,
         conflict: impl FnOnce() -> Answer,
     ) -> Result<Option<NumberedAnswer>, StoreError> {
@@ -97,36 +124,54 @@ impl<'a> Recording<'a> {
             self.finding = Some(Finding::new(self.connection)?);
         }
         let found = match &mut self.finding {
-            Some(finding) => finding.find(asked)?,
+            Some(finding) => finding.find(asked, by_key)?,
             None => Found::Nothing,
         };
-        let by_key = hash(asked.extension, asked.key);
         match (found, decision) {
             (Found::Given(given), _) => Ok(Some(given)),
-            (Found::Effect(effect), _) => {
-                self.insert(Table::Given, asked, effect, by_key).map(Some)
-            }
+            (Found::Effect(effect), _) => self
+                .insert(Table::Given, asked, effect, by_key, None)
+                .map(Some),
             (Found::Conflict, _) => {
                 let hash = hash_of_further(asked);
-                self.insert(Table::Given, asked, conflict(), hash).map(Some)
+                self.insert(Table::Given, asked, conflict(), hash, None)
+                    .map(Some)
             }
-            (Found::Nothing, Some(decision)) => self.record_new(asked, decision).map(Some),
+            (Found::Nothing, Some(decision)) => {
+                self.record_new(asked, by_key, decision, None).map(Some)
+            }
             (Found::Nothing, None) => Ok(None),
         }
     }
 
+    /// The checksums that the rows of these requests will have, of at most so many as are made together, if they are
+    /// [recorded as new](Self::record_new) in this order and nothing else is in between: together they cost less than one by one.
+    pub(crate) fn foresee<'b>(
+        &mut self,
+        decided: impl Iterator<Item = (Asked<'b>, &'b Decision)>,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        let first = self.last_sequence()? + 1;
+        let mut checksums = AnswerChecksums::new();
+        for ((asked, decision), sequence) in decided.take(ROWS_HASHED_TOGETHER_MAX).zip(first..) {
+            checksums.add(decision.table(), &asked, decision.answer(), sequence);
+        }
+        let numbered = checksums.finish().into_iter().zip(first..);
+        let foreseen = numbered.map(|(checksum, sequence)| Foreseen { sequence, checksum });
+        Ok(foreseen.collect())
+    }
+
     /// Records what was decided about a request of this peer's that was looked up, where [nothing](Found::Nothing) was found and
-    /// nothing was recorded under its key since.
+    /// nothing was recorded under its key since. `by_key` is as in [`Self::record`], and `foreseen` what was foreseen for this
+    /// request and decision.
     pub(crate) fn record_new(
         &mut self,
         asked: &Asked<'_>,
+        by_key: i64,
         decision: Decision,
+        foreseen: Option<Foreseen>,
     ) -> Result<NumberedAnswer, StoreError> {
-        let by_key = hash(asked.extension, asked.key);
-        match decision {
-            Decision::Effect(effect) => self.insert(Table::Effect, asked, effect, by_key),
-            Decision::Refusal(refusal) => self.insert(Table::Given, asked, refusal, by_key),
-        }
+        let table = decision.table();
+        self.insert(table, asked, decision.into_answer(), by_key, foreseen)
     }
 
     fn insert(
@@ -135,6 +180,7 @@ impl<'a> Recording<'a> {
         asked: &Asked<'_>,
         answer: Answer,
         hash: i64,
+        foreseen: Option<Foreseen>,
     ) -> Result<NumberedAnswer, StoreError> {
         if asked.key.len() > KEY_BYTES_MAX || answer.body.len() > BODY_BYTES_MAX {
             return Err(StoreError::Aborted {
@@ -147,8 +193,13 @@ impl<'a> Recording<'a> {
             });
         }
         let sequence = self.last_sequence()? + 1;
+        // What was recorded in between has taken the number that was foreseen.
+        let foreseen = foreseen.filter(|foreseen| foreseen.sequence == sequence);
+        let checksum = match foreseen {
+            Some(foreseen) => foreseen.checksum,
+            None => answer_checksum(table, asked, &answer, sequence),
+        };
         let numbered = NumberedAnswer { answer, sequence };
-        let checksum = answer_checksum(table, asked, &numbered);
         let insert = match table {
             Table::Effect => &mut self.insert_effect,
             Table::Given => &mut self.insert_given,

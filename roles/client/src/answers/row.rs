@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::find::Finding;
 use super::index::{KEYS, hash, hash_of_further, place};
 use super::{Answer, Asked, Found, NumberedAnswer};
-use crate::store::{StoreError, row_checksum};
+use crate::store::{RowChecksums, StoreError, row_checksum};
 
 /// Either of the two records.
 #[derive(Clone, Copy)]
@@ -61,7 +61,8 @@ impl StoredAnswer {
         checksum(
             table,
             (self.extension, &self.key, &self.peer, &self.content),
-            &self.numbered,
+            &self.numbered.answer,
+            self.numbered.sequence,
         )
     }
 
@@ -77,36 +78,86 @@ impl StoredAnswer {
     }
 }
 
-/// Of a row that says `numbered` to `asked`.
+/// Of a row that says `answer` to `asked`, under this number.
 pub(super) fn answer_checksum(
     table: Table,
     asked: &Asked<'_>,
-    numbered: &NumberedAnswer,
+    answer: &Answer,
+    sequence: u64,
 ) -> [u8; 16] {
-    checksum(
-        table,
-        (asked.extension, asked.key, asked.peer, asked.content),
-        numbered,
-    )
+    checksum(table, question(asked), answer, sequence)
 }
 
-fn checksum(
-    table: Table,
-    (extension, key, peer, content): (u16, &[u8], &str, &[u8]),
-    NumberedAnswer { answer, sequence }: &NumberedAnswer,
-) -> [u8; 16] {
-    row_checksum(
-        table.name(),
-        &[
-            &extension.to_le_bytes(),
-            key,
-            peer.as_bytes(),
-            content,
-            &[answer.msg_type],
-            &answer.body,
-            &sequence.to_le_bytes(),
-        ],
-    )
+/// [`answer_checksum`] of many rows, of either table.
+pub(super) struct AnswerChecksums {
+    effects: RowChecksums,
+    given: RowChecksums,
+    /// Of each row, in their order.
+    tables: Vec<Table>,
+}
+
+impl AnswerChecksums {
+    pub(super) fn new() -> AnswerChecksums {
+        AnswerChecksums {
+            effects: RowChecksums::new(Table::Effect.name()),
+            given: RowChecksums::new(Table::Given.name()),
+            tables: Vec::new(),
+        }
+    }
+
+    /// The next row.
+    pub(super) fn add(&mut self, table: Table, asked: &Asked<'_>, answer: &Answer, sequence: u64) {
+        let of_table = match table {
+            Table::Effect => &mut self.effects,
+            Table::Given => &mut self.given,
+        };
+        with_fields(question(asked), answer, sequence, |fields| {
+            of_table.add(fields);
+        });
+        self.tables.push(table);
+    }
+
+    /// In the order of the rows.
+    pub(super) fn finish(self) -> Vec<[u8; 16]> {
+        let mut effects = self.effects.finish().into_iter();
+        let mut given = self.given.finish().into_iter();
+        let in_order = self.tables.into_iter().filter_map(|table| match table {
+            Table::Effect => effects.next(),
+            Table::Given => given.next(),
+        });
+        in_order.collect()
+    }
+}
+
+/// Extension, key, peer and content.
+type Question<'a> = (u16, &'a [u8], &'a str, &'a [u8]);
+
+fn question<'a>(asked: &Asked<'a>) -> Question<'a> {
+    (asked.extension, asked.key, asked.peer, asked.content)
+}
+
+fn checksum(table: Table, question: Question<'_>, answer: &Answer, sequence: u64) -> [u8; 16] {
+    with_fields(question, answer, sequence, |fields| {
+        row_checksum(table.name(), fields)
+    })
+}
+
+/// Calls `hash` with what the checksum of a row is over.
+fn with_fields<T>(
+    (extension, key, peer, content): Question<'_>,
+    answer: &Answer,
+    sequence: u64,
+    hash: impl FnOnce(&[&[u8]]) -> T,
+) -> T {
+    hash(&[
+        &extension.to_le_bytes(),
+        key,
+        peer.as_bytes(),
+        content,
+        &[answer.msg_type],
+        &answer.body,
+        &sequence.to_le_bytes(),
+    ])
 }
 
 pub(super) fn announcement_checksum(
@@ -271,7 +322,7 @@ fn hash_to_ensure(
     {
         return Ok(by_key);
     }
-    Ok(match Finding::new(connection)?.find(&asked) {
+    Ok(match Finding::new(connection)?.find(&asked, by_key) {
         Ok(Found::Given(_) | Found::Effect(_) | Found::Conflict) => hash_of_further(&asked),
         Ok(Found::Nothing) | Err(_) => by_key,
     })

@@ -1,9 +1,11 @@
 //! Who asks for what: a request is taken apart and its author verified.
 
-use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+use winze_hmac::{DIGEST_BYTES, Message, Sha256};
 use winze_messages::authenticator::Unverified;
 use winze_messages::families::mint_quote::MintQuoteRequest;
-use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Sealed, request_digest};
+use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Sealed, request_digests};
 use winze_transport::PublicKey;
 
 use crate::answers::Asked;
@@ -43,9 +45,10 @@ pub(super) enum Taken {
 /// A request whose author is not known yet.
 struct Unknown<'a> {
     request: MintQuoteRequest,
-    digest: [u8; 32],
     number: u64,
     bytes: &'a [u8],
+    /// The part of `bytes` that the request was decoded from.
+    body: &'a [u8],
     key_index: Option<usize>,
 }
 
@@ -59,6 +62,23 @@ impl Pool {
             .into_iter()
             .map(|(msg_type, bytes)| Unknown::read(msg_type, bytes));
         let mut unknown: Vec<Option<Unknown<'_>>> = unknown.collect();
+        self.verify(&mut unknown);
+        let verified = unknown.iter().flatten();
+        let verified = verified.filter(|request| request.key_index.is_some());
+        let mut contents = contents(verified.map(|request| &request.request)).into_iter();
+        let mut digests = digests(unknown.iter().flatten()).into_iter();
+        let mut taken = |unknown: Unknown<'_>| {
+            let content = unknown.key_index.and_then(|_| contents.next());
+            Some(Taken::of(unknown, digests.next()?, content))
+        };
+        let unknown = unknown.into_iter();
+        unknown
+            .map(|request| request.and_then(&mut taken).unwrap_or(Taken::Malformed))
+            .collect()
+    }
+
+    /// Finds the key under which each came.
+    fn verify(&self, unknown: &mut [Option<Unknown<'_>>]) {
         for (key_index, (_, keys)) in self.keys.iter().enumerate() {
             let left = unknown.iter_mut().flatten();
             let mut left: Vec<_> = left.filter(|request| request.key_index.is_none()).collect();
@@ -75,10 +95,6 @@ impl Pool {
                 }
             }
         }
-        let taken = unknown.into_iter();
-        taken
-            .map(|request| request.map_or(Taken::Malformed, Taken::of))
-            .collect()
     }
 
     /// The request as the record knows it.
@@ -100,28 +116,28 @@ impl<'a> Unknown<'a> {
         let unverified = Unverified::split(bytes).ok()?;
         Some(Unknown {
             request: MintQuoteRequest::decode_body(unverified.body).ok()?,
-            digest: request_digest(EXT_MINT_QUOTE, msg_type, unverified.body),
             number: unverified.sequence,
             bytes,
+            body: unverified.body,
             key_index: None,
         })
     }
 }
 
 impl Taken {
-    fn of(unknown: Unknown<'_>) -> Taken {
+    /// `content` is that of a request whose key was found.
+    fn of(unknown: Unknown<'_>, digest: [u8; 32], content: Option<[u8; 32]>) -> Taken {
         let Unknown {
             request,
-            digest,
             number,
             key_index,
             ..
         } = unknown;
-        match key_index {
-            Some(key_index) => Taken::Request(Request {
-                content: content(&request),
+        match key_index.zip(content) {
+            Some((key_index, content)) => Taken::Request(Request {
                 request,
                 digest,
+                content,
                 key_index,
                 number,
             }),
@@ -133,22 +149,41 @@ impl Taken {
     }
 }
 
-/// A digest of what makes two requests with one header hash the same (specification, section 6).
+/// What an answer to each covers.
+fn digests<'a>(requests: impl Iterator<Item = &'a Unknown<'a>>) -> Vec<[u8; 32]> {
+    let messages = requests.map(|request| (MintQuoteRequest::MSG_TYPE, request.body));
+    request_digests(EXT_MINT_QUOTE, &messages.collect::<Vec<_>>())
+}
+
+/// Of each request a digest of what makes two requests with one header hash the same (specification, section 6).
 /// It never leaves this process's store.
-fn content(request: &MintQuoteRequest) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(b"winze/quote-content/v1")
-        .chain_update(request.amount.to_le_bytes())
-        .chain_update((request.unit.len() as u64).to_le_bytes())
-        .chain_update(request.unit.as_bytes())
-        .chain_update(request.locking_key)
-        .finalize()
-        .into()
+fn contents<'a>(requests: impl Iterator<Item = &'a MintQuoteRequest>) -> Vec<[u8; 32]> {
+    static SHA256: LazyLock<Sha256> = LazyLock::new(Sha256::new);
+    let parts = requests.map(|request| (content_head(request), &request.locking_key));
+    let parts: Vec<_> = parts.collect();
+    let messages = parts.iter().map(|(head, key)| Message { head, body: *key });
+    let messages: Vec<_> = messages.collect();
+    let mut contents = vec![[0; DIGEST_BYTES]; messages.len()];
+    SHA256.digests(&messages, &mut contents);
+    contents
+}
+
+/// All of its content but the locking key, which comes last.
+fn content_head(request: &MintQuoteRequest) -> Vec<u8> {
+    let unit_bytes = request.unit.len() as u64;
+    [
+        b"winze/quote-content/v1",
+        &request.amount.to_le_bytes()[..],
+        &unit_bytes.to_le_bytes(),
+        request.unit.as_bytes(),
+    ]
+    .concat()
 }
 
 #[cfg(test)]
 mod tests {
-    use winze_messages::Side;
+    use sha2::Digest;
+    use winze_messages::{Side, request_digest};
     use winze_transport::SecretKey;
 
     use super::*;
@@ -218,5 +253,95 @@ mod tests {
             Some((14, Some(1))),
         ];
         assert_eq!(summary, expected);
+    }
+
+    /// Of the pool, with its key of byte 1.
+    fn sealed_request(request: &MintQuoteRequest, number: u64) -> Vec<u8> {
+        let mut body = Vec::new();
+        request.encode_body(&mut body).unwrap();
+        let (own, mint, side) = (secret(1), secret(9).public_key(), Side::Requester);
+        PairKeys::derive(&own, &mint, EXT_MINT_QUOTE, side, "pool", "mint").seal(
+            MintQuoteRequest::MSG_TYPE,
+            &body,
+            number,
+            None,
+        )
+    }
+
+    /// The number, the digest and the content of a request; of an unauthentic one the digest alone.
+    fn hashes(taken: &Taken) -> Option<(u64, [u8; 32], Option<[u8; 32]>)> {
+        match taken {
+            Taken::Request(request) => {
+                Some((request.number, request.digest, Some(request.content)))
+            }
+            Taken::Unauthentic { digest, .. } => Some((0, *digest, None)),
+            Taken::Malformed => None,
+        }
+    }
+
+    /// As it lies in stores already.
+    fn content_alone(request: &MintQuoteRequest) -> [u8; 32] {
+        sha2::Sha256::new()
+            .chain_update(b"winze/quote-content/v1")
+            .chain_update(request.amount.to_le_bytes())
+            .chain_update((request.unit.len() as u64).to_le_bytes())
+            .chain_update(request.unit.as_bytes())
+            .chain_update(request.locking_key)
+            .finalize()
+            .into()
+    }
+
+    #[test]
+    fn each_request_of_a_mixed_batch_has_the_hashes_that_it_has_alone() {
+        let (own, public_key) = (secret(9), secret(1).public_key());
+        let side = Side::Responder;
+        let keys = PairKeys::derive(&own, &public_key, EXT_MINT_QUOTE, side, "pool", "mint");
+        let name: PeerName = "pool/main".parse().unwrap();
+        let pool = Pool {
+            text: name.to_string(),
+            name,
+            keys: vec![(public_key, keys)],
+        };
+        let mut messages = Vec::new();
+        let mut expected = Vec::new();
+        for number in 1..=60_u8 {
+            let request = MintQuoteRequest {
+                amount: number.into(),
+                unit: "u".repeat(1 + usize::from(number) * 4),
+                locking_key: [number; 33],
+                ..request_over(number)
+            };
+            let mut body = Vec::new();
+            request.encode_body(&mut body).unwrap();
+            let digest = request_digest(EXT_MINT_QUOTE, MintQuoteRequest::MSG_TYPE, &body);
+            let mut bytes = sealed_request(&request, number.into());
+            let mut msg_type = MintQuoteRequest::MSG_TYPE;
+            expected.push(match number % 5 {
+                1 => {
+                    *bytes.last_mut().unwrap() ^= 1;
+                    Some((0, digest, None))
+                }
+                2 => {
+                    bytes.remove(0);
+                    None
+                }
+                3 => {
+                    msg_type += 1;
+                    None
+                }
+                _ => Some((number.into(), digest, Some(content_alone(&request)))),
+            });
+            messages.push((msg_type, bytes));
+        }
+        let came = messages
+            .iter()
+            .map(|(msg_type, bytes)| (*msg_type, &bytes[..]));
+        let together = pool.take(came.clone());
+        assert_eq!(together.iter().map(hashes).collect::<Vec<_>>(), expected);
+        let alone = came.flat_map(|message| pool.take([message]));
+        assert_eq!(
+            alone.map(|taken| hashes(&taken)).collect::<Vec<_>>(),
+            expected
+        );
     }
 }

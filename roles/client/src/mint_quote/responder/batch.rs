@@ -15,7 +15,7 @@ use winze_transport::PublicKey;
 use super::asked::{Pool, Request};
 use super::{QuoteOutcome, ResponderCounts};
 use crate::answers::{
-    self, Answer, Decision, Finding, Found, NumberedAnswer, RecordEnd, Recording,
+    self, Answer, Asked, Decision, Finding, Found, NumberedAnswer, RecordEnd, Recording,
 };
 use crate::limits::STORE_NUMBER_MAX;
 use crate::sabotage::{Rule, is_broken};
@@ -28,6 +28,8 @@ use crate::store::StoreError;
 pub struct QuoteBatch {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
+    /// By place in `requests`: it is looked up and recorded by this.
+    key_hashes: Arc<Vec<i64>>,
     found: Vec<Found>,
     /// Where the record ended when they were looked up.
     looked_up_at: Option<RecordEnd>,
@@ -61,6 +63,7 @@ pub struct ToDecide {
 pub struct LookUp {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
+    key_hashes: Arc<Vec<i64>>,
 }
 
 /// What the record says about a batch.
@@ -76,6 +79,7 @@ pub struct LookedUp {
 pub struct AnswersWanted {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
+    key_hashes: Arc<Vec<i64>>,
     /// By place in `requests`.
     decisions: Vec<Option<Decision>>,
     looked_up_at: Option<RecordEnd>,
@@ -104,8 +108,8 @@ impl LookUp {
     pub fn find(&self, connection: &Connection) -> Result<LookedUp, StoreError> {
         let pool = &self.pool.text;
         let mut finding = Finding::new(connection)?;
-        let found = self.requests.iter();
-        let found = found.map(|request| finding.find(&self.pool.asked(request)));
+        let found = self.requests.iter().zip(&*self.key_hashes);
+        let found = found.map(|(request, by_key)| finding.find(&self.pool.asked(request), *by_key));
         Ok(LookedUp {
             found: found.collect::<Result<_, _>>()?,
             end: RecordEnd::read(connection)?,
@@ -138,26 +142,27 @@ impl AnswersWanted {
         now_unix_ms: u64,
     ) -> Result<RecordedAnswers, StoreError> {
         let mut recorded = Vec::with_capacity(self.requests.len());
-        let pool = Arc::clone(&self.pool);
+        let pool = &self.pool;
         let mut recording = Recording::new(connection, EXT_MINT_QUOTE, &pool.text, now_unix_ms)?;
         // Where nobody has recorded anything meanwhile, what was looked up is still so: by far the most requests are new,
         // and not looked up again.
         let is_current = self.looked_up_at == Some(RecordEnd::read(connection)?);
+        let mut decisions = std::mem::take(&mut self.decisions);
+        decisions.resize_with(self.requests.len(), || None);
+        let mut foreseen = Vec::new().into_iter();
         let mut answered = 0;
-        for (place, request) in self.requests.iter().enumerate() {
-            let conflict = || {
-                error(
-                    &request.request.header_hash,
-                    QuoteErrorCode::Conflict,
-                    "this header hash was used with another amount, unit or locking key",
-                    0,
-                )
-            };
+        for (place, (request, by_key)) in self.requests.iter().zip(&*self.key_hashes).enumerate() {
             let asked = pool.asked(request);
-            let answer = match self.decisions.get_mut(place).and_then(Option::take) {
+            if is_current && decisions[place].is_some() && foreseen.len() == 0 {
+                let decided = self.decided_from(place, &decisions);
+                foreseen = recording.foresee(decided)?.into_iter();
+            }
+            let answer = match decisions[place].take() {
                 // Decided is what was not found, and of each key one request: the others find its answer in the record.
-                Some(decision) if is_current => Some(recording.record_new(&asked, decision)?),
-                decision => recording.record(&asked, decision, conflict)?,
+                Some(decision) if is_current => {
+                    Some(recording.record_new(&asked, *by_key, decision, foreseen.next())?)
+                }
+                decision => recording.record(&asked, *by_key, decision, || conflict(request))?,
             };
             if answer.is_some() {
                 answered = answered.max(request.number);
@@ -170,6 +175,16 @@ impl AnswersWanted {
         }
         Ok(recorded)
     }
+
+    /// The requests from `place` on that are decided.
+    fn decided_from<'a>(
+        &'a self,
+        place: usize,
+        decisions: &'a [Option<Decision>],
+    ) -> impl Iterator<Item = (Asked<'a>, &'a Decision)> {
+        let left = self.requests.iter().zip(decisions).skip(place);
+        left.filter_map(|(request, decision)| Some((self.pool.asked(request), decision.as_ref()?)))
+    }
 }
 
 impl QuoteBatch {
@@ -179,9 +194,11 @@ impl QuoteBatch {
         is_pool_known: bool,
         retry_after_ms: u32,
     ) -> QuoteBatch {
+        let key_hashes = answers::key_hashes(requests.iter().map(|request| pool.asked(request)));
         QuoteBatch {
             pool,
             requests: Arc::new(requests),
+            key_hashes: Arc::new(key_hashes),
             found: Vec::new(),
             looked_up_at: None,
             new: HashMap::new(),
@@ -203,6 +220,7 @@ impl QuoteBatch {
         LookUp {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
+            key_hashes: Arc::clone(&self.key_hashes),
         }
     }
 
@@ -355,6 +373,7 @@ impl QuoteBatch {
         Some(AnswersWanted {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
+            key_hashes: Arc::clone(&self.key_hashes),
             decisions,
             looked_up_at: self.looked_up_at,
         })
@@ -475,6 +494,15 @@ pub(super) fn temporary(
         false => code,
     };
     error(header_hash, code, message, retry_after_ms)
+}
+
+fn conflict(request: &Request) -> Answer {
+    error(
+        &request.request.header_hash,
+        QuoteErrorCode::Conflict,
+        "this header hash was used with another amount, unit or locking key",
+        0,
+    )
 }
 
 fn error(

@@ -121,3 +121,91 @@ async fn two_pools_that_ask_for_one_share_at_once_are_told_one_quote() {
     });
     assert_eq!(effects.await.unwrap(), [3, 3]);
 }
+
+/// Requests for these shares over these amounts, once each and in this order.
+fn mixed(pool: &Arc<Pool>, asked: &[(u8, u64)]) -> QuoteBatch {
+    let requests = asked.iter().zip(1..).map(|((share, amount), number)| {
+        let twice = batch(pool, &[*share], *amount).requests;
+        let request = Arc::into_inner(twice).unwrap().swap_remove(0);
+        Request { number, ..request }
+    });
+    QuoteBatch::new(Arc::clone(pool), requests.collect(), true, 100)
+}
+
+/// An issuer that refuses each third share.
+fn decide_or_refuse(batch: &mut QuoteBatch) {
+    for asked in batch.to_decide() {
+        let outcomes = asked.requests.iter().map(|request| {
+            if request.header_hash[0].is_multiple_of(3) {
+                return QuoteOutcome::Refused {
+                    code: QuoteErrorCode::UnitNotAllowed,
+                    message: format!("not over {}", request.amount),
+                };
+            }
+            QuoteOutcome::Issued(MintQuoteResponse {
+                quote_id: format!("quote {}", request.header_hash[0]),
+                amount: request.amount,
+                unit: request.unit.clone(),
+                header_hash: request.header_hash,
+                expires_at_unix_s: 0,
+                state: QuoteState::Paid,
+            })
+        });
+        let outcomes = outcomes.collect();
+        batch.decided(asked, outcomes);
+    }
+}
+
+/// The checksum of a row is over its number too, which is another one than a batch of new requests alone would give it.
+#[tokio::test]
+async fn new_requests_among_those_that_have_an_answer_are_recorded_whole() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("mint.sqlite");
+    let store = Store::open(&file, &[ANSWERS_SCHEMA]).unwrap();
+    let (honest, other) = (pool("pool/a", 2), pool("pool/b", 3));
+    for (pool, shares) in [(&other, [201, 202, 203]), (&honest, [204, 205, 206])] {
+        let mut before = mixed(pool, &shares.map(|share| (share, 5)));
+        look_up(&store, &mut before).await;
+        decide_or_refuse(&mut before);
+        record(&store, before).await;
+    }
+    let mut asked = Vec::new();
+    for share in 1..=150 {
+        asked.push((share, 5));
+        match share {
+            // Its own answers, which take no number: one from before, one from this batch.
+            10 => asked.extend([(204, 5), (9, 5)]),
+            // A conflict with its own answer, and one with another pool's: these take one.
+            20 => asked.extend([(205, 6), (202, 6)]),
+            // Another pool's quote.
+            30 => asked.push((203, 5)),
+            // A conflict with what is recorded in this batch.
+            100 => asked.extend([(98, 7), (100, 7)]),
+            _ => {}
+        }
+    }
+    let mut wanted = mixed(&honest, &asked);
+    look_up(&store, &mut wanted).await;
+    decide_or_refuse(&mut wanted);
+    let recording = wanted.recording_wanted().unwrap();
+    let recorded = store.write(move |c| recording.record(c, 7)).await.unwrap();
+    let mut numbers: Vec<u64> = recorded.iter().flatten().map(|a| a.sequence).collect();
+    assert_eq!(numbers.len(), asked.len());
+    numbers.sort_unstable();
+    numbers.dedup();
+    // Three from before, of which one is told again; all that is asked here but that and one repetition is new.
+    assert_eq!(
+        numbers,
+        Vec::from_iter((1..2).chain(4..=asked.len() as u64 + 1))
+    );
+
+    // Looks at every row.
+    drop(store);
+    let store = Store::open(&file, &[ANSWERS_SCHEMA]).unwrap();
+    let mut again = mixed(&honest, &asked);
+    look_up(&store, &mut again).await;
+    let given = recorded
+        .into_iter()
+        .map(|answer| Found::Given(answer.unwrap()));
+    assert_eq!(again.found, Vec::from_iter(given));
+}
