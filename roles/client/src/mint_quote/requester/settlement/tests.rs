@@ -85,6 +85,18 @@ fn request(share: u8) -> MintQuoteRequest {
     }
 }
 
+fn quote(share: u8) -> MintQuoteResponse {
+    let request = request(share);
+    MintQuoteResponse {
+        quote_id: format!("quote-{share}"),
+        header_hash: request.header_hash,
+        amount: request.amount,
+        unit: request.unit,
+        expires_at_unix_s: 0,
+        state: QuoteState::Paid,
+    }
+}
+
 fn open(folder: &TempDir) -> Store {
     Store::open(&folder.path().join("pool.sqlite"), &[OUTBOX_SCHEMA, LEDGER]).unwrap()
 }
@@ -138,15 +150,7 @@ async fn record(
             };
             return Settlement::Refused(held, error, *number);
         }
-        let response = MintQuoteResponse {
-            quote_id: format!("quote-{share}"),
-            header_hash,
-            amount: held.request.amount,
-            unit: held.request.unit.clone(),
-            expires_at_unix_s: 0,
-            state: QuoteState::Paid,
-        };
-        Settlement::Issued(held, response, *number)
+        Settlement::Issued(held, quote(*share), *number)
     });
     let settlements: Vec<_> = settlements.collect();
     let mint = Mint {
@@ -230,6 +234,32 @@ async fn of_effects_that_are_recorded_together_those_that_fail_fail_alone() {
     // What is counted anew at a start is what was counted.
     drop(store);
     assert_eq!(on_disk(&open(&folder)).await, all);
+}
+
+#[tokio::test]
+async fn each_of_many_quotes_is_recorded_as_the_answer_to_its_own_share() {
+    let folder = TempDir::new().unwrap();
+    let store = open_with_shares(&folder, 40).await;
+    let answers: Vec<(u8, u64)> = (1..=40).rev().zip(1..).collect();
+    let refused = [3, 17, 40];
+    record(&store, &answers, &refused, &[]).await.unwrap();
+
+    let recorded = store.read(|c| {
+        let recorded = c
+            .prepare(
+                "SELECT o.key, a.identity, a.sequence
+                 FROM outbox_answer a JOIN outbox o ON o.id = a.id ORDER BY a.sequence",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<Vec<([u8; 32], [u8; 32], u64)>, _>>()?;
+        Ok(recorded)
+    });
+    let issued = answers.iter().filter(|(share, _)| !refused.contains(share));
+    let expected = issued.map(|(share, number)| ([*share; 32], identity(&quote(*share)), *number));
+    assert!(recorded.await.unwrap().into_iter().eq(expected));
+    // A row whose checksum was another's would be parked at a start.
+    drop(store);
+    assert_eq!(on_disk(&open(&folder)).await.1, [0, 3]);
 }
 
 #[tokio::test]
