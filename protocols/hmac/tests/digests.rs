@@ -37,10 +37,10 @@ proptest! {
 
     #[test]
     fn many_messages_have_the_digests_that_another_library_makes_one_by_one(
-        block in any::<Option<[u8; 32]>>(),
+        block in any::<Option<([u8; 32], [u8; 32])>>(),
         messages in messages(),
     ) {
-        let block = block.map(|half| [half, half].concat().try_into().unwrap());
+        let block = block.map(|(a, b)| [a, b].concat().try_into().unwrap());
         let of_block = block.as_ref().map_or(Sha256::new(), Sha256::behind);
         let messages: Vec<_> = messages.iter().map(|(text, split)| text.split_at(*split)).collect();
         let expected = messages.iter().map(|(head, body)| {

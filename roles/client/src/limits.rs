@@ -63,9 +63,11 @@ pub const KEY_BYTES_MAX: usize = 128;
 /// would; the families' own bounds are far less.
 pub const BODY_BYTES_MAX: usize = 65_536;
 
-/// Rows whose checksums are made together. What is hashed of them is copied for that, up to
-/// [`BODY_BYTES_MAX`] for each; a processor's lanes take sixteen at a time.
+/// Rows whose checksums are made together; a processor's lanes take sixteen at a time.
 pub const ROWS_HASHED_TOGETHER_MAX: usize = 64;
+
+/// What is hashed of such rows is copied for that: once it has so many bytes no further row is waited for.
+pub const BYTES_HASHED_TOGETHER_MAX: usize = 65_536;
 
 const _: () = assert!(STORE_BATCH_JOBS_MAX <= STORE_WRITES_WAITING_MAX);
 

@@ -1,9 +1,11 @@
 //! What a hub can do to a quote that it carries, and gains nothing by.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use winze_messages::families::mint_quote::{MintQuoteError, MintQuoteRequest, MintQuoteResponse};
 use winze_messages::{
     AuthenticatorError, EXT_MINT_QUOTE, EXT_SIGNING, PairKeys, Sealed, Side, Unsealed,
-    channel_frame, request_digest,
+    channel_frame, request_digest, request_digests,
 };
 use winze_transport::SecretKey;
 
@@ -196,5 +198,20 @@ fn many_messages_are_sealed_and_judged_as_if_each_came_alone() {
                 _ => assert_eq!(one.unwrap().body, bodies[i]),
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn many_requests_have_the_digests_that_each_has_alone(
+        extension in any::<u16>(),
+        messages in vec((any::<u8>(), vec(any::<u8>(), 0..200)), 0..40),
+    ) {
+        let messages: Vec<_> = (messages.iter())
+            .map(|(msg_type, body)| (*msg_type, body.as_slice()))
+            .collect();
+        let alone = (messages.iter())
+            .map(|(msg_type, body)| request_digest(extension, *msg_type, body));
+        prop_assert!(request_digests(extension, &messages).into_iter().eq(alone));
     }
 }

@@ -7,7 +7,7 @@ use super::keys::{self, Keys};
 use super::place::{Place, SEQUENCE_MAX};
 use super::row::{Content, StoredRow};
 use super::{Checksum, Enqueued, NewRequest};
-use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROWS_HASHED_TOGETHER_MAX};
 use crate::store::StoreError;
 
 /// Writes a request down, once: the same key with the same content changes nothing.
@@ -20,10 +20,11 @@ pub fn enqueue(
     request: &NewRequest<'_>,
     now_unix_ms: u64,
 ) -> Result<Enqueued, StoreError> {
-    let all = enqueue_all(connection, std::slice::from_ref(request), now_unix_ms)?;
-    let [enqueued] = all[..] else {
-        unreachable!("one request, one outcome")
-    };
+    check_bounds(request)?;
+    let mut enqueuing = Enqueuing::new(connection, request, now_unix_ms)?;
+    let key_hash = keys::hash(&enqueuing.place, request.key);
+    let enqueued = enqueuing.insert(request, key_hash, None)?;
+    enqueuing.finish()?;
     Ok(enqueued)
 }
 
@@ -44,7 +45,9 @@ pub fn enqueue_all(
             continue;
         };
         let mut enqueuing = Enqueuing::new(connection, first, now_unix_ms)?;
-        enqueuing.insert_all(same_peer, &mut all)?;
+        for some in same_peer.chunks(ROWS_HASHED_TOGETHER_MAX) {
+            enqueuing.insert_all(some, &mut all)?;
+        }
         enqueuing.finish()?;
     }
     Ok(all)
@@ -105,19 +108,19 @@ impl<'a> Enqueuing<'a> {
         let sequences = self.last_sequence + 1..;
         let contents = requests.iter().zip(sequences.clone());
         let contents = contents.map(|(request, sequence)| (self.content(request, sequence), false));
-        let numbered = sequences.zip(Content::checksums(contents));
-        for ((request, key_hash), numbered) in requests.iter().zip(key_hashes).zip(numbered) {
-            all.push(self.insert(request, key_hash, numbered)?);
+        let foreseen = sequences.zip(Content::checksums(contents));
+        for ((request, key_hash), foreseen) in requests.iter().zip(key_hashes).zip(foreseen) {
+            all.push(self.insert(request, key_hash, Some(foreseen))?);
         }
         over.first().map_or(Ok(()), check_bounds)
     }
 
-    /// `numbered` is the checksum that the request has with this number.
+    /// `foreseen` is the checksum that the request has with this number.
     fn insert(
         &mut self,
         request: &NewRequest<'_>,
         key_hash: i64,
-        numbered: (u64, Checksum),
+        foreseen: Option<(u64, Checksum)>,
     ) -> Result<Enqueued, StoreError> {
         if let Some(id) = self.keys.find(&self.place, request.key, key_hash)? {
             return self.there_is(request, id);
@@ -128,8 +131,9 @@ impl<'a> Enqueuing<'a> {
                 reason: format!("no request can have the number {sequence}"),
             });
         }
-        let checksum = match numbered {
-            (number, checksum) if number == sequence => checksum,
+        let checksum = match foreseen {
+            Some((number, checksum)) if number == sequence => checksum,
+            // One that was there already took no number.
             _ => self.content(request, sequence).checksum(false),
         };
         let id = self.place.id(sequence);

@@ -9,7 +9,8 @@ use crate::store::{
 
 pub(crate) static KEYS: KeyIndex = key_index!("outbox_key");
 
-fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
+/// What a key is found by.
+pub(super) fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
     key_hash(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key])
 }
 

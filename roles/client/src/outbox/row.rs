@@ -299,13 +299,11 @@ impl<'a> StoredRow<'a> {
         self.msg_type == msg_type && self.body == body
     }
 
-    /// `is_whole` goes by nothing but its answer, `checksum` is the one that lies there: whether that is what its content
-    /// has, [`Page`] says.
+    /// Not known to be whole, and without its checksum: these [`Page`] adds.
     fn into_request(self, attempts: u32) -> StoredRequest {
-        let checksum = self.checksum.as_slice().try_into().ok();
         StoredRequest {
-            is_whole: checksum.is_some() && self.is_answer_whole(),
-            checksum: checksum.unwrap_or_default(),
+            is_whole: false,
+            checksum: Checksum::default(),
             sequence: self.sequence(),
             is_asked_again: self.answer.is_some(),
             key: self.key,
@@ -320,6 +318,9 @@ impl<'a> StoredRow<'a> {
 /// Rows on their way to requests: what each says is hashed together with others.
 pub(super) struct Page {
     requests: Vec<StoredRequest>,
+    /// Of each row the checksum that lies beside it: a row that says what that one covers is whole. `None` where its answer
+    /// is damaged.
+    beside: Vec<Option<Vec<u8>>>,
     checksums: RowChecksums,
 }
 
@@ -327,25 +328,26 @@ impl Page {
     pub(super) fn new() -> Page {
         Page {
             requests: Vec::new(),
+            beside: Vec::new(),
             checksums: RowChecksums::new(TABLE),
         }
     }
 
     /// The next row, with its attempts.
-    pub(super) fn add(&mut self, row: StoredRow<'_>, attempts: u32) {
+    pub(super) fn add(&mut self, mut row: StoredRow<'_>, attempts: u32) {
         let content = row.content();
         content.with_fields(row.is_parked, |fields| self.checksums.add(fields));
+        let beside = std::mem::take(&mut row.checksum);
+        self.beside.push(row.is_answer_whole().then_some(beside));
         self.requests.push(row.into_request(attempts));
     }
 
     /// In the order of the rows.
     pub(super) fn finish(self) -> Vec<StoredRequest> {
-        let Page {
-            mut requests,
-            checksums,
-        } = self;
-        for (request, checksum) in requests.iter_mut().zip(checksums.finish()) {
-            request.is_whole &= request.checksum == checksum;
+        let mut requests = self.requests;
+        let checksums = self.beside.into_iter().zip(self.checksums.finish());
+        for (request, (beside, checksum)) in requests.iter_mut().zip(checksums) {
+            request.is_whole = beside.is_some_and(|beside| beside == checksum);
             request.checksum = checksum;
         }
         requests

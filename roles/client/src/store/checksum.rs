@@ -1,8 +1,6 @@
-use std::sync::LazyLock;
-
 use winze_hmac::{DIGEST_BYTES, Message, Sha256};
 
-use crate::limits::ROWS_HASHED_TOGETHER_MAX;
+use crate::limits::{BYTES_HASHED_TOGETHER_MAX, ROWS_HASHED_TOGETHER_MAX};
 
 const TAG: &[u8] = b"winze/row/v1";
 /// Of a row.
@@ -10,14 +8,12 @@ const CHECKSUM_BYTES: usize = 16;
 /// What is hashed of most rows fits in.
 const ROW_BYTES_USUAL: usize = 512;
 
-static SHA256: LazyLock<Sha256> = LazyLock::new(Sha256::new);
-
 /// Of what a row says, to be kept beside it: a bit that flips on the disk does not become another row's or another
 /// amount's word. It keeps nobody out who may write to the file.
 pub(crate) fn row_checksum(table: &'static str, fields: &[&[u8]]) -> [u8; CHECKSUM_BYTES] {
     let mut body = Vec::with_capacity(ROW_BYTES_USUAL);
     append(&mut body, table, fields);
-    cut(SHA256.digest(Message {
+    cut(Sha256::new().digest(Message {
         head: &[],
         body: &body,
     }))
@@ -26,7 +22,7 @@ pub(crate) fn row_checksum(table: &'static str, fields: &[&[u8]]) -> [u8; CHECKS
 /// [`row_checksum`] of many rows, which costs less than one after the other.
 pub(crate) struct RowChecksums {
     table: &'static str,
-    /// What is to be hashed of the last rows; of [`ROWS_HASHED_TOGETHER_MAX`] at most.
+    /// What is to be hashed of the last rows.
     to_hash: Vec<u8>,
     /// Where that of each row ends.
     ends: Vec<usize>,
@@ -48,7 +44,8 @@ impl RowChecksums {
     pub(crate) fn add(&mut self, fields: &[&[u8]]) {
         append(&mut self.to_hash, self.table, fields);
         self.ends.push(self.to_hash.len());
-        if self.ends.len() == ROWS_HASHED_TOGETHER_MAX {
+        let are_enough = self.ends.len() >= ROWS_HASHED_TOGETHER_MAX;
+        if are_enough || self.to_hash.len() >= BYTES_HASHED_TOGETHER_MAX {
             self.hash();
         }
     }
@@ -68,7 +65,7 @@ impl RowChecksums {
         });
         let messages: Vec<_> = messages.collect();
         let mut digests = vec![[0; DIGEST_BYTES]; messages.len()];
-        SHA256.digests(&messages, &mut digests);
+        Sha256::new().digests(&messages, &mut digests);
         self.checksums.extend(digests.into_iter().map(cut));
         self.to_hash.clear();
         self.ends.clear();

@@ -1,7 +1,5 @@
 //! Who asks for what: a request is taken apart and its author verified.
 
-use std::sync::LazyLock;
-
 use winze_hmac::{DIGEST_BYTES, Message, Sha256};
 use winze_messages::authenticator::Unverified;
 use winze_messages::families::mint_quote::MintQuoteRequest;
@@ -158,13 +156,12 @@ fn digests<'a>(requests: impl Iterator<Item = &'a Unknown<'a>>) -> Vec<[u8; 32]>
 /// Of each request a digest of what makes two requests with one header hash the same (specification, section 6).
 /// It never leaves this process's store.
 fn contents<'a>(requests: impl Iterator<Item = &'a MintQuoteRequest>) -> Vec<[u8; 32]> {
-    static SHA256: LazyLock<Sha256> = LazyLock::new(Sha256::new);
     let parts = requests.map(|request| (content_head(request), &request.locking_key));
     let parts: Vec<_> = parts.collect();
     let messages = parts.iter().map(|(head, key)| Message { head, body: *key });
     let messages: Vec<_> = messages.collect();
     let mut contents = vec![[0; DIGEST_BYTES]; messages.len()];
-    SHA256.digests(&messages, &mut contents);
+    Sha256::new().digests(&messages, &mut contents);
     contents
 }
 
