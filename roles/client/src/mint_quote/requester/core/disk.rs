@@ -371,46 +371,74 @@ mod tests {
         fn committed(&self, _: &[QuoteEvent]) {}
     }
 
-    #[tokio::test]
-    async fn a_page_that_was_read_before_a_commit_brings_back_nothing_that_the_commit_ended() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("pool.sqlite");
-        let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
-        // No request at all, so it ends by being parked.
-        let request = NewRequest {
-            peer: MINT,
-            extension: EXT_MINT_QUOTE,
-            key: b"key",
-            msg_type: 0x81,
-            body: b"body",
-        };
-        let enqueued = store.write(move |c| outbox::enqueue(c, &request, 1));
+    /// A core whose outbox has `count` messages that are no requests, so they end by being parked, which is under way.
+    async fn parking(store: &Store, count: u8) -> (QuoteRequesterCore, RecordingWanted) {
+        let enqueued = store.write(move |c| {
+            for key in 1..=count {
+                let request = NewRequest {
+                    peer: MINT,
+                    extension: EXT_MINT_QUOTE,
+                    key: &[key],
+                    msg_type: 0x81,
+                    body: b"body",
+                };
+                outbox::enqueue(c, &request, 1)?;
+            }
+            Ok(())
+        });
         enqueued.await.unwrap();
-        let (secret, now) = (
-            winze_transport::SecretKey::generate(&mut rand::rngs::OsRng),
-            Now { ms: 1, unix_ms: 1 },
-        );
+        let secret = winze_transport::SecretKey::generate(&mut rand::rngs::OsRng);
         let config = crate::QuoteRequesterConfig::new(MINT.parse().unwrap(), secret.public_key());
         let identity = crate::Identity::new("pool", "main", secret).unwrap();
         let mut core = QuoteRequesterCore::new(&identity, config, Box::new(rand::rngs::OsRng));
         let page = core.page_wanted().unwrap();
         core.loaded(store.read(move |c| page.read(c)).await);
         let recording = core.recording_wanted().unwrap();
+        (core, recording)
+    }
 
-        // The operator may have released something, so it looks from the start again.
+    /// The operator may have released something, so it looks from the start again.
+    async fn page_from_the_start(
+        core: &mut QuoteRequesterCore,
+        store: &Store,
+        waiting: usize,
+    ) -> Result<Vec<StoredRequest>, StoreError> {
         core.housekept(Ok(Backlog {
-            waiting: 1,
+            waiting: waiting as u64,
             ..Backlog::default()
         }));
         let page = core.page_wanted().unwrap();
-        core.loaded(store.read(move |c| page.read(c)).await);
+        let behind = store.read(move |c| page.read(c)).await;
+        assert_eq!(
+            behind.as_ref().map_or(0, Vec::len),
+            0,
+            "it has come to the end"
+        );
+        core.loaded(behind);
         let page = core.page_wanted().unwrap();
-        let read_before = store.read(move |c| page.read(c)).await;
-        assert_eq!(read_before.as_ref().map_or(0, Vec::len), 1);
-        let recorded = store.write(move |c| recording.record(c, &Nothing, 1));
-        core.recorded(recorded.await, now);
-        core.loaded(read_before);
-        assert!(core.recording_wanted().is_none(), "it is parked already");
+        let page = store.read(move |c| page.read(c)).await;
+        assert_eq!(page.as_ref().map_or(0, Vec::len), waiting);
+        page
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_read_before_a_commit_brings_back_nothing_that_the_commit_ends() {
+        let now = Now { ms: 1, unix_ms: 1 };
+        for is_loaded_before_too in [false, true] {
+            let folder = TempDir::new().unwrap();
+            let path = folder.path().join("pool.sqlite");
+            let store = Store::open(&path, &[OUTBOX_SCHEMA]).unwrap();
+            let (mut core, recording) = parking(&store, 3).await;
+            let mut read_before = page_from_the_start(&mut core, &store, 3).await;
+            if is_loaded_before_too {
+                core.loaded(read_before);
+                read_before = page_from_the_start(&mut core, &store, 3).await;
+            }
+            let recorded = store.write(move |c| recording.record(c, &Nothing, 1));
+            core.recorded(recorded.await, now);
+            core.loaded(read_before);
+            assert!(core.recording_wanted().is_none(), "all are parked already");
+        }
     }
 
     #[tokio::test]

@@ -57,19 +57,21 @@ async fn look_up(store: &Store, batch: &mut QuoteBatch) {
 /// An issuer without a record of its own: whoever is asked makes a quote that has this name.
 fn decide(batch: &mut QuoteBatch, quote_id: &str) {
     for asked in batch.to_decide() {
-        let issued = asked.requests.iter().map(|request| {
-            QuoteOutcome::Issued(MintQuoteResponse {
-                quote_id: quote_id.to_owned(),
-                amount: request.amount,
-                unit: request.unit.clone(),
-                header_hash: request.header_hash,
-                expires_at_unix_s: 0,
-                state: QuoteState::Paid,
-            })
-        });
-        let issued = issued.collect();
+        let issued = asked.requests.iter();
+        let issued = issued.map(|request| issued_as(quote_id, request)).collect();
         batch.decided(asked, issued);
     }
+}
+
+fn issued_as(quote_id: &str, request: &MintQuoteRequest) -> QuoteOutcome {
+    QuoteOutcome::Issued(MintQuoteResponse {
+        quote_id: quote_id.to_owned(),
+        amount: request.amount,
+        unit: request.unit.clone(),
+        header_hash: request.header_hash,
+        expires_at_unix_s: 0,
+        state: QuoteState::Paid,
+    })
 }
 
 /// The quote of each answer, `None` for a conflict.
@@ -142,14 +144,7 @@ fn decide_or_refuse(batch: &mut QuoteBatch) {
                     message: format!("not over {}", request.amount),
                 };
             }
-            QuoteOutcome::Issued(MintQuoteResponse {
-                quote_id: format!("quote {}", request.header_hash[0]),
-                amount: request.amount,
-                unit: request.unit.clone(),
-                header_hash: request.header_hash,
-                expires_at_unix_s: 0,
-                state: QuoteState::Paid,
-            })
+            issued_as(&format!("quote {}", request.header_hash[0]), request)
         });
         let outcomes = outcomes.collect();
         batch.decided(asked, outcomes);
