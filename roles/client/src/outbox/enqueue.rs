@@ -107,7 +107,7 @@ impl<'a> Enqueuing<'a> {
         let key_hashes = keys::hashes(&self.place, keys);
         let sequences = self.last_sequence + 1..;
         let contents = requests.iter().zip(sequences.clone());
-        let contents = contents.map(|(request, sequence)| (self.content(request, sequence), false));
+        let contents = contents.map(|(request, sequence)| self.content(request, sequence));
         let foreseen = sequences.zip(Content::checksums(contents));
         for ((request, key_hash), foreseen) in requests.iter().zip(key_hashes).zip(foreseen) {
             all.push(self.insert(request, key_hash, Some(foreseen))?);

@@ -25,13 +25,11 @@ impl Content<'_> {
         self.with_fields(is_parked, |fields| row_checksum(TABLE, fields))
     }
 
-    /// [`Self::checksum`] of many, each with whether it is parked; in their order.
-    pub(super) fn checksums<'c>(
-        contents: impl IntoIterator<Item = (Content<'c>, bool)>,
-    ) -> Vec<Checksum> {
+    /// [`Self::checksum`] of many that are not parked, in their order.
+    pub(super) fn checksums<'c>(contents: impl IntoIterator<Item = Content<'c>>) -> Vec<Checksum> {
         let mut rows = RowChecksums::new(TABLE);
-        for (content, is_parked) in contents {
-            content.with_fields(is_parked, |fields| rows.add(fields));
+        for content in contents {
+            content.with_fields(false, |fields| rows.add(fields));
         }
         rows.finish()
     }
