@@ -41,10 +41,13 @@ impl Sha256 {
 
     /// The digest of one message.
     pub fn digest(&self, message: Message<'_>) -> [u8; DIGEST_BYTES] {
-        let mut digest = [[0; DIGEST_BYTES]];
-        self.digests(&[message], &mut digest);
-        let [digest] = digest;
-        digest
+        let mut state = self.state;
+        let mut block = [0; BLOCK_BYTES];
+        for index in 0..message.blocks() {
+            message.put_block(index, self.bytes_before, &mut block);
+            sha2::compress256(&mut state, &[block.into()]);
+        }
+        to_bytes(&state)
     }
 
     /// The digest of each message, at its place; they may be of different lengths.

@@ -56,6 +56,8 @@ proptest! {
             let mut digests = vec![[0; DIGEST_BYTES]; messages.len()];
             sha256.digests(&messages, &mut digests);
             prop_assert!(digests == expected);
+            let alone = messages.iter().map(|message| sha256.digest(*message));
+            prop_assert!(alone.eq(expected.iter().copied()));
         }
     }
 }

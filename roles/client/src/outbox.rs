@@ -269,7 +269,7 @@ pub fn waiting_page(
     };
     let mut statement = connection.prepare_cached(&blocks::waiting_rows(row::COLUMNS))?;
     let mut rows = statement.query(params![place.id(after_sequence), place.last_id(), rows_max])?;
-    let mut page = row::Page::new();
+    let mut page = row::Page::default();
     while let Some(row) = rows.next()? {
         page.add(StoredRow::read(&place, row)?, row.get(row::COLUMNS_COUNT)?);
     }

@@ -31,11 +31,11 @@ pub(super) fn hash(extension: u16, key: &[u8]) -> i64 {
     key_hash(&[&extension.to_le_bytes(), key])
 }
 
-/// What each of these requests is looked up and recorded by: the [`hash`] of its key.
-pub(crate) fn key_hashes<'a>(requests: impl IntoIterator<Item = Asked<'a>>) -> Vec<i64> {
-    let mut hashes = KeyHashes::new();
-    for asked in requests {
-        hashes.add(&[&asked.extension.to_le_bytes(), asked.key]);
+/// What requests with these keys are looked up and recorded by: the [`hash`] of each.
+pub(crate) fn key_hashes<'k>(extension: u16, keys: impl IntoIterator<Item = &'k [u8]>) -> Vec<i64> {
+    let mut hashes = KeyHashes::default();
+    for key in keys {
+        hashes.add(&[&extension.to_le_bytes(), key]);
     }
     hashes.finish()
 }

@@ -4,10 +4,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::find::Finding;
 use super::index::{KEYS, hash, hash_of_further, place};
-use super::row::{AnswerChecksums, Table, answer_checksum};
+use super::row::{Table, add_answer_checksum, answer_checksum};
 use super::{Answer, Asked, Found, NumberedAnswer};
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROWS_HASHED_TOGETHER_MAX};
-use crate::store::{KeyAdder, StoreError};
+use crate::store::{KeyAdder, RowChecksums, StoreError};
 
 /// What was decided about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,9 +151,10 @@ impl<'a> Recording<'a> {
         decided: impl Iterator<Item = (Asked<'b>, &'b Decision)>,
     ) -> Result<Vec<Foreseen>, StoreError> {
         let first = self.last_sequence()? + 1;
-        let mut checksums = AnswerChecksums::new();
+        let mut checksums = RowChecksums::default();
         for ((asked, decision), sequence) in decided.take(ROWS_HASHED_TOGETHER_MAX).zip(first..) {
-            checksums.add(decision.table(), &asked, decision.answer(), sequence);
+            let (table, answer) = (decision.table(), decision.answer());
+            add_answer_checksum(&mut checksums, table, &asked, answer, sequence);
         }
         let numbered = checksums.finish().into_iter().zip(first..);
         let foreseen = numbered.map(|(checksum, sequence)| Foreseen { sequence, checksum });

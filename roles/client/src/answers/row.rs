@@ -88,45 +88,17 @@ pub(super) fn answer_checksum(
     checksum(table, question(asked), answer, sequence)
 }
 
-/// [`answer_checksum`] of many rows, of either table.
-pub(super) struct AnswerChecksums {
-    effects: RowChecksums,
-    given: RowChecksums,
-    /// Of each row, in their order.
-    tables: Vec<Table>,
-}
-
-impl AnswerChecksums {
-    pub(super) fn new() -> AnswerChecksums {
-        AnswerChecksums {
-            effects: RowChecksums::new(Table::Effect.name()),
-            given: RowChecksums::new(Table::Given.name()),
-            tables: Vec::new(),
-        }
-    }
-
-    /// The next row.
-    pub(super) fn add(&mut self, table: Table, asked: &Asked<'_>, answer: &Answer, sequence: u64) {
-        let of_table = match table {
-            Table::Effect => &mut self.effects,
-            Table::Given => &mut self.given,
-        };
-        with_fields(question(asked), answer, sequence, |fields| {
-            of_table.add(fields);
-        });
-        self.tables.push(table);
-    }
-
-    /// In the order of the rows.
-    pub(super) fn finish(self) -> Vec<[u8; 16]> {
-        let mut effects = self.effects.finish().into_iter();
-        let mut given = self.given.finish().into_iter();
-        let in_order = self.tables.into_iter().filter_map(|table| match table {
-            Table::Effect => effects.next(),
-            Table::Given => given.next(),
-        });
-        in_order.collect()
-    }
+/// Has `checksums` make the [`answer_checksum`] of one more row.
+pub(super) fn add_answer_checksum(
+    checksums: &mut RowChecksums,
+    table: Table,
+    asked: &Asked<'_>,
+    answer: &Answer,
+    sequence: u64,
+) {
+    with_fields(question(asked), answer, sequence, |fields| {
+        checksums.add(table.name(), fields);
+    });
 }
 
 /// Extension, key, peer and content.

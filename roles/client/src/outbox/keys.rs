@@ -16,7 +16,7 @@ pub(super) fn hash(place: &Place<'_>, key: &[u8]) -> i64 {
 
 /// [`hash`] of many keys, in their order.
 pub(super) fn hashes<'k>(place: &Place<'_>, keys: impl IntoIterator<Item = &'k [u8]>) -> Vec<i64> {
-    let mut hashes = KeyHashes::new();
+    let mut hashes = KeyHashes::default();
     for key in keys {
         hashes.add(&[place.peer.as_bytes(), &place.extension.to_le_bytes(), key]);
     }

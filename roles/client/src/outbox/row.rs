@@ -27,9 +27,9 @@ impl Content<'_> {
 
     /// [`Self::checksum`] of many that are not parked, in their order.
     pub(super) fn checksums<'c>(contents: impl IntoIterator<Item = Content<'c>>) -> Vec<Checksum> {
-        let mut rows = RowChecksums::new(TABLE);
+        let mut rows = RowChecksums::default();
         for content in contents {
-            content.with_fields(false, |fields| rows.add(fields));
+            content.with_fields(false, |fields| rows.add(TABLE, fields));
         }
         rows.finish()
     }
@@ -80,9 +80,9 @@ impl AnswerContent<'_> {
     pub(super) fn checksums<'c>(
         answers: impl IntoIterator<Item = AnswerContent<'c>>,
     ) -> Vec<Checksum> {
-        let mut rows = RowChecksums::new(ANSWER_TABLE);
+        let mut rows = RowChecksums::default();
         for answer in answers {
-            answer.with_fields(|fields| rows.add(fields));
+            answer.with_fields(|fields| rows.add(ANSWER_TABLE, fields));
         }
         rows.finish()
     }
@@ -314,6 +314,7 @@ impl<'a> StoredRow<'a> {
 }
 
 /// Rows on their way to requests: what each says is hashed together with others.
+#[derive(Default)]
 pub(super) struct Page {
     requests: Vec<StoredRequest>,
     /// Of each row the checksum that lies beside it: a row that says what that one covers is whole. `None` where its answer
@@ -323,18 +324,10 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new() -> Page {
-        Page {
-            requests: Vec::new(),
-            beside: Vec::new(),
-            checksums: RowChecksums::new(TABLE),
-        }
-    }
-
     /// The next row, with its attempts.
     pub(super) fn add(&mut self, mut row: StoredRow<'_>, attempts: u32) {
         let content = row.content();
-        content.with_fields(row.is_parked, |fields| self.checksums.add(fields));
+        content.with_fields(row.is_parked, |fields| self.checksums.add(TABLE, fields));
         let beside = std::mem::take(&mut row.checksum);
         self.beside.push(row.is_answer_whole().then_some(beside));
         self.requests.push(row.into_request(attempts));

@@ -20,8 +20,8 @@ pub(crate) fn row_checksum(table: &'static str, fields: &[&[u8]]) -> [u8; CHECKS
 }
 
 /// [`row_checksum`] of many rows, which costs less than one after the other.
+#[derive(Default)]
 pub(crate) struct RowChecksums {
-    table: &'static str,
     /// What is to be hashed of the last rows.
     to_hash: Vec<u8>,
     /// Where that of each row ends.
@@ -31,18 +31,9 @@ pub(crate) struct RowChecksums {
 }
 
 impl RowChecksums {
-    pub(crate) fn new(table: &'static str) -> RowChecksums {
-        RowChecksums {
-            table,
-            to_hash: Vec::new(),
-            ends: Vec::new(),
-            checksums: Vec::new(),
-        }
-    }
-
     /// The next row.
-    pub(crate) fn add(&mut self, fields: &[&[u8]]) {
-        append(&mut self.to_hash, self.table, fields);
+    pub(crate) fn add(&mut self, table: &'static str, fields: &[&[u8]]) {
+        append(&mut self.to_hash, table, fields);
         self.ends.push(self.to_hash.len());
         let are_enough = self.ends.len() >= ROWS_HASHED_TOGETHER_MAX;
         if are_enough || self.to_hash.len() >= BYTES_HASHED_TOGETHER_MAX {
@@ -98,14 +89,14 @@ mod tests {
             (&[b"", b"abc"], "c6427c1fb1a99fea488ac9caacc6d446"),
             (&[b"pool/main", &long], "854d1fb0786d78cf31e43f8e978110b7"),
         ];
-        let mut together = RowChecksums::new("outbox");
+        let mut together = RowChecksums::default();
         for (fields, expected) in rows.iter().cycle().take(200) {
             assert_eq!(hex::encode(row_checksum("outbox", fields)), *expected);
-            together.add(fields);
+            together.add("outbox", fields);
         }
         let expected = rows.iter().map(|(_, expected)| *expected).cycle();
         let together: Vec<String> = together.finish().into_iter().map(hex::encode).collect();
         assert!(together.iter().eq(expected.take(200)));
-        assert!(RowChecksums::new("outbox").finish().is_empty());
+        assert!(RowChecksums::default().finish().is_empty());
     }
 }

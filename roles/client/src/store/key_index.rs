@@ -41,16 +41,13 @@ pub(crate) fn key_hash(parts: &[&[u8]]) -> i64 {
 }
 
 /// [`key_hash`] of many keys, which costs less than one after the other.
+#[derive(Default)]
 pub(crate) struct KeyHashes(RowChecksums);
 
 impl KeyHashes {
-    pub(crate) fn new() -> KeyHashes {
-        KeyHashes(RowChecksums::new(KEY))
-    }
-
     /// The next key.
     pub(crate) fn add(&mut self, parts: &[&[u8]]) {
-        self.0.add(parts);
+        self.0.add(KEY, parts);
     }
 
     /// In the order of the keys.

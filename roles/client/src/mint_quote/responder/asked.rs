@@ -6,7 +6,7 @@ use winze_messages::families::mint_quote::MintQuoteRequest;
 use winze_messages::{EXT_MINT_QUOTE, PairKeys, PeerName, Sealed, request_digests};
 use winze_transport::PublicKey;
 
-use crate::answers::Asked;
+use crate::answers::{self, Asked};
 use crate::sabotage::{Rule, is_broken};
 
 /// A pool on its channel, with the keys that it may seal with.
@@ -23,6 +23,8 @@ pub(super) struct Request {
     /// What an answer to it covers.
     pub(super) digest: [u8; 32],
     pub(super) content: [u8; 32],
+    /// What it is looked up and recorded by: its key's hash.
+    pub(super) by_key: i64,
     /// Under which of the pool's keys it came.
     pub(super) key_index: usize,
     /// The pool's own number for it.
@@ -61,14 +63,8 @@ impl Pool {
             .map(|(msg_type, bytes)| Unknown::read(msg_type, bytes));
         let mut unknown: Vec<Option<Unknown<'_>>> = unknown.collect();
         self.verify(&mut unknown);
-        let verified = unknown.iter().flatten();
-        let verified = verified.filter(|request| request.key_index.is_some());
-        let mut contents = contents(verified.map(|request| &request.request)).into_iter();
-        let mut digests = digests(unknown.iter().flatten()).into_iter();
-        let mut taken = |unknown: Unknown<'_>| {
-            let content = unknown.key_index.and_then(|_| contents.next());
-            Some(Taken::of(unknown, digests.next()?, content))
-        };
+        let mut hashes = Hashes::of_all(unknown.iter().flatten()).into_iter();
+        let mut taken = |request| Some(Taken::of(request, hashes.next()?));
         let unknown = unknown.into_iter();
         unknown
             .map(|request| request.and_then(&mut taken).unwrap_or(Taken::Malformed))
@@ -123,19 +119,24 @@ impl<'a> Unknown<'a> {
 }
 
 impl Taken {
-    /// `content` is that of a request whose key was found.
-    fn of(unknown: Unknown<'_>, digest: [u8; 32], content: Option<[u8; 32]>) -> Taken {
+    fn of(unknown: Unknown<'_>, hashes: Hashes) -> Taken {
         let Unknown {
             request,
             number,
             key_index,
             ..
         } = unknown;
-        match key_index.zip(content) {
-            Some((key_index, content)) => Taken::Request(Request {
+        let Hashes {
+            digest,
+            content,
+            by_key,
+        } = hashes;
+        match key_index {
+            Some(key_index) => Taken::Request(Request {
                 request,
                 digest,
                 content,
+                by_key,
                 key_index,
                 number,
             }),
@@ -147,10 +148,31 @@ impl Taken {
     }
 }
 
-/// What an answer to each covers.
-fn digests<'a>(requests: impl Iterator<Item = &'a Unknown<'a>>) -> Vec<[u8; 32]> {
-    let messages = requests.map(|request| (MintQuoteRequest::MSG_TYPE, request.body));
-    request_digests(EXT_MINT_QUOTE, &messages.collect::<Vec<_>>())
+/// See [`Request`].
+struct Hashes {
+    digest: [u8; 32],
+    content: [u8; 32],
+    by_key: i64,
+}
+
+impl Hashes {
+    /// Of each request, in their order: all of them are hashed together.
+    fn of_all<'a>(requests: impl Iterator<Item = &'a Unknown<'a>> + Clone) -> Vec<Hashes> {
+        let messages = requests.clone();
+        let messages = messages.map(|request| (MintQuoteRequest::MSG_TYPE, request.body));
+        let digests = request_digests(EXT_MINT_QUOTE, &messages.collect::<Vec<_>>());
+        let contents = contents(requests.clone().map(|request| &request.request));
+        let keys = requests.map(|request| request.request.header_hash.as_slice());
+        let by_keys = answers::key_hashes(EXT_MINT_QUOTE, keys);
+        let hashes = digests.into_iter().zip(contents).zip(by_keys);
+        hashes
+            .map(|((digest, content), by_key)| Hashes {
+                digest,
+                content,
+                by_key,
+            })
+            .collect()
+    }
 }
 
 /// Of each request a digest of what makes two requests with one header hash the same (specification, section 6).
@@ -265,11 +287,15 @@ mod tests {
         )
     }
 
-    /// The number, the digest and the content of a request; of an unauthentic one the digest alone.
-    fn hashes(taken: &Taken) -> Option<(u64, [u8; 32], Option<[u8; 32]>)> {
+    /// The content of a request, and what it is found by.
+    type Recorded = ([u8; 32], i64);
+
+    /// The number and the digest of a request, and what is recorded of it; of an unauthentic one the digest alone.
+    fn hashes(taken: &Taken) -> Option<(u64, [u8; 32], Option<Recorded>)> {
         match taken {
             Taken::Request(request) => {
-                Some((request.number, request.digest, Some(request.content)))
+                let recorded = (request.content, request.by_key);
+                Some((request.number, request.digest, Some(recorded)))
             }
             Taken::Unauthentic { digest, .. } => Some((0, *digest, None)),
             Taken::Malformed => None,
@@ -326,7 +352,14 @@ mod tests {
                     msg_type += 1;
                     None
                 }
-                _ => Some((number.into(), digest, Some(content_alone(&request)))),
+                _ => {
+                    let by_key = answers::key_hashes(EXT_MINT_QUOTE, [&request.header_hash[..]])[0];
+                    Some((
+                        number.into(),
+                        digest,
+                        Some((content_alone(&request), by_key)),
+                    ))
+                }
             });
             messages.push((msg_type, bytes));
         }

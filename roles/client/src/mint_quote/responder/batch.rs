@@ -28,8 +28,6 @@ use crate::store::StoreError;
 pub struct QuoteBatch {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
-    /// By place in `requests`: it is looked up and recorded by this.
-    key_hashes: Arc<Vec<i64>>,
     found: Vec<Found>,
     /// Where the record ended when they were looked up.
     looked_up_at: Option<RecordEnd>,
@@ -63,7 +61,6 @@ pub struct ToDecide {
 pub struct LookUp {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
-    key_hashes: Arc<Vec<i64>>,
 }
 
 /// What the record says about a batch.
@@ -79,7 +76,6 @@ pub struct LookedUp {
 pub struct AnswersWanted {
     pool: Arc<Pool>,
     requests: Arc<Vec<Request>>,
-    key_hashes: Arc<Vec<i64>>,
     /// By place in `requests`.
     decisions: Vec<Option<Decision>>,
     looked_up_at: Option<RecordEnd>,
@@ -108,8 +104,8 @@ impl LookUp {
     pub fn find(&self, connection: &Connection) -> Result<LookedUp, StoreError> {
         let pool = &self.pool.text;
         let mut finding = Finding::new(connection)?;
-        let found = self.requests.iter().zip(&*self.key_hashes);
-        let found = found.map(|(request, by_key)| finding.find(&self.pool.asked(request), *by_key));
+        let found = self.requests.iter();
+        let found = found.map(|request| finding.find(&self.pool.asked(request), request.by_key));
         Ok(LookedUp {
             found: found.collect::<Result<_, _>>()?,
             end: RecordEnd::read(connection)?,
@@ -151,7 +147,8 @@ impl AnswersWanted {
         decisions.resize_with(self.requests.len(), || None);
         let mut foreseen = Vec::new().into_iter();
         let mut answered = 0;
-        for (place, (request, by_key)) in self.requests.iter().zip(&*self.key_hashes).enumerate() {
+        for (place, request) in self.requests.iter().enumerate() {
+            let by_key = request.by_key;
             let asked = pool.asked(request);
             if is_current && decisions[place].is_some() && foreseen.len() == 0 {
                 let decided = self.decided_from(place, &decisions);
@@ -160,9 +157,9 @@ impl AnswersWanted {
             let answer = match decisions[place].take() {
                 // Decided is what was not found, and of each key one request: the others find its answer in the record.
                 Some(decision) if is_current => {
-                    Some(recording.record_new(&asked, *by_key, decision, foreseen.next())?)
+                    Some(recording.record_new(&asked, by_key, decision, foreseen.next())?)
                 }
-                decision => recording.record(&asked, *by_key, decision, || conflict(request))?,
+                decision => recording.record(&asked, by_key, decision, || conflict(request))?,
             };
             if answer.is_some() {
                 answered = answered.max(request.number);
@@ -194,11 +191,9 @@ impl QuoteBatch {
         is_pool_known: bool,
         retry_after_ms: u32,
     ) -> QuoteBatch {
-        let key_hashes = answers::key_hashes(requests.iter().map(|request| pool.asked(request)));
         QuoteBatch {
             pool,
             requests: Arc::new(requests),
-            key_hashes: Arc::new(key_hashes),
             found: Vec::new(),
             looked_up_at: None,
             new: HashMap::new(),
@@ -220,7 +215,6 @@ impl QuoteBatch {
         LookUp {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
-            key_hashes: Arc::clone(&self.key_hashes),
         }
     }
 
@@ -373,7 +367,6 @@ impl QuoteBatch {
         Some(AnswersWanted {
             pool: Arc::clone(&self.pool),
             requests: Arc::clone(&self.requests),
-            key_hashes: Arc::clone(&self.key_hashes),
             decisions,
             looked_up_at: self.looked_up_at,
         })

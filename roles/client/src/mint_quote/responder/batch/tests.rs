@@ -42,6 +42,7 @@ fn batch(pool: &Arc<Pool>, shares: &[u8], amount: u64) -> QuoteBatch {
         },
         digest: [0; 32],
         content: [amount as u8; 32],
+        by_key: answers::key_hashes(EXT_MINT_QUOTE, [&[*share; 32][..]])[0],
         key_index: 0,
         number,
     });
